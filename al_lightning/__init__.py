@@ -1,0 +1,51 @@
+"""Deep active learning on PyTorch Lightning."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from al_lightning.convergence import Convergence
+    from al_lightning.data import FashionMNIST, PoolDataModule
+    from al_lightning.errors import InputError
+    from al_lightning.loop import ActiveLearningLoop
+    from al_lightning.models import DropoutMLP
+    from al_lightning.strategies import (
+        BADGE,
+        BALD,
+        CoreSet,
+        Entropy,
+        LeastConfidence,
+        Margin,
+        QueryStrategy,
+        Random,
+        ScoreStrategy,
+    )
+
+_MODULES = {
+    "ActiveLearningLoop": "loop",
+    "BADGE": "strategies",
+    "BALD": "strategies",
+    "Convergence": "convergence",
+    "CoreSet": "strategies",
+    "DropoutMLP": "models",
+    "Entropy": "strategies",
+    "FashionMNIST": "data",
+    "InputError": "errors",
+    "LeastConfidence": "strategies",
+    "Margin": "strategies",
+    "PoolDataModule": "data",
+    "QueryStrategy": "strategies",
+    "Random": "strategies",
+    "ScoreStrategy": "strategies",
+}
+
+__all__ = [*_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is first used, so that ``al-lightning --help`` need not wait for torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

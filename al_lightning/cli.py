@@ -1,0 +1,103 @@
+"""The command line: ``al-lightning fit --config configs/badge.yaml``.
+
+This module answers ``--help`` and ``--version``, turns what goes wrong into one sentence and an exit code, and imports
+no more than that needs. The commands are in :mod:`al_lightning.commands`, whose imports take seconds.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from al_lightning import __version__
+from al_lightning.errors import InputError
+
+HELP = """\
+Deep active learning on PyTorch Lightning.
+
+usage: al-lightning COMMAND [--config FILE ...] [--OPTION VALUE ...]
+
+commands:
+  fit      run an experiment, or continue one: rounds of training, testing, querying and labeling
+  test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
+  predict  write its class probabilities of the test images to predictions.csv, likewise
+
+options:
+  -h, --help     show this message, or all options of a command: al-lightning fit --help
+  --version      show the version
+
+examples:
+  al-lightning fit --config configs/badge.yaml
+  al-lightning fit --config configs/badge.yaml --loop.strategy BALD --loop.strategy.num_samples 50
+  al-lightning fit --config configs/entropy.yaml --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
+  al-lightning fit --config configs/margin.yaml --print_config
+  tensorboard --logdir runs
+"""
+
+COMMANDS = ("fit", "test", "predict")
+
+
+class Interrupted(BaseException):
+    """Raised where the program stands when it is told to stop. Lightning swallows KeyboardInterrupt, but not this."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs a command.
+
+    Args:
+        args: The words of the command line after the program's name; those it was called with if not given.
+
+    Raises:
+        SystemExit: With code 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    if words[0] == "--version":
+        print(f"al-lightning {__version__}")
+        return
+    if words[0] not in COMMANDS:
+        _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
+    previous = {signum: signal.signal(signum, _interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # None lets LightningCLI read the command line itself: it warns of any other list
+        _run(None if args is None else words)
+    except Interrupted as error:
+        name = "Ctrl-C" if error.signum == signal.SIGINT else "SIGTERM"
+        print(f"\nStopped by {name}. To continue, give the same command: {_command(words)}", file=sys.stderr)
+        sys.exit(128 + error.signum)
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder without permission
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _run(words: list[str] | None) -> None:
+    from al_lightning.commands import run
+
+    run(words)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)
+
+
+def _command(words: list[str]) -> str:
+    import shlex
+
+    return shlex.join(["al-lightning", *words])
+
+
+def _fail(sentence: str) -> None:
+    """Ends the program for bad input."""
+    print(f"al-lightning: error: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(2)
+
+

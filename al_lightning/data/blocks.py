@@ -1,0 +1,100 @@
+"""Tensors in memory, read in blocks or in shuffled minibatches, without worker processes and per-sample collation."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+class TensorBlocks:
+    """Rows of a tensor, chosen by index, in order and in blocks. May be iterated any number of times.
+
+    Args:
+        inputs: All rows, shape ``(N, ...)``.
+        indices: Rows to read, int64, shape ``(M,)``; all of them if not given.
+        block_size: Rows in a block; the last block may be shorter.
+
+    Example:
+        >>> [block.tolist() for block in TensorBlocks(torch.arange(10), torch.tensor([1, 3, 5]), block_size=2)]
+        [[1, 3], [5]]
+    """
+
+    def __init__(self, inputs: Tensor, indices: Tensor | None = None, block_size: int = 2048) -> None:
+        self._inputs = inputs
+        self._indices = indices
+        self._block_size = block_size
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._inputs if self._indices is None else self._indices)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for start in range(0, len(self), self._block_size):
+            stop = start + self._block_size
+            if self._indices is None:
+                yield self._inputs[start:stop]
+            else:
+                yield self._inputs[self._indices[start:stop]]
+
+
+class BatchLoader:
+    """Batches ``(inputs, targets)`` in order, as a Lightning dataloader for testing and prediction."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> None:
+        self._inputs = TensorBlocks(inputs, block_size=batch_size)
+        self._targets = TensorBlocks(targets, block_size=batch_size)
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-len(self._inputs) // self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self._inputs, self._targets, strict=True)
+
+
+class MinibatchLoader:
+    """Shuffled minibatches ``(inputs, targets)`` of chosen rows, as a Lightning dataloader for training.
+
+    Args:
+        inputs: All rows, shape ``(N, ...)``.
+        targets: Class indices of all rows, shape ``(N,)``.
+        indices: Rows to train on, int64, shape ``(M,)``.
+        batch_size: Rows in a minibatch; the last one of an epoch may be shorter.
+        group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
+            several; otherwise each item is one minibatch.
+        generator: CPU generator of the shuffles; torch's global one if not given.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        indices: Tensor,
+        batch_size: int,
+        group: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._inputs = inputs
+        self._targets = targets
+        self._indices = indices
+        self._batch_size = batch_size
+        self._group = group
+        self._generator = generator
+
+    def __len__(self) -> int:
+        """Number of items in an epoch."""
+        num_minibatches = -(-len(self._indices) // self._batch_size)
+        return -(-num_minibatches // (self._group or 1))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor] | list[tuple[Tensor, Tensor]]]:
+        order = self._indices[torch.randperm(len(self._indices), generator=self._generator)]
+        rows = order.split(self._batch_size)
+        if self._group is None:
+            yield from map(self._minibatch, rows)
+        else:
+            for start in range(0, len(rows), self._group):
+                yield [self._minibatch(indices) for indices in rows[start : start + self._group]]
+
+    def _minibatch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self._inputs[indices], self._targets[indices]

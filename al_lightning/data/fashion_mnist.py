@@ -1,0 +1,171 @@
+"""Fashion-MNIST (Xiao et al., 2017), found on disk or downloaded, and checked before use."""
+
+import gzip
+import hashlib
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.error import URLError
+
+import torch
+from torch import Tensor
+
+from al_lightning.data.pool import Arrays, PoolDataModule
+from al_lightning.errors import InputError
+
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package ``dataset-fashion-mnist`` puts the files."""
+
+DOWNLOAD_TIMEOUT = 30.0
+"""Seconds without an answer after which a download is given up."""
+
+
+class IdxFile(NamedTuple):
+    """One of the four files: what its unpacked bytes must be."""
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        (60_000, 28, 28),
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        (60_000,),
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        (10_000, 28, 28),
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    IdxFile(
+        "t10k-labels-idx1-ubyte",
+        (10_000,),
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+)
+
+
+class FashionMNIST(PoolDataModule):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28 grey values, 10 classes.
+
+    The four files are looked for in ``root``, then in the folder of Debian's package ``dataset-fashion-mnist``, and are
+    otherwise downloaded to ``root`` by torchvision. Images are standardised with the mean and the standard deviation of
+    the training images and held in memory as float32.
+
+    Args:
+        root: Folder of the data set: the four files, packed or not, lie in it or in its ``FashionMNIST/raw``.
+        num_initial: Number of samples labeled before the first round.
+        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        batch_size: Samples in a minibatch of training.
+
+    Raises:
+        InputError: If the files cannot be had, or one of them is not what it should be; the message names it.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        num_initial: int = 500,
+        initial: Literal["random", "balanced"] = "random",
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(num_initial, initial, batch_size)
+        self.root = root
+
+    def load(self) -> Arrays:
+        folder = find(Path(self.root))
+        train_images, train_labels, test_images, test_labels = (read(folder, file) for file in FILES)
+        train_inputs = train_images.float()
+        std, mean = torch.std_mean(train_inputs)
+        return Arrays(
+            train_inputs.sub_(mean).div_(std),
+            train_labels.long(),
+            test_images.float().sub_(mean).div_(std),
+            test_labels.long(),
+        )
+
+
+def find(root: Path) -> Path:
+    """Returns the folder that holds the four files; downloads them to ``root`` if need be."""
+    for folder in (root, root / "FashionMNIST" / "raw", SYSTEM_FOLDER):
+        if any(_path(folder, file) for file in FILES):
+            return folder
+    return download(root)
+
+
+def download(root: Path) -> Path:
+    """Downloads the four files with torchvision, which checks them against its checksums."""
+    from torchvision import datasets  # slow to import, and only needed once
+
+    try:
+        with _socket_timeout(DOWNLOAD_TIMEOUT):
+            datasets.FashionMNIST(str(root), download=True)
+    except (RuntimeError, URLError, OSError) as error:
+        raise InputError(
+            f"Expected Fashion-MNIST in `data.root` = {root}, but it is not there and could not be downloaded: put the "
+            f"four files there, or install Debian's package dataset-fashion-mnist with apt-get."
+        ) from error
+    return root / "FashionMNIST" / "raw"
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _path(folder: Path, file: IdxFile) -> Path | None:
+    """The file in a folder, packed or not; ``None`` if it is not there."""
+    paths = (folder / f"{file.name}.gz", folder / file.name)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read(folder: Path, file: IdxFile) -> Tensor:
+    """Reads one idx file into a uint8 tensor, after checking that it is the right one.
+
+    Args:
+        folder: Where the file lies, gzipped or not.
+        file: What it must be.
+
+    Raises:
+        InputError: If the file is missing, truncated, or another one; the message says which.
+    """
+    path = _path(folder, file)
+    if path is None:
+        raise InputError(f"Expected the Fashion-MNIST file {file.name}.gz in {folder}, but it is missing.")
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"Expected {path} to be a whole gzip file, but got: {error}.") from error
+
+    # an idx file starts with 0, 0, 8 (unsigned bytes), the number of dimensions, and each of them as big-endian uint32
+    header = struct.pack(f">4B{len(file.shape)}I", 0, 0, 8, len(file.shape), *file.shape)
+    if content[:4] != header[:4]:
+        raise InputError(f"Expected {path} to start with bytes {header[:4].hex()}, but got {content[:4].hex()}.")
+    if content[: len(header)] != header:
+        dims = struct.unpack(f">{len(file.shape)}I", content[4 : len(header)].ljust(len(header) - 4, b"\0"))
+        raise InputError(f"Expected {path} to be of shape {file.shape}, but got {dims}.")
+    num_bytes = torch.Size(file.shape).numel()
+    if len(content) - len(header) != num_bytes:
+        raise InputError(f"Expected {path} to hold {num_bytes} values, but got {len(content) - len(header)}.")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != file.sha256:
+        raise InputError(f"Expected {path} to have SHA-256 {file.sha256[:12]}..., but got {sha256[:12]}...")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(header)).view(file.shape)

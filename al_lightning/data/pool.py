@@ -1,0 +1,186 @@
+"""PoolDataModule: a training set split into labeled and unlabeled samples."""
+
+from abc import abstractmethod
+from typing import Literal, NamedTuple
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+
+from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks
+from al_lightning.errors import InputError
+
+
+class Arrays(NamedTuple):
+    """A data set in memory."""
+
+    train_inputs: Tensor
+    """Float, shape ``(N, ...)``."""
+    train_targets: Tensor
+    """Class indices, int64, shape ``(N,)``."""
+    test_inputs: Tensor
+    test_targets: Tensor
+
+
+class PoolDataModule(L.LightningDataModule):
+    """Manages which samples of a training set are labeled.
+
+    A data set is a subclass that implements :meth:`load`. Two index spaces meet here and nowhere else: *training-set
+    indices* and *positions in the pool*, the unlabeled samples in training-set order.
+
+    Args:
+        num_initial: Number of samples labeled before the first round.
+        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        batch_size: Samples in a minibatch of training.
+
+    Raises:
+        InputError: If an argument is out of range.
+    """
+
+    def __init__(
+        self, num_initial: int = 500, initial: Literal["random", "balanced"] = "random", batch_size: int = 64
+    ) -> None:
+        super().__init__()
+        if num_initial < 1:
+            raise InputError(f"Expected `data.num_initial` to be at least 1, but got {num_initial}.")
+        if initial not in ("random", "balanced"):
+            raise InputError(f"Expected `data.initial` to be `random` or `balanced`, but got `{initial}`.")
+        if batch_size < 1:
+            raise InputError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
+        self.save_hyperparameters()
+        self.num_initial = num_initial
+        self.initial = initial
+        self.batch_size = batch_size
+        self.shuffle_generator: torch.Generator | None = None
+        """Stream of the training shuffles; the loop sets it anew for each round."""
+        self._arrays: Arrays | None = None
+
+    @abstractmethod
+    def load(self) -> Arrays:
+        """Reads the data set; called once."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
+        if self._arrays is None:
+            self._arrays = self.load()
+            self._labeled = torch.zeros(len(self._arrays.train_targets), dtype=torch.bool)
+
+    @property
+    def arrays(self) -> Arrays:
+        """The data set; loaded when first asked for."""
+        self.setup()
+        assert self._arrays is not None
+        return self._arrays
+
+    @property
+    def labeled(self) -> Tensor:
+        """Mask of the labeled samples over the training set, bool, shape ``(N,)``."""
+        self.setup()
+        return self._labeled
+
+    @property
+    def labeled_indices(self) -> Tensor:
+        """Training-set indices of the labeled samples, ascending."""
+        return self.labeled.nonzero().squeeze(1)
+
+    @property
+    def unlabeled_indices(self) -> Tensor:
+        """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
+        return (~self.labeled).nonzero().squeeze(1)
+
+    # ---------------------------------------------------------------------------------------------------- labeling
+
+    def draw_initial(self, generator: torch.Generator) -> Tensor:
+        """Draws the initial set; labels nothing.
+
+        Returns:
+            Training-set indices in the order drawn, int64, shape ``(num_initial,)``.
+
+        Raises:
+            InputError: If there are fewer samples, or too few of a class for a balanced set.
+        """
+        targets = self.arrays.train_targets
+        if self.num_initial > len(targets):
+            raise InputError(
+                f"Expected `data.num_initial` to be at most the training set size {len(targets)}, "
+                f"but got {self.num_initial}."
+            )
+        order = torch.randperm(len(targets), generator=generator)
+        if self.initial == "random":
+            return order[: self.num_initial]
+        return order[self._balanced(targets[order], generator)]
+
+    def _balanced(self, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Positions of the first samples of each class: the same number, and one more of some classes if need be."""
+        num_classes = int(targets.max()) + 1
+        per_class, rest = divmod(self.num_initial, num_classes)
+        quota = torch.full((num_classes,), per_class)
+        quota[torch.randperm(num_classes, generator=generator)[:rest]] += 1
+        positions = [(targets == c).nonzero().squeeze(1)[:n] for c, n in enumerate(quota.tolist())]
+        for c, (found, n) in enumerate(zip(positions, quota.tolist(), strict=True)):
+            if len(found) < n:
+                raise InputError(
+                    f"Expected at least {n} samples of class {c} for `data.initial` = balanced, but got {len(found)}."
+                )
+        return torch.cat(positions).sort().values
+
+    def label(self, query: Tensor) -> Tensor:
+        """Moves samples from the pool to the labeled set. The one place that turns positions into indices.
+
+        Args:
+            query: Distinct positions in the pool, int64, shape ``(b,)``.
+
+        Returns:
+            Their training-set indices, in the same order.
+
+        Raises:
+            InputError: If ``query`` is anything else; nothing is labeled then.
+        """
+        unlabeled = self.unlabeled_indices
+        if not isinstance(query, Tensor) or query.dtype != torch.int64 or query.dim() != 1:
+            got = f"{query.dtype} of shape {tuple(query.shape)}" if isinstance(query, Tensor) else type(query).__name__
+            raise InputError(f"Expected a query to be an int64 tensor of shape (b,), but got {got}.")
+        if len(query) and not (0 <= int(query.min()) and int(query.max()) < len(unlabeled)):
+            raise InputError(
+                f"Expected a query of positions in the pool, 0 to {len(unlabeled) - 1}, "
+                f"but got {int(query.min())} to {int(query.max())}."
+            )
+        if len(query.unique()) < len(query):
+            raise InputError(f"Expected a query of distinct positions, but got {len(query) - len(query.unique())} twice.")
+        indices = unlabeled[query.cpu()]
+        self._labeled[indices] = True
+        return indices
+
+    def set_labeled(self, indices: Tensor) -> None:
+        """Makes exactly these training-set indices the labeled set; this is how a run is resumed."""
+        self.labeled.zero_()
+        self._labeled[indices] = True
+
+    # ----------------------------------------------------------------------------------------------------- loaders
+
+    def train_dataloader(self) -> MinibatchLoader:
+        """Shuffled minibatches of the labeled set; in groups if the model's training step takes several."""
+        model = self.trainer.lightning_module if self.trainer else None
+        return MinibatchLoader(
+            self.arrays.train_inputs,
+            self.arrays.train_targets,
+            self.labeled_indices,
+            self.batch_size,
+            group=getattr(model, "minibatches_per_step", None),
+            generator=self.shuffle_generator,
+        )
+
+    def test_dataloader(self) -> BatchLoader:
+        return BatchLoader(self.arrays.test_inputs, self.arrays.test_targets)
+
+    def predict_dataloader(self) -> BatchLoader:
+        """The test set."""
+        return self.test_dataloader()
+
+    def pool_blocks(self) -> TensorBlocks:
+        """The unlabeled inputs, in pool order."""
+        return TensorBlocks(self.arrays.train_inputs, self.unlabeled_indices)
+
+    def labeled_blocks(self) -> TensorBlocks:
+        """The labeled inputs, in training-set order."""
+        return TensorBlocks(self.arrays.train_inputs, self.labeled_indices)

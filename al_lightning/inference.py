@@ -1,0 +1,187 @@
+"""PoolPredictor: a fitted model and a pool of samples, read in blocks.
+
+Every strategy sees the model through :meth:`PoolPredictor.map` alone. So evaluation mode, precision, device, random
+masks and timing are settled here, once.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from typing import Protocol, overload
+
+import torch
+from torch import Tensor, nn
+
+
+
+class PoolModel(Protocol):
+    """What a strategy may ask of a model. ``forward(x)`` equals ``head(dropout(embed(x)))``."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Maps inputs ``(B, ...)`` to penultimate features ``(B, D)``."""
+
+    def head(self, embeddings: Tensor) -> Tensor:
+        """Maps features ``(B, D)`` to logits ``(B, C)``."""
+
+    def draw_masks(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Draws ``num_samples`` dropout masks ``(T, D)``, scaled as dropout scales."""
+
+    def sample(self, embeddings: Tensor, masks: Tensor) -> Tensor:
+        """Returns the logits ``(B, T, C)`` of features ``(B, D)`` under each of the masks ``(T, D)``."""
+
+
+class Blocks(Protocol):
+    """Inputs in blocks, in a fixed order; may be iterated any number of times."""
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+    def __len__(self) -> int:
+        """Number of rows in all blocks."""
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts a model and all its submodules in evaluation mode, and every one of them back as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class Predictions:
+    """What the model says about one block of B samples. Each part is computed when it is first asked for.
+
+    All that follows the embedding is computed in float32, whatever the precision of the embedding: probabilities in
+    bfloat16 tie by the hundred.
+    """
+
+    def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
+        self._predictor = predictor
+        self._model = predictor.model
+        self.inputs = inputs
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """Penultimate features, float32, shape ``(B, D)``."""
+        with self._predictor.precision():
+            return self._model.embed(self.inputs).float()
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Logits without dropout, float32, shape ``(B, C)``."""
+        dtype = next(self._model.parameters()).dtype  # float32, unless the trainer's precision is 64-true or 16-true
+        return self._model.head(self.embeddings.to(dtype)).float()
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """Logarithms of :attr:`probs`, shape ``(B, C)``."""
+        return self.logits.log_softmax(dim=-1)
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """Class probabilities without dropout, float32, shape ``(B, C)``."""
+        return self.logits.softmax(dim=-1)
+
+    def mc_log_probs(self, num_samples: int) -> Tensor:
+        """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``.
+
+        The masks are consistent (Kirsch et al., 2019): sample t uses the same mask for every row of the pool, so that
+        the noise of the masks is common to all rows and does not shuffle their order.
+
+        Raises:
+            InputError: If the model has no active dropout; its samples would all be the same.
+        """
+        masks = self._predictor.masks(num_samples).to(self.embeddings.device)
+        return self._model.sample(self.embeddings, masks).float().log_softmax(dim=-1)
+
+
+class PoolPredictor:
+    """Applies functions to a model's predictions on the pool, block by block.
+
+    Args:
+        model: A fitted model; see :class:`PoolModel` for the methods it needs.
+        pool: The unlabeled inputs in blocks. Row ``i`` of their concatenation is position ``i`` in the pool.
+        labeled: The labeled inputs in blocks, for strategies that measure distances to them.
+        mask_generator: Stream of the Monte Carlo dropout masks.
+        precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
+        transfer: Brings a block of inputs to the model's device and dtype.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pool: Blocks,
+        labeled: Blocks,
+        mask_generator: torch.Generator | None = None,
+        precision: Callable[[], AbstractContextManager] = nullcontext,
+        transfer: Callable[[Tensor], Tensor] = lambda block: block,
+    ) -> None:
+        self.model = model
+        self.precision = precision
+        self._pool = pool
+        self._labeled = labeled
+        self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
+        self._masks: dict[int, Tensor] = {}
+        self._transfer = transfer
+        self.seconds = 0.0
+        """Seconds spent on predictions so far."""
+        self.scores: Tensor | None = None
+        """Acquisition score of each position, float, shape ``(N,)``, if the strategy ranked them; goes to queries.csv."""
+
+    def __len__(self) -> int:
+        """Number of samples in the pool, N."""
+        return len(self._pool)
+
+    @overload
+    def map(self, fn: Callable[[Predictions], Tensor], over: Blocks | None = None) -> Tensor: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[Predictions], tuple[Tensor, ...]], over: Blocks | None = None
+    ) -> tuple[Tensor, ...]: ...
+
+    def map(
+        self, fn: Callable[[Predictions], Tensor | tuple[Tensor, ...]], over: Blocks | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Applies ``fn`` to each block of predictions and concatenates what it returns.
+
+        Only what ``fn`` returns is kept, so memory grows with that and not with what the model computes on the way.
+
+        Args:
+            fn: Takes the predictions of a block of B samples, returns a tensor of shape ``(B, ...)`` or several.
+            over: The blocks to go over; the pool if not given. There must be at least one.
+
+        Returns:
+            As many tensors on the CPU, of shape ``(N, ...)``, in pool order.
+        """
+        start = time.perf_counter()
+        results = []
+        with evaluation_mode(self.model), torch.inference_mode():
+            for block in self._pool if over is None else over:
+                result = fn(Predictions(self, self._transfer(block)))
+                results.append(tuple(part.cpu() for part in (result if isinstance(result, tuple) else (result,))))
+        columns = tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+        self.seconds += time.perf_counter() - start
+        return columns if isinstance(result, tuple) else columns[0]
+
+    def masks(self, num_samples: int) -> Tensor:
+        """Returns the T dropout masks of this query, ``(T, D)``: drawn once, then the same for all blocks."""
+        if num_samples not in self._masks:
+            self._masks[num_samples] = self.model.draw_masks(num_samples, self._mask_generator)
+        return self._masks[num_samples]
+
+    def probs(self) -> Tensor:
+        """Class probabilities of the whole pool, shape ``(N, C)``."""
+        return self.map(lambda batch: batch.probs)
+
+    def embeddings(self) -> Tensor:
+        """Penultimate features of the whole pool, shape ``(N, D)``."""
+        return self.map(lambda batch: batch.embeddings)
+
+    def labeled_embeddings(self) -> Tensor:
+        """Penultimate features of the labeled samples, shape ``(M, D)``."""
+        return self.map(lambda batch: batch.embeddings, over=self._labeled)

@@ -1,0 +1,410 @@
+"""ActiveLearningLoop: rounds of fit, query, test and label. The one file that knows Lightning's insides."""
+
+import copy
+import logging
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelSummary, Timer
+from lightning.pytorch.loops.utilities import _reset_progress
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.events import RunEvents
+from al_lightning.inference import PoolPredictor
+from al_lightning.models.reset import reset_parameters
+from al_lightning.progress import RunProgress
+from al_lightning.random_streams import stream, stream_seed
+from al_lightning.run_folder import Query, Round, RunFolder
+from al_lightning.strategies import QueryStrategy
+
+TRAIN_ACC = "train_acc"
+
+
+@dataclass
+class _Fit:
+    """What the hooks of one fit find out."""
+
+    round: int
+    epochs: int = 0
+    train_acc: float | None = None
+    converged: bool = False
+    started: float = 0.0
+    seconds_fit: float = 0.0
+    seconds_score: float = 0.0
+    seconds_select: float = 0.0
+    query: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    """Positions in the pool; none after the last round."""
+    scores: Tensor | None = None
+    """Acquisition scores of the whole pool, if the strategy has them."""
+
+
+class ActiveLearningLoop(Callback):
+    """Pool-based active learning: in each round a model is trained from scratch, tested, and asked what to label next.
+
+    Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round but the
+    last the strategy queries ``query_size`` samples of the pool.
+
+    Args:
+        strategy: Chooses the samples; see :class:`~al_lightning.strategies.QueryStrategy`.
+        query_size: Number of samples labeled after each round, b.
+        num_rounds: Number of queries; there is one fit more.
+        run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given. An unfinished run in it is continued.
+        seed: Seed of all random streams.
+
+    Raises:
+        InputError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        strategy: QueryStrategy,
+        query_size: int = 100,
+        num_rounds: int = 100,
+        run_dir: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if query_size < 1:
+            raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
+        if num_rounds < 0:
+            raise InputError(f"Expected `loop.num_rounds` to be at least 0, but got {num_rounds}.")
+        if seed < 0:
+            raise InputError(f"Expected `seed_everything` to be at least 0, but got {seed}.")
+        self.strategy = strategy
+        self.query_size = query_size
+        self.num_rounds = num_rounds
+        self.seed = seed
+        self.run_dir = Path(run_dir) if run_dir else default_run_dir(strategy, seed)
+        self._fit: _Fit | None = None
+        self._fresh_states: list[dict[str, Any]] | None = None
+        self._progress: RunProgress | None = None
+        self._events: RunEvents | None = None
+
+    # ---------------------------------------------------------------------------------------------------- the run
+
+    def run(
+        self,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Runs all rounds that are not done yet.
+
+        Args:
+            trainer: Has this loop among its callbacks, and one that says when a fit is over, such as
+                :class:`~al_lightning.convergence.Convergence`.
+            model: A module with the methods of :class:`~al_lightning.inference.PoolModel`.
+            datamodule: Holds the data; its labeled set is drawn or restored here.
+            settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
+
+        Raises:
+            InputError: If the arguments do not go together, or the run folder holds another run.
+        """
+        if self not in trainer.callbacks:
+            raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
+        if trainer.world_size > 1:
+            raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        initial = datamodule.draw_initial(stream(self.seed, "initial"))
+        self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
+        self._fresh_states = None
+        with _quiet(trainer) as shows_progress:
+            self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
+            if trainer.fast_dev_run:
+                datamodule.set_labeled(initial)
+                self._run_round(0, trainer, model, datamodule)
+                self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
+                return
+            folder = RunFolder.open(self.run_dir, settings or _describe(self, trainer, model, datamodule))
+            try:
+                self._run_in(folder, initial, trainer, model, datamodule)
+            finally:
+                folder.close()
+
+    def _check_sizes(self, pool_size: int) -> None:
+        if self.query_size > pool_size:
+            raise InputError(
+                f"Expected `loop.query_size` to be at most the pool size {pool_size}, but got {self.query_size}."
+            )
+        if self.num_rounds * self.query_size > pool_size:
+            raise InputError(
+                f"Expected `loop.num_rounds` to be at most {pool_size // self.query_size}, which uses up the pool of "
+                f"{pool_size} by queries of {self.query_size}, but got {self.num_rounds}."
+            )
+
+    def _run_in(
+        self,
+        folder: RunFolder,
+        initial: Tensor,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
+    ) -> None:
+        """Begins or continues the run in an open folder."""
+        assert self._progress is not None
+        targets = datamodule.arrays.train_targets
+        if not folder.queries:
+            folder.commit(queries=_bought(0, initial, targets))
+        labeled = torch.tensor([query.index for query in folder.queries])
+        if not torch.equal(labeled[: len(initial)], initial):
+            raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
+        if folder.next_round > self.num_rounds:
+            raise InputError(
+                f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {folder.path} has "
+                f"got to, but got {self.num_rounds}."
+            )
+        if len(folder.rounds) > self.num_rounds:
+            self._progress.message(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")
+            return
+        folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
+        if folder.rounds:
+            self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
+        datamodule.set_labeled(labeled)
+        self._events = RunEvents(folder.path, len(labeled), epochs=sum(row.epochs for row in folder.rounds))
+        self._progress.start()
+        try:
+            for round in range(folder.next_round, self.num_rounds + 1):
+                row, fit = self._run_round(round, trainer, model, datamodule)
+                indices = datamodule.label(fit.query)
+                scores = None if fit.scores is None else fit.scores[fit.query]
+                trainer.save_checkpoint(folder.path / "model.ckpt", weights_only=True)
+                self._events.log_round(row.measured(), row.num_labeled)
+                folder.commit([row], _bought(round + 1, indices, targets, scores))
+                self._progress.end_round(row)
+        finally:
+            self._progress.stop()
+            self._events.close()
+            self._events = None
+        self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
+
+    def _run_round(
+        self, round: int, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
+    ) -> tuple[Round, _Fit]:
+        """Fits, queries and tests; labels nothing."""
+        assert self._progress is not None
+        num_labeled = int(datamodule.labeled.sum())
+        self._progress.start_round(round, num_labeled)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.seed, "weights", round))
+            reset_parameters(model)
+        datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
+        # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
+        _reset_progress(trainer.fit_loop)
+        trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
+        self._fit = fit = _Fit(round)
+        try:
+            trainer.fit(model, datamodule=datamodule)
+        finally:
+            self._fit = None
+        started = time.perf_counter()
+        trainer.test(model, datamodule=datamodule, verbose=False)
+        seconds_test = time.perf_counter() - started
+        tested = {name: _shortest(float(value)) for name, value in trainer.callback_metrics.items()}
+        assert fit.train_acc is not None
+        row = Round(
+            round=round,
+            num_labeled=num_labeled,
+            test_acc=tested.get("test_acc", float("nan")),
+            test_nll=tested.get("test_nll", float("nan")),
+            test_brier=tested.get("test_brier", float("nan")),
+            test_ece=tested.get("test_ece", float("nan")),
+            train_acc=fit.train_acc,
+            epochs=fit.epochs,
+            converged=fit.converged,
+            seconds_fit=_milliseconds(fit.seconds_fit),
+            seconds_score=_milliseconds(fit.seconds_score),
+            seconds_select=_milliseconds(fit.seconds_select),
+            seconds_test=_milliseconds(seconds_test),
+        )
+        return row, fit
+
+    # ------------------------------------------------------------------------------------------- hooks of one fit
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Puts the other callbacks back as they were: EarlyStopping keeps its counts across fits (Lightning #839)."""
+        if self._fit is None:
+            return
+        others = [callback for callback in trainer.callbacks if callback is not self]
+        if self._fresh_states is None:
+            self._fresh_states = [copy.deepcopy(callback.state_dict()) for callback in others]
+        for callback, state in zip(others, self._fresh_states, strict=True):
+            if state:
+                callback.load_state_dict(copy.deepcopy(state))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Seeds the dropout of this round."""
+        if self._fit is None:
+            return
+        torch.manual_seed(stream_seed(self.seed, "dropout", self._fit.round))
+        self._fit.started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reports the epoch before: what a module logs at the end of an epoch is not to be had before its hook ends."""
+        if self._fit is not None and self._fit.epochs > 0:
+            self._report_epoch(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measures the training accuracy if a callback watches it; Lightning runs EarlyStopping after all others."""
+        if self._fit is None:
+            return
+        self._fit.epochs += 1
+        self._fit.train_acc = None
+        if any(isinstance(c, EarlyStopping) and c.monitor == TRAIN_ACC for c in trainer.callbacks):
+            self._fit.train_acc = self._train_acc(trainer, pl_module)
+            self.log(TRAIN_ACC, self._fit.train_acc)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Queries. The model is still on its device here; before ``on_fit_end`` it is moved to the CPU."""
+        fit = self._fit
+        if fit is None:
+            return
+        self._report_epoch(trainer)
+        if fit.train_acc is None:
+            fit.train_acc = self._train_acc(trainer, pl_module)
+        timed_out = any(isinstance(c, Timer) and (c.time_remaining() or 0) <= 0 for c in trainer.callbacks)
+        fit.converged = trainer.should_stop and not timed_out
+        fit.seconds_fit = time.perf_counter() - fit.started
+        if fit.round < self.num_rounds:
+            self._query(fit, trainer, pl_module)
+
+    def _report_epoch(self, trainer: L.Trainer) -> None:
+        assert self._fit is not None and self._progress is not None
+        self._progress.end_epoch(self._fit.epochs)
+        if self._events is not None:
+            self._events.log_epoch({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    def _query(self, fit: _Fit, trainer: L.Trainer, model: L.LightningModule) -> None:
+        """Asks the strategy, and checks and times what it says."""
+        pool = self._predictor(trainer, model)
+        started = time.perf_counter()
+        fit.query = self.strategy.query(pool, self.query_size, stream(self.seed, "query", fit.round))
+        seconds = time.perf_counter() - started
+        fit.seconds_score, fit.seconds_select = pool.seconds, seconds - pool.seconds
+        fit.scores = pool.scores
+        if len(fit.query) != self.query_size:
+            raise InputError(
+                f"Expected {type(self.strategy).__name__}.query to return {self.query_size} positions, "
+                f"but got {len(fit.query)}."
+            )
+
+    def _predictor(self, trainer: L.Trainer, model: L.LightningModule) -> PoolPredictor:
+        assert self._fit is not None
+        datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        plugin = trainer.precision_plugin
+        return PoolPredictor(
+            model,
+            datamodule.pool_blocks(),
+            datamodule.labeled_blocks(),
+            mask_generator=stream(self.seed, "masks", self._fit.round),
+            precision=plugin.forward_context,
+            transfer=lambda block: plugin.convert_input(block.to(model.device)),
+        )
+
+    def _train_acc(self, trainer: L.Trainer, model: L.LightningModule) -> float:
+        """Accuracy on the labeled set in evaluation mode, without dropout."""
+        datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        predicted = self._predictor(trainer, model).map(
+            lambda batch: batch.logits.argmax(dim=1), over=datamodule.labeled_blocks()
+        )
+        targets = datamodule.arrays.train_targets[datamodule.labeled_indices]
+        return _shortest((predicted == targets).float().mean().item())
+
+
+def default_run_dir(strategy: QueryStrategy, seed: int) -> Path:
+    """Returns ``runs/<strategy>/seed<seed>``, the strategy in snake case as in the names of the configs."""
+    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(strategy).__name__).lower()
+    return Path("runs", snake_case, f"seed{seed}")
+
+
+def _bought(round: int, indices: Tensor, targets: Tensor, scores: Tensor | None = None) -> list[Query]:
+    """The rows of queries.csv for labels that are first trained on in a round."""
+    values = [None] * len(indices) if scores is None else [_shortest(score) for score in scores.tolist()]
+    labels = targets[indices].tolist()
+    return [Query(round, *row) for row in zip(range(len(indices)), indices.tolist(), labels, values, strict=True)]
+
+
+def _summary(rounds: list[Round]) -> str:
+    last = rounds[-1]
+    return f"{len(rounds)} rounds done, test acc {last.test_acc:.4f} with {last.num_labeled} labels"
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that is the same float32: 0.7895, not 0.7894999980926514."""
+    return float(str(np.float32(value)))
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _describe(
+    loop: ActiveLearningLoop, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
+) -> dict[str, Any]:
+    """What identifies a run that was not started from the command line, as far as the objects know it."""
+    stopping = [vars(c) for c in trainer.callbacks if isinstance(c, EarlyStopping)]
+    return {
+        "seed_everything": loop.seed,
+        "trainer": {
+            "max_epochs": trainer.max_epochs,
+            "max_steps": trainer.max_steps,
+            "precision": str(trainer.precision),
+        },
+        "model": _class_and_args(model, model.hparams),
+        "data": _class_and_args(datamodule, datamodule.hparams),
+        "loop": {
+            "strategy": _class_and_args(loop.strategy, vars(loop.strategy)),
+            "query_size": loop.query_size,
+            "num_rounds": loop.num_rounds,
+        },
+        "convergence": [
+            {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
+            for args in stopping
+        ],
+    }
+
+
+def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:
+    plain = (bool, int, float, str, type(None))
+    init_args = {name: value if isinstance(value, plain) else str(value) for name, value in args.items()}
+    return {"class_path": f"{type(part).__module__}.{type(part).__qualname__}", "init_args": init_args}
+
+
+@contextmanager
+def _quiet(trainer: L.Trainer) -> Iterator[bool]:
+    """Keeps Lightning from saying the same things in each of a hundred fits.
+
+    Yields:
+        Whether the trainer was to show its progress.
+    """
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    callbacks, bar = list(trainer.callbacks), trainer.progress_bar_callback
+    trainer.callbacks = [callback for callback in callbacks if not isinstance(callback, ModelSummary)]
+    if bar is not None:
+        bar.disable()
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+            yield bar is not None
+    finally:
+        trainer.callbacks = callbacks
+        if bar is not None:
+            bar.enable()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,5 @@
+"""Models: LightningModules that strategies can ask for features, logits and Monte Carlo samples."""
+
+from al_lightning.models.dropout_mlp import DropoutMLP
+
+__all__ = ["DropoutMLP"]

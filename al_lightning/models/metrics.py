@@ -1,0 +1,64 @@
+"""Test metrics of a classifier: accuracy and how far its probabilities can be trusted."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+
+
+class NegativeLogLikelihood(MeanMetric):
+    """Mean negative log-likelihood of the true class, in nats."""
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:  # type: ignore[override]
+        super().update(F.cross_entropy(logits, targets, reduction="none"))
+
+
+class BrierScore(MeanMetric):
+    """Mean over samples of the squared error of the probabilities, summed over classes: in [0, 2] (Brier, 1950)."""
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:  # type: ignore[override]
+        super().update(brier_score(logits.softmax(dim=-1), targets))
+
+
+class ExpectedCalibrationError(MulticlassCalibrationError):
+    """Expected calibration error with 15 equal-width bins and the L1 norm (Guo et al., 2017), in [0, 1]."""
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        # torchmetrics guesses from their range whether it was given logits: give it probabilities
+        super().update(logits.softmax(dim=-1), targets)
+
+
+def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
+    """Squared distance of predicted probabilities to the one-hot truth.
+
+    Args:
+        probs: Class probabilities, shape ``(B, C)``.
+        targets: Class indices, shape ``(B,)``.
+
+    Returns:
+        Tensor of shape ``(B,)``, in [0, 2].
+
+    Example:
+        >>> brier_score(torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]), torch.tensor([0, 0, 1]))
+        tensor([0.0000, 0.5000, 2.0000])
+    """
+    return (probs - F.one_hot(targets, probs.shape[1])).square().sum(dim=1)
+
+
+class ClassificationMetrics(MetricCollection):
+    """Accuracy, negative log-likelihood, Brier score and expected calibration error of logits ``(B, C)``.
+
+    Args:
+        num_classes: Number of classes, C.
+        prefix: Put before the names ``acc``, ``nll``, ``brier`` and ``ece``.
+    """
+
+    def __init__(self, num_classes: int, prefix: str) -> None:
+        metrics = {
+            "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+            "nll": NegativeLogLikelihood(),
+            "brier": BrierScore(),
+            "ece": ExpectedCalibrationError(num_classes, validate_args=False),
+        }
+        super().__init__(metrics, prefix=prefix, compute_groups=False)

@@ -1,0 +1,294 @@
+"""RunFolder: all that is kept of a run, on disk, and nothing that a kill at any moment could spoil.
+
+::
+
+    config.yaml    the resolved settings
+    rounds.csv     one row a round
+    queries.csv    one row a label, in the order bought
+    commit.json    the number of rounds in the files above and their SHA-256
+    events.out.*   TensorBoard, the learning curves; fit/ has the training curves
+    model.ckpt     weights of the last fit
+
+A commit writes the new files beside the old ones, as ``*.new``, and syncs them. Then it renames ``commit.json.new``:
+from that moment the round is committed. Then it renames the others. Whoever opens the folder finishes a commit that was
+cut off after that moment, and ignores one that was cut off before. So at all times each file is exactly what
+``commit.json`` says, or its ``*.new`` is; anything else was not done by this program, and is refused.
+"""
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from filelock import FileLock, Timeout
+
+from al_lightning.errors import InputError
+
+CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
+
+FREE_SETTINGS = frozenset(
+    {
+        "config",
+        "data.root",
+        "loop.num_rounds",
+        "loop.run_dir",
+        "trainer.default_root_dir",
+        "trainer.enable_model_summary",
+        "trainer.enable_progress_bar",
+        "trainer.logger",
+    }
+)
+"""Settings that a run may be continued without: they do not change what a round is."""
+
+
+class Round(NamedTuple):
+    """One row of rounds.csv: a fit and what came of it."""
+
+    round: int
+    num_labeled: int
+    test_acc: float
+    test_nll: float
+    test_brier: float
+    test_ece: float
+    train_acc: float
+    epochs: int
+    converged: bool
+    seconds_fit: float
+    seconds_score: float
+    seconds_select: float
+    seconds_test: float
+
+    def measured(self) -> dict[str, float]:
+        """All but the round and the number of labels, by name."""
+        return {name: value for name, value in self._asdict().items() if name not in ("round", "num_labeled")}
+
+
+class Query(NamedTuple):
+    """One row of queries.csv: a label that was bought."""
+
+    round: int
+    """The first round that trains on it; 0 for the initial set."""
+    order: int
+    """Its place in the query, from 0."""
+    index: int
+    """Training-set index."""
+    label: int
+    score: float | None
+    """Acquisition score, if the strategy has one."""
+
+
+class RunFolder:
+    """The folder of one run, locked as long as it is open.
+
+    Use :meth:`open`. ``rounds`` and ``queries`` are what was committed so far.
+
+    Raises:
+        InputError: If the folder cannot be used; the message names it or the file in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rounds: list[Round] = []
+        self.queries: list[Query] = []
+        self._contents: dict[str, str] = {}
+        self._lock = FileLock(path / ".lock")
+
+    @classmethod
+    def open(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
+        """Opens a folder to begin or to continue the run that has these settings.
+
+        Args:
+            path: The folder; made if need be.
+            settings: The resolved settings, nested mappings of plain values.
+        """
+        folder = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            folder._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"Expected the run folder {path} to be free, but another process is using it.") from None
+        except OSError as error:
+            raise InputError(f"Expected a writable run folder {path}, but got: {error.strerror}.") from error
+        try:
+            folder._recover()
+            folder._check_settings(settings)
+        except BaseException:
+            folder.close()
+            raise
+        folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
+        return folder
+
+    def close(self) -> None:
+        """Lets other processes use the folder."""
+        self._lock.release()
+
+    # ----------------------------------------------------------------------------------------------------- writing
+
+    def commit(self, rounds: Iterable[Round] = (), queries: Iterable[Query] = ()) -> None:
+        """Adds rows, atomically: after a kill at any moment either all of them are there or none.
+
+        Raises:
+            InputError: If the disk is full or the folder cannot be written; what was committed before stays valid.
+        """
+        all_rounds, all_queries = [*self.rounds, *rounds], [*self.queries, *queries]
+        contents = {
+            CONFIG: self._contents[CONFIG],
+            ROUNDS: _to_csv(Round._fields, all_rounds),
+            QUERIES: _to_csv(Query._fields, all_queries),
+        }
+        state = {"rounds": len(all_rounds), "sha256": {name: _sha256(text) for name, text in contents.items()}}
+        try:
+            for name, text in contents.items():
+                _write(self._new(name), text)
+            _write(self._new(COMMIT), json.dumps(state, indent=1) + "\n")
+        except OSError as error:
+            for name in (*contents, COMMIT):  # give back the space
+                self._new(name).unlink(missing_ok=True)
+            reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+            raise InputError(
+                f"Expected to write round {len(all_rounds) - 1} to the run folder {self.path}, but got: {reason}; "
+                f"the {len(self.rounds)} rounds before it are safe."
+            ) from error
+        os.replace(self._new(COMMIT), self.path / COMMIT)  # the commit
+        for name in contents:
+            os.replace(self._new(name), self.path / name)
+        _sync_folder(self.path)
+        self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
+
+    def _new(self, name: str) -> Path:
+        return self.path / f"{name}.new"
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    def _recover(self) -> None:
+        """Reads what was committed, finishing a commit that was cut off.
+
+        Raises:
+            InputError: If a file is missing or is not what was committed.
+        """
+        commit_path = self.path / COMMIT
+        names = (CONFIG, ROUNDS, QUERIES)
+        if not commit_path.exists():
+            found = [name for name in names if (self.path / name).exists()]
+            if found:
+                raise InputError(
+                    f"Expected {commit_path} beside {found[0]}, but it is missing: this is not a whole run folder; "
+                    "choose another `loop.run_dir`."
+                )
+            return
+        try:
+            sha256 = json.loads(commit_path.read_text())["sha256"]
+            expected = {name: sha256[name] for name in names}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"Expected {commit_path} as it was written, but it was edited or is torn.") from error
+        for name, digest in expected.items():
+            path, new = self.path / name, self._new(name)
+            if not (path.exists() and _sha256(path.read_bytes()) == digest):
+                if new.exists() and _sha256(new.read_bytes()) == digest:
+                    os.replace(new, path)
+                elif path.exists():
+                    raise InputError(f"Expected {path} as it was committed, but it was edited or is torn.")
+                else:
+                    raise InputError(f"Expected {path} as it was committed, but it is missing.")
+            new.unlink(missing_ok=True)
+        self._new(COMMIT).unlink(missing_ok=True)
+        self._contents = {name: (self.path / name).read_text() for name in names}
+        self.rounds = [_parse_round(row) for row in _read_csv(self._contents[ROUNDS])]
+        self.queries = [_parse_query(row) for row in _read_csv(self._contents[QUERIES])]
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raises :class:`InputError` if a run in this folder was made with other settings."""
+        if CONFIG not in self._contents:
+            return
+        stored, given = flatten(yaml.safe_load(self._contents[CONFIG])), flatten(settings)
+        differing = [
+            name
+            for name in sorted(stored.keys() | given.keys())
+            if name not in FREE_SETTINGS and stored.get(name) != given.get(name)
+        ]
+        if differing:
+            details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
+            raise InputError(
+                f"Expected the settings of the run in {self.path}, but these differ: {details}; "
+                "choose another `loop.run_dir` for another run."
+            )
+
+    @property
+    def next_round(self) -> int:
+        """The first round that is not over: its labels are bought, but not those that its model asks for."""
+        return self.queries[-1].round
+
+    def reopen_last_round(self) -> None:
+        """Forgets, in memory, the row of a last round that asked for no labels; the next commit replaces it."""
+        self.rounds = self.rounds[: self.next_round]
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns nested mappings into one with dotted names, as on the command line: without ``init_args``.
+
+    Example:
+        >>> flatten({"loop": {"strategy": {"class_path": "BALD", "init_args": {"num_samples": 20}}, "query_size": 100}})
+        {'loop.strategy': 'BALD', 'loop.strategy.num_samples': 20, 'loop.query_size': 100}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        path = prefix if name in ("class_path", "init_args") else f"{prefix}.{name}" if prefix else name
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, path)
+        else:
+            flat[path] = value
+    return flat
+
+
+def _to_csv(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows(rows)  # repr of floats: read back, they are the same bits
+    return text.getvalue()
+
+
+def _read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _parse_round(row: dict[str, str]) -> Round:
+    integers = {"round", "num_labeled", "epochs"}
+    return Round(
+        **{  # type: ignore[arg-type]
+            name: row[name] == "True" if name == "converged" else int(row[name]) if name in integers else float(row[name])
+            for name in Round._fields
+        }
+    )
+
+
+def _parse_query(row: dict[str, str]) -> Query:
+    round, order, index, label = (int(row[name]) for name in Query._fields[:-1])
+    return Query(round, order, index, label, float(row["score"]) if row["score"] else None)
+
+
+def _sha256(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Makes renames in a folder survive a power cut, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

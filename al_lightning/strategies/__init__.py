@@ -1,0 +1,22 @@
+"""Query strategies: one file each, with the functions on tensors and a thin class that pulls what it needs."""
+
+from al_lightning.strategies.badge import BADGE
+from al_lightning.strategies.bald import BALD
+from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
+from al_lightning.strategies.core_set import CoreSet
+from al_lightning.strategies.entropy import Entropy
+from al_lightning.strategies.least_confidence import LeastConfidence
+from al_lightning.strategies.margin import Margin
+from al_lightning.strategies.random_sampling import Random
+
+__all__ = [
+    "BADGE",
+    "BALD",
+    "CoreSet",
+    "Entropy",
+    "LeastConfidence",
+    "Margin",
+    "QueryStrategy",
+    "Random",
+    "ScoreStrategy",
+]

@@ -1,0 +1,157 @@
+"""BADGE: query gradients that are large and different from each other."""
+
+import torch
+from torch import Tensor
+
+from al_lightning.inference import PoolPredictor
+from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
+
+NUM_PROPOSALS = 64
+MIN_ACCEPTED = 16
+COINCIDENT = 1e-6
+
+
+class GradientEmbeddings:
+    r"""Gradients of the loss with respect to the head's weights, at the predicted label, in factors.
+
+    The gradient of sample i is the outer product of :math:`\delta_i = p_i - e_{\hat y_i}` and the features :math:`h_i`.
+    Its C x D entries are never formed, because an inner product of two gradients is
+    :math:`(\delta_i \cdot \delta_j)(h_i \cdot h_j)`.
+
+    Args:
+        probs: Class probabilities, shape ``(N, C)``.
+        embeddings: Features, shape ``(N, D)``.
+        include_bias: Whether the gradient with respect to the head's bias belongs to it, as a feature that is 1.
+    """
+
+    def __init__(self, probs: Tensor, embeddings: Tensor, include_bias: bool = False) -> None:
+        predicted = probs.argmax(dim=1, keepdim=True)
+        self._delta = probs.scatter_add(1, predicted, torch.full_like(probs[:, :1], -1.0))  # (N, C)
+        self._features = embeddings  # (N, D)
+        self._bias = float(include_bias)
+        features_sq = embeddings.square().sum(dim=1).double() + self._bias
+        self.sq_norms = self._delta.square().sum(dim=1).double() * features_sq  # (N,)
+
+    def sq_distances(self, rows: Tensor | slice, centres: Tensor) -> Tensor:
+        """Squared distances of R rows to K centres, float64, shape ``(R, K)``.
+
+        A distance that is zero up to rounding is zero: otherwise a duplicate of a centre keeps a chance to be drawn.
+        """
+        inner = (self._delta[rows] @ self._delta[centres].T).double()
+        inner *= (self._features[rows] @ self._features[centres].T).double() + self._bias
+        sum_sq = self.sq_norms[rows, None] + self.sq_norms[centres]
+        distances = sum_sq - 2 * inner
+        return distances.masked_fill_(distances < COINCIDENT * sum_sq, 0.0)
+
+
+def badge_query(
+    probs: Tensor, embeddings: Tensor, query_size: int, generator: torch.Generator, include_bias: bool = False
+) -> Tensor:
+    """Chooses rows by k-means++ seeding of their gradient embeddings.
+
+    The first centre is the largest gradient. Each further one is drawn with probability proportional to the squared
+    distance to the nearest centre so far. The draws are exact, but cost far less than a pass over all rows each: a
+    distance only falls when a centre is added, so the distances of some time ago are upper bounds, and rejection
+    sampling against them needs the true distance of the proposed rows alone. When few proposals are accepted, all
+    bounds are brought up to date in one matrix product.
+
+    Args:
+        probs: Class probabilities, float, shape ``(N, C)``.
+        embeddings: Penultimate features, float, shape ``(N, D)``.
+        query_size: Number of rows to choose, b, 0 to N.
+        generator: CPU generator of the draws.
+        include_bias: Whether the gradient with respect to the head's bias counts.
+
+    Returns:
+        Distinct rows, int64, shape ``(b,)``, in the order drawn. Rows that coincide with a centre are only drawn,
+        uniformly, when nothing else is left.
+
+    Raises:
+        InputError: If ``query_size`` is larger than N, or a value is not finite.
+
+    Example:
+        >>> probs = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
+        >>> embeddings = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> badge_query(probs, embeddings, 2, torch.Generator().manual_seed(0))[0]
+        tensor(0)
+    """
+    check_query_size(query_size, len(probs))
+    check_finite(probs, "probabilities")
+    check_finite(embeddings, "embeddings")
+    if query_size == 0:
+        return torch.empty(0, dtype=torch.int64)
+    gradients = GradientEmbeddings(probs, embeddings, include_bias)
+    chosen = [int(gradients.sq_norms.argmax())]
+    bounds = gradients.sq_distances(slice(None), torch.tensor(chosen)).squeeze(1)  # (N,)
+    bounds[chosen] = 0.0
+    while len(chosen) < query_size:
+        cumulative = bounds.cumsum(0)
+        if cumulative[-1] == 0:
+            return torch.cat([torch.tensor(chosen), _others(len(probs), chosen, query_size, generator)])
+        drawn = _draw(gradients, bounds, cumulative, query_size - len(chosen), generator)
+        bounds = torch.minimum(bounds, gradients.sq_distances(slice(None), drawn).amin(dim=1))
+        bounds[drawn] = 0.0
+        chosen += drawn.tolist()
+    return torch.tensor(chosen)
+
+
+def _draw(
+    gradients: GradientEmbeddings, bounds: Tensor, cumulative: Tensor, most: int, generator: torch.Generator
+) -> Tensor:
+    """Draws rows exactly, one after the other, as long as rejection sampling against the bounds is worth it.
+
+    A row is proposed with probability proportional to its bound and accepted with probability true / bound, so that an
+    accepted row has probability proportional to its true squared distance at that moment.
+
+    Returns:
+        From 1 to ``most`` distinct rows.
+    """
+    drawn: list[int] = []
+    while len(drawn) < most:
+        u = torch.rand(2, NUM_PROPOSALS, dtype=torch.float64, generator=generator)
+        # right=True never proposes a row whose bound is zero; the last row with a bound catches u that rounds up to 1
+        rows = torch.searchsorted(cumulative, u[0] * cumulative[-1], right=True)
+        rows = rows.clamp(max=int(bounds.nonzero()[-1]))
+        true = bounds[rows]
+        if drawn:
+            true = torch.minimum(true, gradients.sq_distances(rows, torch.tensor(drawn)).amin(dim=1))
+        num_accepted = 0
+        for i in range(NUM_PROPOSALS):
+            if len(drawn) < most and u[1, i] * bounds[rows[i]] < true[i]:
+                drawn.append(int(rows[i]))
+                num_accepted += 1
+                to_new = gradients.sq_distances(rows, rows[i : i + 1]).squeeze(1)
+                true = torch.minimum(true, to_new).masked_fill_(rows == rows[i], 0.0)
+        if num_accepted < MIN_ACCEPTED and drawn:
+            break
+    return torch.tensor(drawn)
+
+
+def _others(size: int, chosen: list[int], query_size: int, generator: torch.Generator) -> Tensor:
+    """Draws what is still missing uniformly from the rows not chosen."""
+    free = torch.ones(size, dtype=torch.bool)
+    free[chosen] = False
+    rows = free.nonzero().squeeze(1)
+    return rows[torch.randperm(len(rows), generator=generator)[: query_size - len(chosen)]]
+
+
+class BADGE(QueryStrategy):
+    """Queries by k-means++ seeding in the space of gradients (batch active learning by diverse gradient embeddings).
+
+    Args:
+        include_bias: Whether the gradient with respect to the head's bias counts; the authors leave it out.
+
+    Reference:
+        Ash, Zhang, Krishnamurthy, Langford and Agarwal, "Deep Batch Active Learning by Diverse, Uncertain Gradient
+        Lower Bounds", ICLR 2020.
+    """
+
+    def __init__(self, include_bias: bool = False) -> None:
+        self.include_bias = include_bias
+
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        check_query_size(query_size, len(pool))
+        if query_size == 0:
+            return torch.empty(0, dtype=torch.int64)
+        probs, embeddings = pool.map(lambda batch: (batch.probs, batch.embeddings))
+        return badge_query(probs, embeddings, query_size, generator, include_bias=self.include_bias)

@@ -1,0 +1,58 @@
+"""BALD: query where the Monte Carlo dropout samples disagree."""
+
+import torch
+from torch import Tensor
+
+from al_lightning.errors import InputError
+from al_lightning.inference import Predictions
+from al_lightning.strategies.base import ScoreStrategy
+
+
+def bald_score(mc_log_probs: Tensor) -> Tensor:
+    r"""Mutual information between a sample's label and the model's weights, in nats.
+
+    .. math:: I(y; w) = H\Big(\frac1T \sum_t p_t\Big) - \frac1T \sum_t H(p_t)
+
+    Args:
+        mc_log_probs: Log-probabilities under T dropout masks, shape ``(N, T, C)``.
+
+    Returns:
+        Shape ``(N,)``, in [0, min(log C, log T)]. With finite T it is too low by a factor of about 1 - 1/T, for all
+        samples alike.
+
+    Example:
+        >>> opposite = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> same = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+        >>> bald_score(torch.stack([opposite, same]).log())
+        tensor([0.6931, 0.0000])
+    """
+    probs = mc_log_probs.exp()  # (N, T, C)
+    entropy_of_mean = torch.special.entr(probs.mean(dim=1)).sum(dim=1)  # (N,)
+    mean_entropy = -(probs * mc_log_probs.clamp(min=-1e4)).sum(dim=(1, 2)) / mc_log_probs.shape[1]  # (N,)
+    # rounding can leave -1e-8 where the samples agree
+    return (entropy_of_mean - mean_entropy).clamp(min=0)
+
+
+class BALD(ScoreStrategy):
+    """Queries the samples on which Monte Carlo dropout disagrees most (Bayesian active learning by disagreement).
+
+    The masks are consistent: each of them is shared by the whole pool.
+
+    Args:
+        num_samples: Number of dropout masks, T, at least 2.
+
+    Raises:
+        InputError: If ``num_samples`` is less than 2, or, when queried, the model has no active dropout.
+
+    References:
+        Houlsby et al., "Bayesian Active Learning for Classification and Preference Learning", 2011.
+        Gal, Islam and Ghahramani, "Deep Bayesian Active Learning with Image Data", ICML 2017.
+    """
+
+    def __init__(self, num_samples: int = 20) -> None:
+        if num_samples < 2:
+            raise InputError(f"Expected `num_samples` of BALD to be at least 2, but got {num_samples}.")
+        self.num_samples = num_samples
+
+    def score(self, batch: Predictions) -> Tensor:
+        return bald_score(batch.mc_log_probs(self.num_samples))

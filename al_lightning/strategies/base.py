@@ -1,0 +1,103 @@
+"""QueryStrategy: what every strategy is, and ScoreStrategy: what most of them are."""
+
+import warnings
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from al_lightning.errors import InputError
+from al_lightning.inference import PoolPredictor, Predictions
+
+
+class QueryStrategy(ABC):
+    """Chooses which samples of the pool to label next.
+
+    A strategy holds its parameters and nothing else: what it knows of a round comes in through :meth:`query`.
+    """
+
+    @abstractmethod
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        """Chooses samples.
+
+        Args:
+            pool: The fitted model and the N unlabeled samples.
+            query_size: Number of samples to choose, b, from 0 to N.
+            generator: CPU generator; the only source of randomness of a strategy.
+
+        Returns:
+            Distinct positions in the pool, 0 to N - 1, int64, shape ``(b,)``, in the order they were chosen.
+
+        Raises:
+            InputError: If ``query_size`` is larger than the pool or the model's predictions are not finite.
+        """
+
+
+class ScoreStrategy(QueryStrategy):
+    """Queries the samples of highest acquisition score. Ties go to the lowest position."""
+
+    @abstractmethod
+    def score(self, batch: Predictions) -> Tensor:
+        """Scores one block of the pool.
+
+        Args:
+            batch: The model's predictions on B samples.
+
+        Returns:
+            Float tensor of shape ``(B,)``; the highest scores are queried first.
+        """
+
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        check_query_size(query_size, len(pool))
+        if query_size == 0:
+            return torch.empty(0, dtype=torch.int64)
+        pool.scores = pool.map(self.score)
+        return top_k(pool.scores, query_size)
+
+
+def check_query_size(query_size: int, pool_size: int) -> None:
+    """Raises :class:`InputError` if there are not so many samples in the pool."""
+    if not 0 <= query_size <= pool_size:
+        raise InputError(f"Expected `query_size` to be from 0 to the pool size {pool_size}, but got {query_size}.")
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raises :class:`InputError` unless all values are finite.
+
+    NaN sorts first in some functions and last in others: a strategy that lets it pass buys the wrong labels in silence.
+    """
+    if not values.isfinite().all():
+        rows = int((~values.isfinite()).flatten(1).any(1).sum()) if values.dim() > 1 else int((~values.isfinite()).sum())
+        raise InputError(f"Expected finite {name}, but got NaN or infinity in {rows} of {len(values)} samples.")
+
+
+def top_k(scores: Tensor, k: int) -> Tensor:
+    """Positions of the k highest scores, highest first; ties go to the lowest position.
+
+    Warns if more samples tie at the cut than it leaves room for: then their order decided, not the model.
+
+    Args:
+        scores: Finite scores, shape ``(N,)``.
+        k: How many, 1 to N.
+
+    Returns:
+        int64 tensor of shape ``(k,)``.
+
+    Raises:
+        InputError: If a score is not finite.
+
+    Example:
+        >>> top_k(torch.tensor([0.1, 0.7, 0.3, 0.7]), 3)
+        tensor([1, 3, 2])
+    """
+    check_finite(scores, "acquisition scores")
+    cut = scores.topk(k, sorted=False).values.min()
+    candidates = (scores >= cut).nonzero().squeeze(1)  # ascending, at least k of them
+    num_ties = int((scores == cut).sum())
+    if num_ties > k:
+        warnings.warn(
+            f"{num_ties} samples of the pool share the acquisition score at the cut, more than the {k} that are "
+            "queried: their order in the pool decides, not the model.",
+            stacklevel=2,
+        )
+    return candidates[scores[candidates].argsort(descending=True, stable=True)[:k]]
