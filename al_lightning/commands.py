@@ -1,22 +1,23 @@
 """The commands of the command line, as a LightningCLI."""
 
-import difflib
+import csv
 import logging
-import re
-import sys
 import warnings
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from al_lightning import __version__, strategies
+from al_lightning import __version__, models, strategies
 from al_lightning.convergence import Convergence
 from al_lightning.data import FashionMNIST, PoolDataModule
 from al_lightning.errors import InputError
+from al_lightning.explain import did_you_mean, explain
 from al_lightning.loop import ActiveLearningLoop
-from al_lightning.models import DropoutMLP
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 200,
@@ -27,12 +28,26 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
 }
 
+KNOWN_CLASSES: dict[str, list[str]] = {
+    "loop.strategy": [name for name in strategies.__all__ if not name.endswith("Strategy")],
+    "model": models.__all__,
+    "data": [FashionMNIST.__name__],
+    "model.optimizer": ["Adam", "AdamW", "RMSprop", "SGD"],
+}
+
 
 def run(args: list[str] | None) -> None:
-    """Runs a command, given its words or else those of ``sys.argv``; raises :class:`InputError` if they are bad."""
+    """Runs a command.
+
+    Args:
+        args: The words of the command line; those of ``sys.argv`` if not given.
+
+    Raises:
+        InputError: If they are bad.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):  # "Seed set to 0", "GPU available", tips
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
+    # said at every transfer of a batch by Lightning 2.6 with torch 2.14 and later
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     ActiveLearningCLI(
         L.LightningModule,
@@ -42,7 +57,7 @@ def run(args: list[str] | None) -> None:
         seed_everything_default=0,
         trainer_defaults=TRAINER_DEFAULTS,
         auto_configure_optimizers=False,
-        save_config_callback=None,
+        save_config_callback=None,  # the run folder keeps the config, and keeps it unchanged
         parser_class=Parser,
         parser_kwargs={"version": __version__},
         args=args,
@@ -55,7 +70,11 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # jsonargparse tries one type of a union after the other
             super().error(message, ex)
-        raise InputError(message)
+        raise InputError(explain(message, lambda option: KNOWN_CLASSES.get(option, []), self._options())) from ex
+
+    def _options(self) -> Iterable[str]:
+        subcommands = self._subcommands_action.choices.values() if self._subcommands_action else ()
+        return [option for parser in (self, *subcommands) for option in parser._option_string_actions]
 
 
 class ActiveLearningCLI(LightningCLI):
@@ -66,7 +85,7 @@ class ActiveLearningCLI(LightningCLI):
             "--num_threads",
             type=int,
             default=1,
-            help="Threads of torch on the CPU. More than one gains nothing in a fit as small as this one.",
+            help="Threads of torch on the CPU. A fit as small as the default one gains nothing from a second.",
         )
         parser.add_lightning_class_args(ActiveLearningLoop, "loop")
         parser.add_lightning_class_args(Convergence, "convergence")
@@ -79,16 +98,75 @@ class ActiveLearningCLI(LightningCLI):
             }
         )
 
-    def fit(self, model: L.LightningModule, datamodule: PoolDataModule, **kwargs: Any) -> None:
-        """Runs the loop."""
-        self._dump_config()
-        self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
-
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        skipped = {"model", "dataloaders", "datamodule"}
+        skipped = {"model", "dataloaders", "datamodule", "verbose", "return_predictions", "weights_only"}
         return {
+            # there is no checkpoint to fit from: the loop continues from the run folder
             "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "ckpt_path", "weights_only"},
             "test": skipped,
             "predict": skipped,
         }
+
+    def _set_seed(self) -> None:
+        """Checks the settings that Lightning would fail on with a traceback, then seeds."""
+        config = self.config[self.subcommand]
+        if config.seed_everything < 0:
+            raise InputError(f"Expected `seed_everything` to be at least 0, but got {config.seed_everything}.")
+        if config.num_threads < 1:
+            raise InputError(f"Expected `num_threads` to be at least 1, but got {config.num_threads}.")
+        super()._set_seed()
+
+    def instantiate_classes(self) -> None:
+        """Makes all objects; what their constructors refuse is bad input."""
+        torch.set_num_threads(self.config[self.subcommand].num_threads)
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
+            raise _innermost(error) from error
+
+    def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
+        """Runs the loop."""
+        self._dump_config()
+        self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
+
+    def test(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
+        """Prints the test metrics of a checkpoint."""
+        self.trainer.test(model, datamodule=datamodule, ckpt_path=_checkpoint(ckpt_path))
+
+    def predict(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
+        """Writes the class probabilities of the test images, by a checkpoint, to ``predictions.csv`` beside it."""
+        checkpoint = _checkpoint(ckpt_path)
+        batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
+        probs = torch.cat(batches)
+        path = Path(checkpoint).with_name("predictions.csv")
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["index", "predicted", *(f"prob_{c}" for c in range(probs.shape[1]))])
+            for index, row in enumerate(probs.tolist()):
+                writer.writerow([index, max(range(len(row)), key=row.__getitem__), *(f"{p:.6g}" for p in row)])
+        print(f"Wrote {len(probs)} predictions to {path}.")
+
+
+def _checkpoint(path: str | None) -> str:
+    if path is None:
+        raise InputError("Expected `ckpt_path`, the model.ckpt of a run folder, but got none.")
+    if not Path(path).is_file():
+        raise InputError(f"Expected `ckpt_path` to be a file, but there is no {path}.")
+    return path
+
+
+def _innermost(error: BaseException) -> InputError:
+    """The InputError that other libraries wrapped in theirs; or else a new one that says what they say."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    text = " ".join(str(error).split())
+    if "invalid strategy name" in text:
+        # --trainer.strategy is Lightning's, for devices
+        name = text.split("'")[1] if "'" in text else ""
+        return InputError(f"Expected `trainer.strategy` to be one of Lightning's, but got `{name}`; "
+                          f"the query strategy is `loop.strategy`{did_you_mean(name, KNOWN_CLASSES['loop.strategy'])}")
+    return InputError(text)

@@ -21,7 +21,7 @@ class RunEvents:
 
     def __init__(self, path: Path, num_labeled: int, epochs: int) -> None:
         self._curves = SummaryWriter(str(path), purge_step=num_labeled)
-        self._fits = SummaryWriter(str(path / "fit"), purge_step=epochs)
+        self._fits = SummaryWriter(str(path / "fit"), purge_step=epochs + 1)
         self._epochs = epochs
 
     def log_epoch(self, metrics: Mapping[str, float]) -> None:

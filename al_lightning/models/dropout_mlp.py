@@ -1,7 +1,5 @@
 """The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
 
-from collections.abc import Iterable
-
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -14,11 +12,6 @@ from al_lightning.models.metrics import ClassificationMetrics
 MiniBatch = tuple[Tensor, Tensor]
 
 
-def fused_adam(params: Iterable) -> torch.optim.Optimizer:
-    """Adam with learning rate 3e-4; fused, the update of a step costs one kernel."""
-    return torch.optim.Adam(params, lr=3e-4, fused=True)
-
-
 class DropoutMLP(L.LightningModule):
     """Multilayer perceptron: linear, ReLU, dropout, linear.
 
@@ -29,7 +22,8 @@ class DropoutMLP(L.LightningModule):
         hidden_dim: Number of hidden units, D.
         num_classes: Number of classes, C.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
-        optimizer: Makes the optimizer of one fit from the parameters. Adam with learning rate 3e-4 if not given.
+        optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4, its step fused into
+            one kernel, if not given.
 
     Raises:
         InputError: If an argument is out of range.
@@ -45,7 +39,8 @@ class DropoutMLP(L.LightningModule):
         hidden_dim: int = 256,
         num_classes: int = 10,
         dropout: float = 0.5,
-        optimizer: OptimizerCallable = fused_adam,
+        # a lambda, so that LightningCLI sees the class and its arguments: --model.optimizer.lr 1e-3
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
         super().__init__()
         for name, value in {"input_dim": input_dim, "hidden_dim": hidden_dim, "num_classes": num_classes}.items():

@@ -1,0 +1,79 @@
+"""Turns what jsonargparse and Lightning say of bad input into one sentence a user can act on."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
+LINKED = {"loop.seed": "seed_everything"}
+PLAIN_NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a string"}
+
+
+def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_options: Iterable[str]) -> str:
+    """Rewrites an error message of jsonargparse.
+
+    Args:
+        message: The message, possibly of many lines and with the errors of all types of a union.
+        known_classes: Given the option that takes a class, the short names of the classes that it takes.
+        known_options: All options of the command, with their dashes.
+
+    Returns:
+        One sentence that names the option, what was expected and what was got.
+    """
+    text = " ".join(message.split())
+    option = ".".join(re.findall(r'Parser key "([^"]+)"', text)).replace("init_args.", "")
+    option = LINKED.get(option, option)
+    if match := re.search(r"unrecognized arguments: (\S+)", text):
+        return _unknown_option(match[1], known_options)
+    if match := re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", text):
+        return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options)
+    if match := re.search(r"File does not exist: '?([^']+)'?", text):
+        return f"Expected `{option or 'config'}` to be a file, but there is no {match[1]}."
+    if match := re.search(r"Expected a dot import path string: (\S+)", text):
+        return _unknown_class(option, match[1], list(known_classes(option)))
+    types = [_plain(name) for name in re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)]
+    got = re.search(r"Got value: (.*?)(?= - |$)", text) or re.search(r"Given value: (.*)$", text)
+    expected = list(dict.fromkeys(name for name in types if name))
+    if option and expected and got:
+        return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`."
+    if match := re.search(r'Linked "([^"]+)" must be given via "([^"]+)"', text):
+        return f"Expected `{match[2]}` instead of `{match[1]}`, which is taken from it."
+    return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Returns the known word that is most like the given one, whatever their case; ``None`` if none is.
+
+    Example:
+        >>> nearest("bagde", ["BALD", "BADGE", "Random"])
+        'BADGE'
+    """
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence: ``; did you mean BADGE?``, or a full stop."""
+    name = nearest(word, known)
+    return f"; did you mean {name}?" if name else "."
+
+
+def _unknown_option(name: str, known: Iterable[str]) -> str:
+    options = sorted({option for option in known if option.startswith("--") and not option.endswith(".help")})
+    return f"Expected an option of this command, but got `{name}`{did_you_mean(name, options)}"
+
+
+def _unknown_class(option: str, name: str, known: list[str]) -> str:
+    listed = f"one of {', '.join(known)}, or " if known else ""
+    return (
+        f"Expected `{option}` to be {listed}the dotted path of a class that can be imported, "
+        f"but got `{name}`{did_you_mean(name, known)}"
+    )
+
+
+def _plain(name: str) -> str | None:
+    """A type as a user would say it; ``None`` for NoneType, which is never what was meant."""
+    if match := re.fullmatch(r"typing\.Literal\[(.*)\]", name):
+        return f"one of {match[1]}"
+    match = re.fullmatch(r"<class '(\w+)'>", name)
+    return PLAIN_NAMES.get(match[1]) if match else None
