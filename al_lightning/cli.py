@@ -99,5 +99,3 @@ def _fail(sentence: str) -> None:
     """Ends the program for bad input."""
     print(f"al-lightning: error: {' '.join(sentence.split())}", file=sys.stderr)
     sys.exit(2)
-
-

@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import lightning.pytorch as L
 import torch
@@ -138,7 +138,7 @@ class ActiveLearningCLI(LightningCLI):
         """Writes the class probabilities of the test images, by a checkpoint, to ``predictions.csv`` beside it."""
         checkpoint = _checkpoint(ckpt_path)
         batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
-        probs = torch.cat(batches)
+        probs = torch.cat(cast(list[torch.Tensor], batches))
         path = Path(checkpoint).with_name("predictions.csv")
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -167,6 +167,8 @@ def _innermost(error: BaseException) -> InputError:
     if "invalid strategy name" in text:
         # --trainer.strategy is Lightning's, for devices
         name = text.split("'")[1] if "'" in text else ""
-        return InputError(f"Expected `trainer.strategy` to be one of Lightning's, but got `{name}`; "
-                          f"the query strategy is `loop.strategy`{did_you_mean(name, KNOWN_CLASSES['loop.strategy'])}")
+        return InputError(
+            f"Expected `trainer.strategy` to be one of Lightning's, but got `{name}`; "
+            f"the query strategy is `loop.strategy`{did_you_mean(name, KNOWN_CLASSES['loop.strategy'])}"
+        )
     return InputError(text)

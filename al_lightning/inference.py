@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import Protocol, overload
+from typing import Protocol, cast, overload
 
 import torch
 from torch import Tensor, nn
-
 
 
 class PoolModel(Protocol):
@@ -61,7 +60,7 @@ class Predictions:
 
     def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
         self._predictor = predictor
-        self._model = predictor.model
+        self._model = cast(PoolModel, predictor.model)
         self.inputs = inputs
 
     @cached_property
@@ -73,7 +72,9 @@ class Predictions:
     @cached_property
     def logits(self) -> Tensor:
         """Logits without dropout, float32, shape ``(B, C)``."""
-        dtype = next(self._model.parameters()).dtype  # float32, unless the trainer's precision is 64-true or 16-true
+        dtype = next(
+            self._predictor.model.parameters()
+        ).dtype  # float32, unless the trainer's precision is 64-true or 16-true
         return self._model.head(self.embeddings.to(dtype)).float()
 
     @cached_property
@@ -130,7 +131,7 @@ class PoolPredictor:
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
         self.scores: Tensor | None = None
-        """Acquisition score of each position, float, shape ``(N,)``, if the strategy ranked them; goes to queries.csv."""
+        """Acquisition scores, float, shape ``(N,)``, if the strategy ranked the pool; they go to queries.csv."""
 
     def __len__(self) -> int:
         """Number of samples in the pool, N."""
@@ -171,7 +172,7 @@ class PoolPredictor:
     def masks(self, num_samples: int) -> Tensor:
         """Returns the T dropout masks of this query, ``(T, D)``: drawn once, then the same for all blocks."""
         if num_samples not in self._masks:
-            self._masks[num_samples] = self.model.draw_masks(num_samples, self._mask_generator)
+            self._masks[num_samples] = cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
         return self._masks[num_samples]
 
     def probs(self) -> Tensor:

@@ -111,7 +111,7 @@ class ActiveLearningLoop(Callback):
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
-        if self not in trainer.callbacks:
+        if self not in _callbacks(trainer):
             raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
         if trainer.world_size > 1:
             raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
@@ -122,7 +122,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_states = None
         with _quiet(trainer) as shows_progress:
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
-            if trainer.fast_dev_run:
+            if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 datamodule.set_labeled(initial)
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
@@ -208,11 +208,12 @@ class ActiveLearningLoop(Callback):
             trainer.fit(model, datamodule=datamodule)
         finally:
             self._fit = None
+        if fit.train_acc is None:
+            raise InputError(f"Expected round {round} to train, but the trainer's limits left it no step.")
         started = time.perf_counter()
         trainer.test(model, datamodule=datamodule, verbose=False)
         seconds_test = time.perf_counter() - started
         tested = {name: _shortest(float(value)) for name, value in trainer.callback_metrics.items()}
-        assert fit.train_acc is not None
         row = Round(
             round=round,
             num_labeled=num_labeled,
@@ -236,12 +237,15 @@ class ActiveLearningLoop(Callback):
         """Puts the other callbacks back as they were: EarlyStopping keeps its counts across fits (Lightning #839)."""
         if self._fit is None:
             return
-        others = [callback for callback in trainer.callbacks if callback is not self]
+        others = [callback for callback in _callbacks(trainer) if callback is not self]
         if self._fresh_states is None:
             self._fresh_states = [copy.deepcopy(callback.state_dict()) for callback in others]
         for callback, state in zip(others, self._fresh_states, strict=True):
             if state:
                 callback.load_state_dict(copy.deepcopy(state))
+            if isinstance(callback, Timer):  # `max_time` is for each fit; its state says nothing of when it began
+                for times in (callback._start_time, callback._end_time):
+                    times.update(dict.fromkeys(times))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seeds the dropout of this round."""
@@ -261,9 +265,9 @@ class ActiveLearningLoop(Callback):
             return
         self._fit.epochs += 1
         self._fit.train_acc = None
-        if any(isinstance(c, EarlyStopping) and c.monitor == TRAIN_ACC for c in trainer.callbacks):
+        if any(isinstance(c, EarlyStopping) and c.monitor == TRAIN_ACC for c in _callbacks(trainer)):
             self._fit.train_acc = self._train_acc(trainer, pl_module)
-            self.log(TRAIN_ACC, self._fit.train_acc)
+            self.log(TRAIN_ACC, self._fit.train_acc)  # type: ignore[attr-defined]
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Queries. The model is still on its device here; before ``on_fit_end`` it is moved to the CPU."""
@@ -273,14 +277,15 @@ class ActiveLearningLoop(Callback):
         self._report_epoch(trainer)
         if fit.train_acc is None:
             fit.train_acc = self._train_acc(trainer, pl_module)
-        timed_out = any(isinstance(c, Timer) and (c.time_remaining() or 0) <= 0 for c in trainer.callbacks)
+        timed_out = any(isinstance(c, Timer) and (c.time_remaining() or 0) <= 0 for c in _callbacks(trainer))
         fit.converged = trainer.should_stop and not timed_out
         fit.seconds_fit = time.perf_counter() - fit.started
         if fit.round < self.num_rounds:
             self._query(fit, trainer, pl_module)
 
     def _report_epoch(self, trainer: L.Trainer) -> None:
-        assert self._fit is not None and self._progress is not None
+        assert self._fit is not None
+        assert self._progress is not None
         self._progress.end_epoch(self._fit.epochs)
         if self._events is not None:
             self._events.log_epoch({name: float(value) for name, value in trainer.callback_metrics.items()})
@@ -322,6 +327,10 @@ class ActiveLearningLoop(Callback):
         return _shortest((predicted == targets).float().mean().item())
 
 
+def _callbacks(trainer: L.Trainer) -> list[Callback]:
+    return list(trainer.callbacks)  # type: ignore[attr-defined]
+
+
 def default_run_dir(strategy: QueryStrategy, seed: int) -> Path:
     """Returns ``runs/<strategy>/seed<seed>``, the strategy in snake case as in the names of the configs."""
     snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(strategy).__name__).lower()
@@ -353,7 +362,7 @@ def _describe(
     loop: ActiveLearningLoop, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
 ) -> dict[str, Any]:
     """What identifies a run that was not started from the command line, as far as the objects know it."""
-    stopping = [vars(c) for c in trainer.callbacks if isinstance(c, EarlyStopping)]
+    stopping = [vars(c) for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
     return {
         "seed_everything": loop.seed,
         "trainer": {
@@ -390,8 +399,8 @@ def _quiet(trainer: L.Trainer) -> Iterator[bool]:
     """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
-    callbacks, bar = list(trainer.callbacks), trainer.progress_bar_callback
-    trainer.callbacks = [callback for callback in callbacks if not isinstance(callback, ModelSummary)]
+    callbacks, bar = _callbacks(trainer), trainer.progress_bar_callback
+    trainer.callbacks = [c for c in callbacks if not isinstance(c, ModelSummary)]  # type: ignore[attr-defined]
     if bar is not None:
         bar.disable()
     for logger in loggers:
@@ -403,7 +412,7 @@ def _quiet(trainer: L.Trainer) -> Iterator[bool]:
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
             yield bar is not None
     finally:
-        trainer.callbacks = callbacks
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
         if bar is not None:
             bar.enable()
         for logger, level in zip(loggers, levels, strict=True):

@@ -22,8 +22,9 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -47,7 +48,8 @@ FREE_SETTINGS = frozenset(
 """Settings that a run may be continued without: they do not change what a round is."""
 
 
-class Round(NamedTuple):
+@dataclass(frozen=True)
+class Round:
     """One row of rounds.csv: a fit and what came of it."""
 
     round: int
@@ -66,10 +68,11 @@ class Round(NamedTuple):
 
     def measured(self) -> dict[str, float]:
         """All but the round and the number of labels, by name."""
-        return {name: value for name, value in self._asdict().items() if name not in ("round", "num_labeled")}
+        return {name: value for name, value in asdict(self).items() if name not in ("round", "num_labeled")}
 
 
-class Query(NamedTuple):
+@dataclass(frozen=True)
+class Query:
     """One row of queries.csv: a label that was bought."""
 
     round: int
@@ -139,8 +142,8 @@ class RunFolder:
         all_rounds, all_queries = [*self.rounds, *rounds], [*self.queries, *queries]
         contents = {
             CONFIG: self._contents[CONFIG],
-            ROUNDS: _to_csv(Round._fields, all_rounds),
-            QUERIES: _to_csv(Query._fields, all_queries),
+            ROUNDS: _to_csv(Round, all_rounds),
+            QUERIES: _to_csv(Query, all_queries),
         }
         state = {"rounds": len(all_rounds), "sha256": {name: _sha256(text) for name, text in contents.items()}}
         try:
@@ -239,18 +242,18 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         path = prefix if name in ("class_path", "init_args") else f"{prefix}.{name}" if prefix else name
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and (value or name == "init_args"):
             flat |= flatten(value, path)
         else:
             flat[path] = value
     return flat
 
 
-def _to_csv(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterable[Query]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows(rows)  # repr of floats: read back, they are the same bits
+    writer.writerow(field.name for field in fields(row_type))
+    writer.writerows(astuple(row) for row in rows)  # with the repr of floats: read back, they are the same bits
     return text.getvalue()
 
 
@@ -259,18 +262,13 @@ def _read_csv(text: str) -> list[dict[str, str]]:
 
 
 def _parse_round(row: dict[str, str]) -> Round:
-    integers = {"round", "num_labeled", "epochs"}
-    return Round(
-        **{  # type: ignore[arg-type]
-            name: row[name] == "True" if name == "converged" else int(row[name]) if name in integers else float(row[name])
-            for name in Round._fields
-        }
-    )
+    parsers = {int: int, float: float, bool: "True".__eq__}
+    return Round(**{field.name: parsers[field.type](row[field.name]) for field in fields(Round)})  # type: ignore
 
 
 def _parse_query(row: dict[str, str]) -> Query:
-    round, order, index, label = (int(row[name]) for name in Query._fields[:-1])
-    return Query(round, order, index, label, float(row["score"]) if row["score"] else None)
+    score = float(row["score"]) if row["score"] else None
+    return Query(int(row["round"]), int(row["order"]), int(row["index"]), int(row["label"]), score)
 
 
 def _sha256(content: str | bytes) -> str:

@@ -140,13 +140,15 @@ class PoolDataModule(L.LightningDataModule):
         if not isinstance(query, Tensor) or query.dtype != torch.int64 or query.dim() != 1:
             got = f"{query.dtype} of shape {tuple(query.shape)}" if isinstance(query, Tensor) else type(query).__name__
             raise InputError(f"Expected a query to be an int64 tensor of shape (b,), but got {got}.")
-        if len(query) and not (0 <= int(query.min()) and int(query.max()) < len(unlabeled)):
+        if len(query) and (int(query.min()) < 0 or int(query.max()) >= len(unlabeled)):
             raise InputError(
                 f"Expected a query of positions in the pool, 0 to {len(unlabeled) - 1}, "
                 f"but got {int(query.min())} to {int(query.max())}."
             )
         if len(query.unique()) < len(query):
-            raise InputError(f"Expected a query of distinct positions, but got {len(query) - len(query.unique())} twice.")
+            raise InputError(
+                f"Expected a query of distinct positions, but got {len(query) - len(query.unique())} twice."
+            )
         indices = unlabeled[query.cpu()]
         self._labeled[indices] = True
         return indices

@@ -1,8 +1,11 @@
 """The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
 
+from typing import cast
+
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,7 +33,7 @@ class DropoutMLP(L.LightningModule):
     """
 
     minibatches_per_step = 16
-    """Number of minibatches that one ``training_step`` takes. Lightning costs 0.5 to 2 ms a step, more than such a small
+    """Number of minibatches that one ``training_step`` takes. Lightning costs 0.5 to 2 ms a step, more than so small a
     network needs for one; sixteen updates a step spread that cost and change no bit of the result."""
 
     def __init__(
@@ -115,7 +118,7 @@ class DropoutMLP(L.LightningModule):
 
     def training_step(self, minibatches: list[MiniBatch]) -> None:
         """Takes one optimizer step for each of the minibatches, in order."""
-        optimizer = self.optimizers()
+        optimizer = cast(LightningOptimizer, self.optimizers())
         for inputs, targets in minibatches:
             loss = F.cross_entropy(self(inputs), targets)
             optimizer.zero_grad()

@@ -1,9 +1,8 @@
 """Test metrics of a classifier: accuracy and how far its probabilities can be trusted."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 
@@ -40,6 +39,7 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
         Tensor of shape ``(B,)``, in [0, 2].
 
     Example:
+        >>> import torch
         >>> brier_score(torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]), torch.tensor([0, 0, 1]))
         tensor([0.0000, 0.5000, 2.0000])
     """
@@ -55,7 +55,7 @@ class ClassificationMetrics(MetricCollection):
     """
 
     def __init__(self, num_classes: int, prefix: str) -> None:
-        metrics = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
             "nll": NegativeLogLikelihood(),
             "brier": BrierScore(),

@@ -14,12 +14,12 @@ def reset_parameters(model: nn.Module) -> None:
     Raises:
         InputError: If a submodule has parameters and no way to reset them: they would be carried from round to round.
     """
-    if hasattr(model, "reset_parameters"):
-        model.reset_parameters()
-        return
     for name, module in model.named_modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+            if module is model:
+                return
         elif any(True for _ in module.parameters(recurse=False)):
             raise InputError(
                 f"Expected a method `reset_parameters` of {type(module).__name__} `{name or 'model'}`, which has "

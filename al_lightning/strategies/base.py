@@ -67,7 +67,9 @@ def check_finite(values: Tensor, name: str) -> None:
     NaN sorts first in some functions and last in others: a strategy that lets it pass buys the wrong labels in silence.
     """
     if not values.isfinite().all():
-        rows = int((~values.isfinite()).flatten(1).any(1).sum()) if values.dim() > 1 else int((~values.isfinite()).sum())
+        rows = (
+            int((~values.isfinite()).flatten(1).any(1).sum()) if values.dim() > 1 else int((~values.isfinite()).sum())
+        )
         raise InputError(f"Expected finite {name}, but got NaN or infinity in {rows} of {len(values)} samples.")
 
 

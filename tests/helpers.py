@@ -1,0 +1,94 @@
+"""A small network fitted to some of the digits, and the rest of them as its pool."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from al_lightning.data import Arrays
+from al_lightning.data.blocks import TensorBlocks
+from al_lightning.inference import PoolPredictor
+from tests.digits import Digits, DigitsMLP
+
+NUM_LABELED = 100
+NUM_POOL = 300
+
+
+@cache
+def digits() -> Arrays:
+    return Digits().load()
+
+
+def labeled_inputs() -> Tensor:
+    return digits().train_inputs[:NUM_LABELED]
+
+
+def pool_inputs(size: int = NUM_POOL) -> Tensor:
+    return digits().train_inputs[NUM_LABELED : NUM_LABELED + size]
+
+
+@cache
+def fitted_model() -> DigitsMLP:
+    """Fitted to the labeled digits, in training mode as a strategy finds it. Copy it to change it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = DigitsMLP()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(40):
+            optimizer.zero_grad()
+            F.cross_entropy(model(labeled_inputs()), digits().train_targets[:NUM_LABELED]).backward()
+            optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+def make_pool(
+    inputs: Tensor | None = None,
+    model: nn.Module | None = None,
+    labeled: Tensor | None = None,
+    block_size: int = 64,
+    mask_seed: int = 0,
+    **kwargs: Any,
+) -> PoolPredictor:
+    return PoolPredictor(
+        model or fitted_model(),
+        TensorBlocks(pool_inputs() if inputs is None else inputs, block_size=block_size),
+        TensorBlocks(labeled_inputs() if labeled is None else labeled, block_size=block_size),
+        mask_generator=torch.Generator().manual_seed(mask_seed),
+        **kwargs,
+    )
+
+
+class Logits(nn.Module):
+    """Takes its inputs for logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def embed(self, x: Tensor) -> Tensor:
+        return x
+
+    def head(self, embeddings: Tensor) -> Tensor:
+        return embeddings
+
+
+def pool_of_probs(probs: Tensor) -> PoolPredictor:
+    """A pool on which the model predicts these probabilities."""
+    return make_pool(probs.log().clamp(min=-1e4), Logits(), labeled=probs[:0])
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_probs(size: int, num_classes: int, seed: int = 0, spread: float = 2.0) -> Tensor:
+    return (spread * torch.randn(size, num_classes, generator=generator(seed))).softmax(dim=1)
+
+
+def rows_by_hand(score: Callable[[Tensor], float], rows: Tensor) -> Tensor:
+    """Scores rows one at a time in float64."""
+    return torch.tensor([score(row) for row in rows.double()], dtype=torch.float64)

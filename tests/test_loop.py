@@ -1,0 +1,497 @@
+"""ActiveLearningLoop on real digits: the traps of fitting more than once, pairing, resuming."""
+
+import csv
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, Timer
+from torch import Tensor, nn
+
+from al_lightning import BADGE, BALD, ActiveLearningLoop, Convergence, CoreSet, Entropy, InputError, Margin, Random
+from al_lightning.inference import PoolPredictor
+from al_lightning.loop import default_run_dir
+from al_lightning.random_streams import stream
+from al_lightning.strategies import LeastConfidence, QueryStrategy
+from tests.digits import Digits, DigitsMLP
+
+SECONDS = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
+
+
+def make_trainer(*callbacks: Callback, **kwargs) -> L.Trainer:
+    defaults = {"max_epochs": 3, "logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
+    return L.Trainer(callbacks=list(callbacks), **{**defaults, **kwargs})
+
+
+def make_loop(run_dir: Path, strategy: QueryStrategy | None = None, **kwargs) -> ActiveLearningLoop:
+    defaults = {"query_size": 10, "num_rounds": 2}
+    return ActiveLearningLoop(strategy or Entropy(), run_dir=str(run_dir), **{**defaults, **kwargs})
+
+
+def run(
+    run_dir: Path,
+    strategy: QueryStrategy | None = None,
+    *callbacks: Callback,
+    model: L.LightningModule | None = None,
+    trainer: dict | None = None,
+    **kwargs,
+) -> ActiveLearningLoop:
+    loop = make_loop(run_dir, strategy, **kwargs)
+    loop.run(make_trainer(loop, *callbacks, **(trainer or {})), model or DigitsMLP(), Digits(num_initial=50))
+    return loop
+
+
+def rows(run_dir: Path, name: str = "rounds.csv") -> list[dict[str, str]]:
+    with (run_dir / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def timeless(run_dir: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k not in SECONDS} for row in rows(run_dir)]
+
+
+class Spy(Callback):
+    """Calls a function at the end of each training, after the loop has queried."""
+
+    def __init__(self, seen: Callable[[L.Trainer, L.LightningModule], object], at: str = "on_train_end") -> None:
+        self.results: list = []
+        setattr(self, at, lambda trainer, module, *args: self.results.append(seen(trainer, module)))
+
+
+# -------------------------------------------------------------------------------------------------- the protocol
+
+
+def test_rounds_and_queries_add_up(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert [(row["round"], row["num_labeled"]) for row in rows(tmp_path)] == [("0", "50"), ("1", "60"), ("2", "70")]
+    queries = rows(tmp_path, "queries.csv")
+    assert [int(q["round"]) for q in queries] == [0] * 50 + [1] * 10 + [2] * 10
+    assert [int(q["order"]) for q in queries] == [*range(50), *range(10), *range(10)]
+    assert len({q["index"] for q in queries}) == 70
+    targets = Digits().arrays.train_targets
+    assert all(int(targets[int(q["index"])]) == int(q["label"]) for q in queries)
+    assert all(q["score"] == "" for q in queries[:50])
+    scores = [float(q["score"]) for q in queries[50:60]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_metric_is_recorded_with_the_labels_its_model_was_trained_on(tmp_path: Path) -> None:
+    spy = Spy(lambda trainer, module: len(trainer.datamodule.labeled_indices))
+    run(tmp_path, None, spy)
+    assert spy.results == [int(row["num_labeled"]) for row in rows(tmp_path)]
+
+
+def test_no_round_at_all_is_one_fit(tmp_path: Path) -> None:
+    run(tmp_path, num_rounds=0)
+    assert len(rows(tmp_path)) == 1
+    assert len(rows(tmp_path, "queries.csv")) == 50
+
+
+def test_test_metrics_are_those_of_the_model_in_evaluation_mode(tmp_path: Path) -> None:
+    model = DigitsMLP()
+    run(tmp_path, model=model, num_rounds=1)
+    arrays = Digits().arrays
+    model.eval()
+    with torch.no_grad():
+        logits = model(arrays.test_inputs)
+    last = rows(tmp_path)[-1]
+    assert float(last["test_acc"]) == pytest.approx((logits.argmax(1) == arrays.test_targets).float().mean().item())
+    assert float(last["test_nll"]) == pytest.approx(nn.functional.cross_entropy(logits, arrays.test_targets).item())
+
+
+def test_the_pool_may_be_used_up_exactly(tmp_path: Path) -> None:
+    run(tmp_path, query_size=1350, num_rounds=1, trainer={"max_epochs": 1})
+    assert [row["num_labeled"] for row in rows(tmp_path)] == ["50", "1400"]
+
+
+# ------------------------------------------------------------------------------------------------ Lightning's traps
+
+
+def test_every_round_trains_all_its_epochs(tmp_path: Path) -> None:
+    """Lightning #9636: the second fit of a trainer trains nothing, in silence."""
+    run(tmp_path)
+    assert [row["epochs"] for row in rows(tmp_path)] == ["3", "3", "3"]
+    losses = Spy(lambda trainer, module: float(trainer.callback_metrics["train_loss"]))
+    run(tmp_path / "again", None, losses)
+    assert all(loss < 2.3 for loss in losses.results)  # log 10 is an untrained model's
+    assert len(losses.results) == 3
+
+
+def test_early_stopping_starts_afresh_in_each_round(tmp_path: Path) -> None:
+    """Lightning #839: wait_count and best_score are kept, and later fits end after one epoch."""
+    stopping = Convergence(monitor="train_loss", mode="min", stopping_threshold=None, patience=2, min_delta=10.0)
+    run(tmp_path, None, stopping, trainer={"max_epochs": 20})
+    # the first epoch always improves on infinity, then two without improvement
+    assert [row["epochs"] for row in rows(tmp_path)] == ["3", "3", "3"]
+    assert all(row["converged"] == "True" for row in rows(tmp_path))
+
+
+def test_each_fit_has_a_fresh_optimizer(tmp_path: Path) -> None:
+    def steps(trainer: L.Trainer, module: L.LightningModule) -> int:
+        return int(next(iter(trainer.optimizers[0].state.values()))["step"])
+
+    spy = Spy(steps)
+    run(tmp_path, None, spy)
+    assert spy.results == [3 * 1, 3 * 1, 3 * 2]  # 50, 60 and 70 labels in minibatches of 64
+
+
+def test_each_fit_has_fresh_weights_that_depend_on_the_round(tmp_path: Path) -> None:
+    spy = Spy(lambda trainer, module: module.hidden.weight.detach().clone(), at="on_train_start")
+    run(tmp_path, None, spy)
+    run(tmp_path / "again", None, again := Spy(lambda t, m: m.hidden.weight.detach().clone(), at="on_train_start"))
+    first, second, third = spy.results
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+    assert all(torch.equal(a, b) for a, b in zip(spy.results, again.results, strict=True))
+
+
+def test_the_query_sees_the_fitted_model_on_its_device(tmp_path: Path) -> None:
+    """on_fit_end is too late: the model was moved to the CPU and the precision plugin torn down."""
+    accuracies = []
+
+    class Watch(Random):
+        def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+            assert pool.model.trainer.training
+            targets = pool.model.trainer.datamodule.arrays.train_targets
+            unlabeled = pool.model.trainer.datamodule.unlabeled_indices
+            accuracies.append((pool.probs().argmax(1) == targets[unlabeled]).float().mean().item())
+            return super().query(pool, query_size, generator)
+
+    run(tmp_path, Watch(), trainer={"max_epochs": 60})
+    assert len(accuracies) == 2
+    assert min(accuracies) > 0.6
+
+
+def test_the_initial_set_is_drawn_once(tmp_path: Path) -> None:
+    """Lightning calls setup before every fit and every test."""
+    spy = Spy(lambda trainer, module: set(trainer.datamodule.labeled_indices.tolist()), at="on_train_start")
+    run(tmp_path, None, spy)
+    first, second, third = spy.results
+    assert first < second < third
+
+
+def test_a_fit_that_is_interrupted_never_queries(tmp_path: Path) -> None:
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(tmp_path, None, Stop())
+    assert rows(tmp_path) == []
+    assert len(rows(tmp_path, "queries.csv")) == 50
+
+
+def test_other_trainer_calls_are_left_alone(tmp_path: Path) -> None:
+    """Outside of run, the loop in a trainer's callbacks does nothing."""
+    loop = make_loop(tmp_path)
+    trainer = make_trainer(loop)
+    datamodule = Digits(num_initial=50)
+    datamodule.set_labeled(torch.arange(100))
+    trainer.fit(DigitsMLP(), datamodule=datamodule)
+    assert trainer.current_epoch == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+# ----------------------------------------------------------------------------------------------------- convergence
+
+
+def test_converged_tells_the_threshold_from_the_cap(tmp_path: Path) -> None:
+    run(tmp_path / "cap", None, Convergence(), trainer={"max_epochs": 2})
+    assert [(row["epochs"], row["converged"]) for row in rows(tmp_path / "cap")] == [("2", "False")] * 3
+    run(tmp_path / "met", None, Convergence(stopping_threshold=0.5), trainer={"max_epochs": 100})
+    for row in rows(tmp_path / "met"):
+        assert row["converged"] == "True"
+        assert float(row["train_acc"]) >= 0.5
+        assert int(row["epochs"]) < 100
+
+
+def test_training_accuracy_is_measured_without_dropout(tmp_path: Path) -> None:
+    model = DigitsMLP()
+    run(tmp_path, None, Convergence(), model=model, num_rounds=0, trainer={"max_epochs": 5})
+    datamodule = Digits(num_initial=50)
+    datamodule.set_labeled(datamodule.draw_initial(stream(0, "initial")))
+    labeled = datamodule.labeled_indices
+    model.eval()
+    correct = model(datamodule.arrays.train_inputs[labeled]).argmax(1) == datamodule.arrays.train_targets[labeled]
+    assert float(rows(tmp_path)[0]["train_acc"]) == pytest.approx(correct.float().mean().item())
+
+
+def test_training_accuracy_is_recorded_if_nothing_waits_for_it(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert all(0 < float(row["train_acc"]) <= 1 for row in rows(tmp_path))
+
+
+def test_a_fit_that_runs_out_of_time_has_not_converged(tmp_path: Path) -> None:
+    run(tmp_path, None, Timer(duration={"milliseconds": 1}), num_rounds=1, trainer={"max_epochs": 50})
+    assert [row["converged"] for row in rows(tmp_path)] == ["False", "False"]
+
+
+# --------------------------------------------------------------------------------------------------------- pairing
+
+
+@pytest.mark.parametrize("strategy", [LeastConfidence(), Margin(), BALD(5), BADGE(), CoreSet()])
+def test_round_0_is_the_same_for_all_strategies(tmp_path: Path, strategy: QueryStrategy) -> None:
+    run(tmp_path / "random", Random(), num_rounds=1)
+    run(tmp_path / "other", strategy, num_rounds=1)
+    first, second = timeless(tmp_path / "random"), timeless(tmp_path / "other")
+    assert first[0] == second[0]
+    assert rows(tmp_path / "random", "queries.csv")[:50] == rows(tmp_path / "other", "queries.csv")[:50]
+    assert rows(tmp_path / "random", "queries.csv")[50:] != rows(tmp_path / "other", "queries.csv")[50:]
+
+
+def test_a_strategy_that_wastes_randomness_changes_no_training(tmp_path: Path) -> None:
+    class Wasteful(Entropy):
+        def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+            torch.rand(1000)
+            torch.rand(1000, generator=generator)
+            return super().query(pool, query_size, generator)
+
+    run(tmp_path / "plain")
+    run(tmp_path / "wasteful", Wasteful())
+    assert timeless(tmp_path / "plain") == timeless(tmp_path / "wasteful")
+
+
+def test_seeds_differ_in_all_that_is_drawn(tmp_path: Path) -> None:
+    run(tmp_path / "0", seed=0, num_rounds=0)
+    run(tmp_path / "1", seed=1, num_rounds=0)
+    assert rows(tmp_path / "0", "queries.csv") != rows(tmp_path / "1", "queries.csv")
+    assert timeless(tmp_path / "0") != timeless(tmp_path / "1")
+
+
+def test_minibatches_per_step_changes_no_bit(tmp_path: Path) -> None:
+    class OneByOne(DigitsMLP):
+        minibatches_per_step = 1
+
+    run(tmp_path / "many", query_size=200)
+    run(tmp_path / "one", query_size=200, model=OneByOne())
+    assert timeless(tmp_path / "many") == timeless(tmp_path / "one")
+
+
+class PlainMLP(L.LightningModule):
+    """A module as most are written: automatic optimization, one minibatch a step, its own sequence of layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU())
+        self.head = nn.Linear(32, 10)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x))
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.log("test_acc", (self(batch[0]).argmax(1) == batch[1]).float().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=3e-3)
+
+
+@pytest.mark.parametrize("strategy", [Entropy(), BADGE(), CoreSet()])
+def test_an_ordinary_module_works(tmp_path: Path, strategy: QueryStrategy) -> None:
+    run(tmp_path, strategy, model=PlainMLP(), trainer={"max_epochs": 10})
+    assert [row["epochs"] for row in rows(tmp_path)] == ["10", "10", "10"]
+    assert float(rows(tmp_path)[-1]["test_acc"]) > 0.5
+    assert rows(tmp_path)[-1]["test_nll"] == "nan"
+
+
+# --------------------------------------------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("strategy", [Random(), Entropy(), BALD(5), BADGE(), CoreSet()])
+def test_a_run_continues_to_the_same_bits(tmp_path: Path, strategy: QueryStrategy) -> None:
+    run(tmp_path / "whole", strategy, num_rounds=3)
+
+    class Die(Callback):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            if int(trainer.datamodule.labeled.sum()) == 70:
+                raise RuntimeError("died")
+
+    with pytest.raises(RuntimeError, match="died"):
+        run(tmp_path / "parts", strategy, Die(), num_rounds=3)
+    assert len(rows(tmp_path / "parts")) == 2
+    run(tmp_path / "parts", strategy, num_rounds=3)
+    assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+    assert (tmp_path / "parts/queries.csv").read_bytes() == (tmp_path / "whole/queries.csv").read_bytes()
+
+
+def test_a_finished_run_says_so_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    capsys.readouterr()
+    spy = Spy(lambda *_: None, at="on_fit_start")
+    run(tmp_path, None, spy)
+    assert "finished" in capsys.readouterr().out
+    assert spy.results == []
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+
+
+def test_a_finished_run_goes_on_if_there_are_to_be_more_rounds(tmp_path: Path) -> None:
+    run(tmp_path / "whole", num_rounds=3)
+    run(tmp_path / "longer", num_rounds=1)
+    run(tmp_path / "longer", num_rounds=3)
+    assert timeless(tmp_path / "longer") == timeless(tmp_path / "whole")
+    assert (tmp_path / "longer/queries.csv").read_bytes() == (tmp_path / "whole/queries.csv").read_bytes()
+
+
+def test_fewer_rounds_than_are_done_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, num_rounds=2)
+    with pytest.raises(InputError, match="`loop.num_rounds` to be at least 2"):
+        run(tmp_path, num_rounds=1)
+
+
+def test_a_run_is_told_from_one_with_other_objects(tmp_path: Path) -> None:
+    run(tmp_path, Entropy())
+    with pytest.raises(InputError, match=r"loop\.strategy"):
+        run(tmp_path, Margin())
+    with pytest.raises(InputError, match=r"model\.hidden_dim"):
+        run(tmp_path, Entropy(), model=DigitsMLP(hidden_dim=16))
+    with pytest.raises(InputError, match=r"trainer\.max_epochs"):
+        run(tmp_path, Entropy(), trainer={"max_epochs": 4})
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"query_size": 0}, "`loop.query_size` to be at least 1, but got 0"),
+        ({"num_rounds": -1}, "`loop.num_rounds` to be at least 0, but got -1"),
+        ({"seed": -1}, "`seed_everything` to be at least 0, but got -1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(tmp_path: Path, kwargs: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_loop(tmp_path, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"query_size": 1351}, "`loop.query_size` to be at most the pool size 1350, but got 1351"),
+        ({"query_size": 100, "num_rounds": 14}, "`loop.num_rounds` to be at most 13.*but got 14"),
+    ],
+)
+def test_more_labels_than_there_are_are_refused_before_anything_is_written(
+    tmp_path: Path, kwargs: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run(tmp_path / "run", **kwargs)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loop_that_is_not_among_the_callbacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="callbacks"):
+        make_loop(tmp_path).run(make_trainer(), DigitsMLP(), Digits())
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (torch.arange(9), "return 10 positions, but got 9"),
+        (torch.zeros(10, dtype=torch.int64), "distinct"),
+        (torch.arange(10) + 1345, "positions in the pool, 0 to 1349"),
+        (torch.arange(10.0), "int64"),
+    ],
+)
+def test_a_wrong_query_is_refused_and_labels_nothing(tmp_path: Path, query: Tensor, message: str) -> None:
+    class Wrong(QueryStrategy):
+        def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+            return query
+
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, Wrong())
+    assert rows(tmp_path) == []
+
+
+def test_bald_without_dropout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dropout"):
+        run(tmp_path, BALD(), model=DigitsMLP(dropout=0.0))
+
+
+# ---------------------------------------------------------------------------------------------------------- the rest
+
+
+def test_fast_dev_run_is_one_tiny_round_that_saves_nothing(tmp_path: Path) -> None:
+    queried = []
+
+    class Watch(Entropy):
+        def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+            queried.append(query_size)
+            return super().query(pool, query_size, generator)
+
+    run(tmp_path / "run", Watch(), trainer={"fast_dev_run": True})
+    assert queried == [10]
+    assert not (tmp_path / "run").exists()
+
+
+def test_bf16_mixed_governs_scoring_too(tmp_path: Path) -> None:
+    dtypes = []
+
+    class Watch(Entropy):
+        def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+            model = pool.model
+            hook = model.hidden.register_forward_hook(lambda module, args, output: dtypes.append(output.dtype))
+            query = super().query(pool, query_size, generator)
+            hook.remove()
+            assert pool.embeddings().dtype == torch.float32
+            return query
+
+    run(tmp_path, Watch(), trainer={"precision": "bf16-mixed"})
+    assert set(dtypes) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_true_precisions_work(tmp_path: Path, precision: str) -> None:
+    for strategy in (BALD(5), BADGE(), CoreSet()):
+        run(tmp_path / type(strategy).__name__, strategy, num_rounds=1, trainer={"precision": precision})
+
+
+def test_lightning_is_not_heard_in_every_round(
+    tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(tmp_path, num_rounds=3, trainer={"enable_model_summary": True, "enable_progress_bar": True})
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in out if line.startswith("round")] == [f"round {i} of 3" for i in range(4)]
+    assert len(out) == 5  # and a last line
+    assert sum("stopped" in record.message for record in caplog.records) == 0
+    assert [str(w.message) for w in recwarn if "workers" in str(w.message)] == []
+
+
+def test_without_a_progress_bar_nothing_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run(tmp_path, trainer={"enable_progress_bar": False})
+    assert capsys.readouterr().out == ""
+
+
+def test_the_trainer_is_given_back_as_it_was(tmp_path: Path) -> None:
+    loop = make_loop(tmp_path)
+    trainer = make_trainer(loop, enable_model_summary=True)
+    before = list(trainer.callbacks)
+    level = logging.getLogger("lightning.pytorch").level
+    loop.run(trainer, DigitsMLP(), Digits(num_initial=50))
+    assert trainer.callbacks == before
+    assert logging.getLogger("lightning.pytorch").level == level
+
+
+def test_the_last_model_is_saved(tmp_path: Path) -> None:
+    model = DigitsMLP()
+    run(tmp_path, model=model)
+    saved = torch.load(tmp_path / "model.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"), [(BADGE(), "badge"), (CoreSet(), "core_set"), (LeastConfidence(), "least_confidence")]
+)
+def test_default_run_dir_is_named_as_the_configs(strategy: QueryStrategy, name: str) -> None:
+    assert default_run_dir(strategy, 3) == Path("runs", name, "seed3")

@@ -1,0 +1,236 @@
+"""RunFolder: atomic commits, recovery, refusal of what was not committed."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from al_lightning import run_folder
+from al_lightning.errors import InputError
+from al_lightning.run_folder import Query, Round, RunFolder, flatten
+
+SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
+INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
+FIRST = Round(0, 2, 0.1, 2.5, 0.9, 0.25, 1.0, 12, True, 0.5, 0.125, 0.0, 0.25)
+BOUGHT = [Query(1, 0, 9, 4, 0.1), Query(1, 1, 11, 0, 1 / 3)]
+FILES = ("config.yaml", "rounds.csv", "queries.csv")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A run folder with one round committed."""
+    folder = RunFolder.open(tmp_path / "run", SETTINGS)
+    folder.commit(queries=INITIAL)
+    folder.commit([FIRST], BOUGHT)
+    folder.close()
+    return folder.path
+
+
+def reopened(path: Path, settings: dict = SETTINGS) -> RunFolder:
+    folder = RunFolder.open(path, settings)
+    folder.close()
+    return folder
+
+
+def test_committed_rows_are_read_back_to_the_same_bits(path: Path) -> None:
+    folder = reopened(path)
+    assert folder.rounds == [FIRST]
+    assert folder.queries == INITIAL + BOUGHT
+    assert folder.next_round == 1
+
+
+def test_columns_are_those_that_readers_rely_on(path: Path) -> None:
+    assert (path / "rounds.csv").read_text().splitlines()[0] == (
+        "round,num_labeled,test_acc,test_nll,test_brier,test_ece,train_acc,epochs,converged,"
+        "seconds_fit,seconds_score,seconds_select,seconds_test"
+    )
+    assert (path / "queries.csv").read_text().splitlines() == [
+        "round,order,index,label,score",
+        "0,0,7,3,",
+        "0,1,2,1,",
+        "1,0,9,4,0.1",
+        "1,1,11,0,0.3333333333333333",
+    ]
+
+
+def test_an_empty_or_new_folder_begins_a_run(tmp_path: Path) -> None:
+    assert reopened(tmp_path).queries == []
+    assert reopened(tmp_path / "a" / "b").queries == []
+
+
+class Killed(BaseException):
+    """Stands for the end of the process between two system calls."""
+
+
+def calls_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Number of times a commit calls the file system."""
+    return interrupted_commit(tmp_path / "count", monkeypatch, stop_at=None)
+
+
+def interrupted_commit(path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int | None) -> int:
+    """Commits one round, dying before the ``stop_at``-th call to the file system; returns how many there were."""
+    folder = RunFolder.open(path, SETTINGS)
+    folder.commit(queries=INITIAL)
+    count = 0
+
+    def counting(function):
+        def wrapped(*args, **kwargs):
+            nonlocal count
+            if stop_at is not None and count >= stop_at:
+                raise Killed
+            count += 1
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "_write", counting(run_folder._write))
+        patch.setattr(run_folder.os, "replace", counting(os.replace))
+        try:
+            folder.commit([FIRST], BOUGHT)
+        except Killed:
+            pass
+        finally:
+            folder.close()
+    return count
+
+
+def test_a_kill_at_any_moment_of_a_commit_leaves_all_of_it_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = calls_of_a_commit(tmp_path, monkeypatch)
+    assert total == 8  # three files and commit.json, each written and renamed
+    outcomes = []
+    for stop_at in range(total):
+        path = tmp_path / str(stop_at)
+        interrupted_commit(path, monkeypatch, stop_at)
+        folder = reopened(path)
+        assert (folder.rounds, folder.queries) in [([], INITIAL), ([FIRST], INITIAL + BOUGHT)]
+        assert {file.name for file in path.iterdir()} <= {*FILES, "commit.json", ".lock"}
+        outcomes.append(len(folder.rounds))
+    assert outcomes == [0, 0, 0, 0, 0, 1, 1, 1]  # committed from the rename of commit.json on
+
+
+@pytest.mark.parametrize("stop_at", range(8))
+def test_a_kill_during_the_first_commit_leaves_a_run_or_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    calls = iter(range(100))
+
+    def dying(function):
+        def wrapped(*args, **kwargs):
+            if next(calls) >= stop_at:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    folder = RunFolder.open(tmp_path, SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "_write", dying(run_folder._write))
+        patch.setattr(run_folder.os, "replace", dying(os.replace))
+        with pytest.raises(Killed):
+            folder.commit(queries=INITIAL)
+    folder.close()
+    assert reopened(tmp_path).queries == (INITIAL if stop_at >= 5 else [])
+
+
+@pytest.mark.parametrize("name", [*FILES, "commit.json"])
+def test_a_missing_file_is_named(path: Path, name: str) -> None:
+    (path / name).unlink()
+    with pytest.raises(InputError, match=name):
+        reopened(path)
+
+
+@pytest.mark.parametrize("name", [*FILES, "commit.json"])
+@pytest.mark.parametrize("damage", ["torn", "edited", "appended", "empty"])
+def test_a_torn_or_edited_file_is_named(path: Path, name: str, damage: str) -> None:
+    text = (path / name).read_text()
+    damaged = {
+        "torn": text[:-4],
+        "edited": text.replace("0", "1"),
+        "appended": text + "1,2,3\n",
+        "empty": "",
+    }[damage]
+    (path / name).write_text(damaged)
+    # an edit of commit.json is seen in the file whose checksum no longer fits
+    with pytest.raises(InputError, match=r"commit.json|config.yaml" if name == "commit.json" else name):
+        reopened(path)
+
+
+def test_a_full_disk_leaves_the_round_before_and_gives_back_the_space(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.open(path, SETTINGS)
+    write = run_folder._write
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "queries.csv.new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "_write", full)
+        with pytest.raises(InputError, match="disk is full; the 1 rounds before it are safe"):
+            folder.commit([replace(FIRST, round=1)], [])
+    folder.close()
+    assert not list(path.glob("*.new"))
+    assert reopened(path).rounds == [FIRST]
+
+
+def test_other_settings_are_refused_with_their_names(path: Path) -> None:
+    other = {"seed_everything": 1, "loop": {"query_size": 3, "num_rounds": 5, "run_dir": None}}
+    with pytest.raises(InputError, match=r"`loop.query_size` \(2 there, 3 here\), `seed_everything` \(0 there, 1 here\)"):
+        reopened(path, other)
+    with pytest.raises(InputError, match=r"`loop.new` \(None there, 1 here\)"):
+        reopened(path, {**SETTINGS, "loop": {**SETTINGS["loop"], "new": 1}})
+
+
+def test_settings_that_do_not_change_a_round_may_differ(path: Path) -> None:
+    other = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 9, "run_dir": str(path)}}
+    assert reopened(path, other).rounds == [FIRST]
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    folder = RunFolder.open(path, SETTINGS)
+    code = f"from al_lightning.run_folder import RunFolder; RunFolder.open(__import__('pathlib').Path({str(path)!r}), {{}})"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    folder.close()
+    assert "another process is using it" in second.stderr
+    assert reopened(path).rounds == [FIRST]
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(InputError, match=str(tmp_path / "run")):
+        RunFolder.open(tmp_path / "run", SETTINGS)
+
+
+def test_a_folder_with_a_foreign_file_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine: 1\n")
+    with pytest.raises(InputError, match="commit.json"):
+        RunFolder.open(tmp_path, SETTINGS)
+    assert (tmp_path / "config.yaml").read_text() == "mine: 1\n"
+
+
+def test_commit_json_counts_the_rounds(path: Path) -> None:
+    assert json.loads((path / "commit.json").read_text())["rounds"] == 1
+
+
+def test_reopening_the_last_round_forgets_only_a_row_without_labels(path: Path) -> None:
+    folder = RunFolder.open(path, SETTINGS)
+    folder.commit([replace(FIRST, round=1)])
+    folder.reopen_last_round()
+    folder.close()
+    assert folder.rounds == [FIRST]
+
+
+def test_flatten_names_settings_as_on_the_command_line() -> None:
+    settings = {"data": {"class_path": "A", "init_args": {"root": "x", "empty": {}}}, "list": [1]}
+    assert flatten(settings) == {"data": "A", "data.root": "x", "data.empty": {}, "list": [1]}
+    assert flatten({"strategy": {"class_path": "Margin", "init_args": {}}}) == {"strategy": "Margin"}
