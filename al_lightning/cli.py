@@ -4,8 +4,10 @@ This module answers ``--help`` and ``--version``, turns what goes wrong into one
 no more than that needs. The commands are in :mod:`al_lightning.commands`, whose imports take seconds.
 """
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -62,7 +64,10 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     if words[0] not in COMMANDS:
         _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
-    previous = {signum: signal.signal(signum, _interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
+    if os.getcwd() not in sys.path:  # for --loop.strategy my_module.MyStrategy
+        sys.path.append(os.getcwd())
+    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    previous = {signum: signal.signal(signum, _interrupt) for signum in signals}
     try:
         # None lets LightningCLI read the command line itself: it warns of any other list
         _run(None if args is None else words)

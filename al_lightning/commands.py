@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import pickle
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, NoReturn, cast
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+import yaml
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from al_lightning import __version__, models, strategies
@@ -47,8 +49,8 @@ def run(args: list[str] | None) -> None:
     """
     for name in ("lightning.pytorch", "lightning.fabric"):  # "Seed set to 0", "GPU available", tips
         logging.getLogger(name).setLevel(logging.WARNING)
-    # said at every transfer of a batch by Lightning 2.6 with torch 2.14 and later
-    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
+    # a warning of LightningCLI for those who call it from Python, which is what tests and notebooks do
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     ActiveLearningCLI(
         L.LightningModule,
         PoolDataModule,
@@ -108,6 +110,28 @@ class ActiveLearningCLI(LightningCLI):
             "predict": skipped,
         }
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses, and refuses what jsonargparse passes over in a config file: `loop: 5`, or `lop: {}`."""
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        for path in config.config or []:
+            content = yaml.safe_load(path.get_content())
+            for name, value in content.items():
+                if name not in config:
+                    raise InputError(
+                        f"Expected the options of a command in {path}, but got `{name}`{did_you_mean(name, config.keys())}"
+                    )
+                if name in ("trainer", "loop", "convergence") and not isinstance(value, dict | str):
+                    raise InputError(f"Expected `{name}` in {path} to have options of its own, but got `{value}`.")
+
+    def _parse_ckpt_path(self) -> None:
+        """Reads the model's arguments from a checkpoint, if one is given."""
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        try:
+            super()._parse_ckpt_path()
+        except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            raise InputError(f"Expected `ckpt_path` to be a checkpoint of a run, but {path} is none.") from error
+
     def _set_seed(self) -> None:
         """Checks the settings that Lightning would fail on with a traceback, then seeds."""
         config = self.config[self.subcommand]
@@ -115,6 +139,9 @@ class ActiveLearningCLI(LightningCLI):
             raise InputError(f"Expected `seed_everything` to be at least 0, but got {config.seed_everything}.")
         if config.num_threads < 1:
             raise InputError(f"Expected `num_threads` to be at least 1, but got {config.num_threads}.")
+        max_epochs = config.trainer.max_epochs
+        if max_epochs is not None and max_epochs < 1 and max_epochs != -1:  # Lightning takes -2 for "for ever", too
+            raise InputError(f"Expected `trainer.max_epochs` to be at least 1, or -1 for no cap, but got {max_epochs}.")
         super()._set_seed()
 
     def instantiate_classes(self) -> None:
@@ -128,7 +155,10 @@ class ActiveLearningCLI(LightningCLI):
     def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
         """Runs the loop."""
         self._dump_config()
-        self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
+        try:
+            self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
+        except MisconfigurationException as error:  # what Lightning finds out only when it begins to train
+            raise _innermost(error) from error
 
     def test(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Prints the test metrics of a checkpoint."""

@@ -24,6 +24,13 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     option = LINKED.get(option, option)
     if match := re.search(r"unrecognized arguments: (\S+)", text):
         return _unknown_option(match[1], known_options)
+    if match := re.search(r"does not accept option '([^']+)'", text):
+        return _unknown_option(f"--{match[1]}", known_options)
+    if match := re.search(r"Unexpected config: (.*)", text):
+        return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
+    if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
+        got = match[1] or "another class"
+        return f"Expected `{option}` to be a subclass of {match[2]}, but got `{got}`."
     if match := re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", text):
         return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options)
     if match := re.search(r"File does not exist: '?([^']+)'?", text):
@@ -35,6 +42,8 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     expected = list(dict.fromkeys(name for name in types if name))
     if option and expected and got:
         return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`."
+    if match := re.search(r"Problem with given class_path '([^']+)': (.*?)(?= - Expected|$)", text):
+        return f"Expected `{option}` to be a class that can be used, but got `{match[1]}`: {match[2]}"
     if match := re.search(r'Linked "([^"]+)" must be given via "([^"]+)"', text):
         return f"Expected `{match[2]}` instead of `{match[1]}`, which is taken from it."
     return text if len(text) <= 300 else f"{text[:300]} ..."

@@ -111,10 +111,7 @@ class ActiveLearningLoop(Callback):
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
-        if self not in _callbacks(trainer):
-            raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
-        if trainer.world_size > 1:
-            raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
+        self._check_trainer(trainer)
         datamodule.prepare_data()
         datamodule.setup("fit")
         initial = datamodule.draw_initial(stream(self.seed, "initial"))
@@ -132,6 +129,12 @@ class ActiveLearningLoop(Callback):
                 self._run_in(folder, initial, trainer, model, datamodule)
             finally:
                 folder.close()
+
+    def _check_trainer(self, trainer: L.Trainer) -> None:
+        if self not in _callbacks(trainer):
+            raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
+        if trainer.world_size > 1:
+            raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
 
     def _check_sizes(self, pool_size: int) -> None:
         if self.query_size > pool_size:
@@ -258,6 +261,13 @@ class ActiveLearningLoop(Callback):
         """Reports the epoch before: what a module logs at the end of an epoch is not to be had before its hook ends."""
         if self._fit is not None and self._fit.epochs > 0:
             self._report_epoch(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Turns EarlyStopping's complaint of a metric that nobody logs into one about the setting."""
+        if self._fit is not None and isinstance(exception, RuntimeError) and "conditioned on metric" in str(exception):
+            raise InputError(
+                f"Expected `convergence.monitor` to be a metric that is logged: {exception}"
+            ) from exception
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures the training accuracy if a callback watches it; Lightning runs EarlyStopping after all others."""
@@ -410,6 +420,8 @@ def _quiet(trainer: L.Trainer) -> Iterator[bool]:
             # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+            # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
+            warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
             yield bar is not None
     finally:
         trainer.callbacks = callbacks  # type: ignore[attr-defined]

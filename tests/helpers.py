@@ -1,5 +1,6 @@
 """A small network fitted to some of the digits, and the rest of them as its pool."""
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -60,6 +61,14 @@ def make_pool(
         mask_generator=torch.Generator().manual_seed(mask_seed),
         **kwargs,
     )
+
+
+def probs_one_by_one(inputs: Tensor | None = None) -> Tensor:
+    """Class probabilities of the fitted model without dropout, float64, by one forward pass a row."""
+    model = copy.deepcopy(fitted_model()).eval()
+    with torch.no_grad():
+        logits = [model(x[None]) for x in (pool_inputs() if inputs is None else inputs)]
+    return torch.cat(logits).double().softmax(dim=1)
 
 
 class Logits(nn.Module):

@@ -185,7 +185,9 @@ def test_a_full_disk_leaves_the_round_before_and_gives_back_the_space(
 
 def test_other_settings_are_refused_with_their_names(path: Path) -> None:
     other = {"seed_everything": 1, "loop": {"query_size": 3, "num_rounds": 5, "run_dir": None}}
-    with pytest.raises(InputError, match=r"`loop.query_size` \(2 there, 3 here\), `seed_everything` \(0 there, 1 here\)"):
+    with pytest.raises(
+        InputError, match=r"`loop.query_size` \(2 there, 3 here\), `seed_everything` \(0 there, 1 here\)"
+    ):
         reopened(path, other)
     with pytest.raises(InputError, match=r"`loop.new` \(None there, 1 here\)"):
         reopened(path, {**SETTINGS, "loop": {**SETTINGS["loop"], "new": 1}})

@@ -6,9 +6,10 @@ from torch import Tensor
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
 
-NUM_PROPOSALS = 64
-MIN_ACCEPTED = 16
-COINCIDENT = 1e-6
+NUM_PROPOSALS = 64  # at a time
+MIN_ACCEPTED = 8  # of them, or else the bounds are brought up to date
+BLOCK_ROWS = 2048  # of a pass over all rows
+COINCIDENT = 1e-6  # relative squared distance that may be rounding
 
 
 class GradientEmbeddings:
@@ -29,8 +30,8 @@ class GradientEmbeddings:
         self._delta = probs.scatter_add(1, predicted, torch.full_like(probs[:, :1], -1.0))  # (N, C)
         self._features = embeddings  # (N, D)
         self._bias = float(include_bias)
-        features_sq = embeddings.square().sum(dim=1).double() + self._bias
-        self.sq_norms = self._delta.square().sum(dim=1).double() * features_sq  # (N,)
+        delta_sq, features_sq = (torch.linalg.vector_norm(x, dim=1).double() ** 2 for x in (self._delta, embeddings))
+        self.sq_norms = delta_sq * (features_sq + self._bias)  # (N,)
 
     def sq_distances(self, rows: Tensor | slice, centres: Tensor) -> Tensor:
         """Squared distances of R rows to K centres, float64, shape ``(R, K)``.
@@ -42,6 +43,11 @@ class GradientEmbeddings:
         sum_sq = self.sq_norms[rows, None] + self.sq_norms[centres]
         distances = sum_sq - 2 * inner
         return distances.masked_fill_(distances < COINCIDENT * sum_sq, 0.0)
+
+    def nearest_sq_distances(self, centres: Tensor) -> Tensor:
+        """Squared distance of every row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
+        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(self.sq_norms), BLOCK_ROWS)]
+        return torch.cat([self.sq_distances(rows, centres).amin(dim=1) for rows in blocks])
 
 
 def badge_query(
@@ -82,14 +88,14 @@ def badge_query(
         return torch.empty(0, dtype=torch.int64)
     gradients = GradientEmbeddings(probs, embeddings, include_bias)
     chosen = [int(gradients.sq_norms.argmax())]
-    bounds = gradients.sq_distances(slice(None), torch.tensor(chosen)).squeeze(1)  # (N,)
+    bounds = gradients.nearest_sq_distances(torch.tensor(chosen))  # (N,)
     bounds[chosen] = 0.0
     while len(chosen) < query_size:
         cumulative = bounds.cumsum(0)
         if cumulative[-1] == 0:
             return torch.cat([torch.tensor(chosen), _others(len(probs), chosen, query_size, generator)])
         drawn = _draw(gradients, bounds, cumulative, query_size - len(chosen), generator)
-        bounds = torch.minimum(bounds, gradients.sq_distances(slice(None), drawn).amin(dim=1))
+        bounds = torch.minimum(bounds, gradients.nearest_sq_distances(drawn))
         bounds[drawn] = 0.0
         chosen += drawn.tolist()
     return torch.tensor(chosen)
@@ -115,13 +121,16 @@ def _draw(
         true = bounds[rows]
         if drawn:
             true = torch.minimum(true, gradients.sq_distances(rows, torch.tensor(drawn)).amin(dim=1))
+        accepted_below = u[1] * bounds[rows]
         num_accepted = 0
-        for i in range(NUM_PROPOSALS):
-            if len(drawn) < most and u[1, i] * bounds[rows[i]] < true[i]:
-                drawn.append(int(rows[i]))
-                num_accepted += 1
-                to_new = gradients.sq_distances(rows, rows[i : i + 1]).squeeze(1)
-                true = torch.minimum(true, to_new).masked_fill_(rows == rows[i], 0.0)
+        i = -1
+        # the proposals in order; each one that is accepted is a centre for those after it
+        while len(drawn) < most and (left := (accepted_below[i + 1 :] < true[i + 1 :]).nonzero()).numel():
+            i += 1 + int(left[0])
+            drawn.append(int(rows[i]))
+            num_accepted += 1
+            to_new = gradients.sq_distances(rows, rows[i : i + 1]).squeeze(1)
+            true = torch.minimum(true, to_new).masked_fill_(rows == rows[i], 0.0)
         if num_accepted < MIN_ACCEPTED and drawn:
             break
     return torch.tensor(drawn)

@@ -66,6 +66,8 @@ def check_finite(values: Tensor, name: str) -> None:
 
     NaN sorts first in some functions and last in others: a strategy that lets it pass buys the wrong labels in silence.
     """
+    if values.sum().isfinite():  # NaN and infinity survive a sum, which costs a fifth of the check of each value
+        return
     if not values.isfinite().all():
         rows = (
             int((~values.isfinite()).flatten(1).any(1).sum()) if values.dim() > 1 else int((~values.isfinite()).sum())

@@ -6,8 +6,8 @@ from torch import Tensor
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
 
-FIRST_CENTRES = 1024
-BLOCK_ROWS = 1024
+FIRST_CENTRES = 256  # labeled rows that bound all distances
+BLOCK_ROWS = 1024  # rows that picks are made from at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
 

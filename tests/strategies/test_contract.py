@@ -52,6 +52,12 @@ def query(strategy: QueryStrategy, pool: PoolPredictor, query_size: int, seed: i
         return strategy.query(pool, query_size, generator(seed))
 
 
+def new_model(**kwargs) -> DropoutMLP:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DropoutMLP(input_dim=64, **kwargs)
+
+
 def changed_model(change: Callable[[DigitsMLP], object]) -> DigitsMLP:
     model = copy.deepcopy(fitted_model())
     with torch.no_grad():
@@ -197,8 +203,8 @@ DEGENERATE: dict[str, Callable[[], PoolPredictor]] = {
     "all rows labeled": lambda: make_pool(labeled_inputs()[:40]),
     "two distinct rows": lambda: make_pool(pool_inputs(2).repeat(20, 1)),
     "one class in the pool": lambda: make_pool(digits().train_inputs[digits().train_targets == 3][:40]),
-    "two classes in all": lambda: make_pool(pool_inputs(40), DropoutMLP(64, 32, num_classes=2)),
-    "one feature": lambda: make_pool(pool_inputs(40), DropoutMLP(64, 1)),
+    "two classes in all": lambda: make_pool(pool_inputs(40), new_model(hidden_dim=32, num_classes=2)),
+    "one feature": lambda: make_pool(pool_inputs(40), new_model(hidden_dim=1)),
     "uniform probabilities": lambda: make_pool(pool_inputs(40), changed_model(uniform_probs)),
     "one-hot probabilities": lambda: make_pool(pool_inputs(40), changed_model(one_hot_probs)),
     "features all zero": lambda: make_pool(pool_inputs(40), changed_model(zero_features)),

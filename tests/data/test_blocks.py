@@ -1,0 +1,120 @@
+"""Loaders over tensors in memory: all rows, once, in the order asked for."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks
+from tests.helpers import digits, generator
+
+ROWS = torch.arange(20).view(10, 2)
+
+
+# --------------------------------------------------------------------------------------------------------- TensorBlocks
+
+
+@settings(derandomize=True, deadline=None)
+@given(size=st.integers(0, 30), block_size=st.integers(1, 40), chosen=st.none() | st.lists(st.integers(0, 29)))
+def test_blocks_are_the_chosen_rows_in_order(size, block_size, chosen):
+    inputs = torch.arange(30)
+    rows = torch.arange(size) if chosen is None else torch.tensor(chosen, dtype=torch.int64)
+    blocks = TensorBlocks(inputs[:size] if chosen is None else inputs, None if chosen is None else rows, block_size)
+    sizes = [len(block) for block in blocks]
+    assert len(blocks) == len(rows) == sum(sizes)
+    assert all(n == block_size for n in sizes[:-1])
+    assert 0 not in sizes
+    assert torch.cat([rows[:0], *blocks]).equal(rows)
+
+
+def test_blocks_can_be_gone_over_again():
+    blocks = TensorBlocks(ROWS, torch.tensor([7, 0, 7]), block_size=2)
+    first, second = ([block.tolist() for block in blocks] for _ in range(2))
+    assert first == second == [[[14, 15], [0, 1]], [[14, 15]]]
+
+
+def test_blocks_of_all_rows_copy_nothing():
+    blocks = list(TensorBlocks(ROWS, block_size=4))
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    assert blocks[1].data_ptr() == ROWS[4:].data_ptr()
+
+
+# ---------------------------------------------------------------------------------------------------------- BatchLoader
+
+
+@pytest.mark.parametrize(("batch_size", "num_batches"), [(1, 10), (3, 4), (5, 2), (10, 1), (2048, 1)])
+def test_batches_pair_inputs_with_their_targets(batch_size, num_batches):
+    loader = BatchLoader(ROWS, ROWS[:, 0], batch_size)
+    batches = list(loader)
+    assert len(loader) == len(batches) == num_batches
+    assert torch.cat([inputs for inputs, _ in batches]).equal(ROWS)
+    assert all(inputs[:, 0].equal(targets) for inputs, targets in batches)
+
+
+def test_batches_of_unequal_tensors_raise():
+    with pytest.raises(ValueError, match="shorter"):
+        list(BatchLoader(ROWS, torch.arange(7), batch_size=3))
+
+
+# ------------------------------------------------------------------------------------------------------ MinibatchLoader
+
+
+def make_loader(batch_size: int = 4, group: int | None = None, seed: int = 0, size: int = 11) -> MinibatchLoader:
+    """Rows 3, 5, 7, ... of 100, whose targets are ten times their inputs."""
+    rows = torch.arange(100)
+    return MinibatchLoader(rows, 10 * rows, 3 + 2 * torch.arange(size), batch_size, group, generator(seed))
+
+
+def test_each_chosen_row_comes_once_an_epoch_with_its_target():
+    loader = make_loader()
+    for _ in range(3):
+        minibatches = list(loader)
+        inputs, targets = (torch.cat(parts) for parts in zip(*minibatches, strict=True))
+        assert [len(x) for x, _ in minibatches] == [4, 4, 3]
+        assert targets.equal(10 * inputs)
+        assert sorted(inputs.tolist()) == list(range(3, 25, 2))
+
+
+def test_epochs_are_shuffled_differently():
+    loader = make_loader()
+    first, second = (torch.cat([inputs for inputs, _ in loader]).tolist() for _ in range(2))
+    assert first != second
+    assert first != sorted(first)
+
+
+@pytest.mark.parametrize("group", [1, 2, 3, 16])
+def test_groups_hold_the_minibatches_there_are_without_groups(group):
+    items = list(make_loader(group=group))
+    minibatches = [minibatch for item in items for minibatch in item]
+    expected = list(make_loader())
+    assert all(isinstance(item, list) and len(item) == group for item in items[:-1])
+    assert 1 <= len(items[-1]) <= group
+    assert len(minibatches) == len(expected)
+    assert all(a.equal(b) for pair in zip(minibatches, expected, strict=True) for a, b in zip(*pair, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 4, 11, 16])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("group", [None, 1, 3])
+def test_length_is_the_number_of_items(size, batch_size, group):
+    loader = make_loader(batch_size, group, size=size)
+    assert len(loader) == len(list(loader))
+
+
+def test_shuffles_come_from_the_generator_alone():
+    state = torch.get_rng_state()
+    first, same, other = (torch.cat([x for x, _ in make_loader(seed=seed)]) for seed in (0, 0, 1))
+    assert torch.get_rng_state().equal(state)
+    assert first.equal(same)
+    assert not first.equal(other)
+
+
+def test_without_a_generator_the_global_one_shuffles():
+    arrays = digits()
+    loader = MinibatchLoader(arrays.train_inputs, arrays.train_targets, torch.arange(50), 64)
+    targets = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        targets.append(next(iter(loader))[1])
+    assert targets[0].equal(targets[1])
+    assert not targets[0].equal(targets[2])

@@ -1,0 +1,129 @@
+"""ScoreStrategy and the checks that all strategies share."""
+
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from al_lightning.errors import InputError
+from al_lightning.inference import Predictions
+from al_lightning.strategies import Entropy, LeastConfidence, Margin
+from al_lightning.strategies.base import QueryStrategy, ScoreStrategy, check_finite, check_query_size, top_k
+from tests.helpers import generator, make_pool, pool_inputs, pool_of_probs
+
+TIES = ".*share the acquisition score at the cut"
+
+
+def top_k_by_hand(scores: list[float], k: int) -> list[int]:
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
+
+
+@pytest.mark.filterwarnings(f"ignore:{TIES}")
+@settings(derandomize=True, deadline=None)
+@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=40), data=st.data())
+def test_top_k_is_a_stable_sort(scores, data):
+    k = data.draw(st.integers(1, len(scores)))
+    assert top_k(torch.tensor(scores).float(), k).tolist() == top_k_by_hand(scores, k)
+
+
+def test_top_k_of_many_distinct_scores():
+    scores = torch.randn(5000, generator=generator())
+    assert top_k(scores, 100).tolist() == top_k_by_hand(scores.tolist(), 100)
+
+
+def test_top_k_of_negative_zero_ties_with_zero():
+    with pytest.warns(UserWarning, match=TIES):
+        assert top_k(torch.tensor([-0.0, 0.0, -0.0]), 2).tolist() == [0, 1]
+
+
+def test_top_k_of_equal_scores_goes_to_the_lowest_positions():
+    with pytest.warns(UserWarning, match="50 samples of the pool share .* more than the 7"):
+        assert top_k(torch.full((50,), 0.25), 7).tolist() == list(range(7))
+
+
+@pytest.mark.parametrize(("scores", "k"), [([3, 2, 1, 0], 2), ([1, 1, 0, 0], 2), ([2, 1, 1, 0], 3), ([2, 2, 2, 2], 4)])
+def test_top_k_is_silent_when_all_that_tie_at_the_cut_are_queried(scores, k):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert top_k(torch.tensor(scores).float(), k).tolist() == list(range(k))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("position", [0, 2, 4])
+def test_top_k_raises_on_a_score_that_is_not_finite(value, position):
+    """NaN is the highest for some sorts and the lowest for others: acl21 and ALFM buy it first."""
+    scores = torch.arange(5.0)
+    scores[position] = value
+    with pytest.raises(InputError, match=r"Expected finite acquisition scores, .* in 1 of 5 samples"):
+        top_k(scores, 1)
+
+
+def test_check_finite_counts_samples_not_values():
+    values = torch.zeros(6, 3, 2)
+    values[1] = torch.nan
+    values[4, 0, 1] = -torch.inf
+    with pytest.raises(InputError, match=r"finite features, but got NaN or infinity in 2 of 6 samples"):
+        check_finite(values, "features")
+    check_finite(torch.zeros(0, 3), "features")
+
+
+@pytest.mark.parametrize("query_size", [0, 1, 5])
+def test_check_query_size_accepts_up_to_the_pool(query_size):
+    check_query_size(query_size, 5)
+
+
+@pytest.mark.parametrize("query_size", [-1, 6])
+def test_check_query_size_refuses_the_rest(query_size):
+    with pytest.raises(InputError, match=f"from 0 to the pool size 5, but got {query_size}"):
+        check_query_size(query_size, 5)
+
+
+class FirstPixels(ScoreStrategy):
+    """A strategy as a user would write one."""
+
+    def score(self, batch: Predictions) -> Tensor:
+        return batch.inputs[:, 10]
+
+
+@pytest.mark.filterwarnings(f"ignore:{TIES}")
+def test_score_strategy_queries_the_highest_scores_of_all_blocks():
+    pool = make_pool(block_size=7)
+    scores = pool_inputs()[:, 10]
+    assert FirstPixels().query(pool, 25, generator()).tolist() == top_k_by_hand(scores.tolist(), 25)
+    assert pool.scores is not None
+    assert pool.scores.equal(scores)
+
+
+def test_a_strategy_must_say_how_it_scores():
+    with pytest.raises(TypeError, match="abstract"):
+        ScoreStrategy()
+    with pytest.raises(TypeError, match="abstract"):
+        QueryStrategy()
+
+
+@pytest.mark.parametrize("strategy", [Entropy(), LeastConfidence(), Margin()])
+def test_one_hot_probabilities_rank_last(strategy):
+    """Regression: 0 log 0 = NaN was bought first (entropy of acl21, ALFM and Gal et al.'s code)."""
+    probs = torch.eye(4)
+    probs[2] = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    pool = pool_of_probs(probs)
+    assert strategy.query(pool, 1, generator()).tolist() == [2]
+    assert pool.scores is not None
+    assert pool.scores.isfinite().all()
+
+
+@pytest.mark.parametrize(("strategy", "expected"), [(Margin(), 0), (LeastConfidence(), 1), (Entropy(), 1)])
+def test_two_rows_that_tell_margin_from_the_others(strategy, expected):
+    pool = pool_of_probs(torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3]]))
+    assert strategy.query(pool, 1, generator()).tolist() == [expected]
+
+
+def test_with_two_classes_least_confidence_margin_and_entropy_agree():
+    first = torch.rand(200, generator=generator())
+    probs = torch.stack([first, 1 - first], dim=1)
+    orders = [s.query(pool_of_probs(probs), 50, generator()) for s in (Entropy(), LeastConfidence(), Margin())]
+    assert orders[0].equal(orders[1])
+    assert orders[1].equal(orders[2])

@@ -1,0 +1,246 @@
+"""Core-Set: the lazy form picks what the plain one picks, and the plain one covers."""
+
+from itertools import combinations, pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from al_lightning.errors import InputError
+from al_lightning.strategies import CoreSet, core_set
+from al_lightning.strategies.core_set import k_center_greedy, nearest_sq_distances
+from tests.helpers import digits, fitted_model, generator, labeled_inputs, make_pool, pool_inputs
+
+
+def plain_greedy(embeddings: Tensor, labeled: Tensor, query_size: int) -> list[int]:
+    """Algorithm 1 of the paper: after each pick all rows are compared with it."""
+    if len(labeled):
+        distances = torch.stack([(embeddings - centre).square().sum(dim=1) for centre in labeled]).amin(dim=0)
+    else:  # the row nearest to the mean is first
+        distances = -(embeddings - embeddings.mean(dim=0)).square().sum(dim=1)
+    picks: list[int] = []
+    while len(picks) < query_size:
+        pick = int(distances.argmax())
+        if not len(labeled) and not picks:
+            distances = torch.full_like(distances, torch.inf)
+        picks.append(pick)
+        distances = torch.minimum(distances, (embeddings - embeddings[pick]).square().sum(dim=1))
+        distances[picks] = -1
+    return picks
+
+
+def radii(embeddings: Tensor, labeled: Tensor, picks: list[int]) -> list[float]:
+    """Distance of each pick to the nearest centre before it, and of the farthest row after the last."""
+    result = []
+    for k in range(len(picks) + 1):
+        centres = torch.cat([labeled, embeddings[picks[:k]]]).double()
+        rows = embeddings[picks[k : k + 1] or slice(None)].double()
+        result.append(float((rows[:, None] - centres).norm(dim=2).amin(dim=1).max()))
+    return result
+
+
+def rows(kind: str, size: int, dim: int, seed: int) -> Tensor:
+    noise = torch.randn(size, dim, generator=generator(seed))
+    if kind == "lattice":  # integers: all distances are exact, and most of them tie
+        return (1.5 * noise).round()
+    if kind == "clusters":
+        return 0.01 * noise + torch.randint(4, (size, 1), generator=generator(seed)).float()
+    if kind == "duplicates":
+        return noise[torch.randint(1 + size // 3, (size,), generator=generator(seed))]
+    return noise
+
+
+KINDS = ["random", "clusters", "duplicates", "lattice"]
+
+
+# ------------------------------------------------------------------------------------- the same picks as the plain form
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(data=st.data(), dim=st.integers(1, 5), seed=st.integers(0, 10**6))
+def test_lazy_equals_plain_pick_by_pick(kind, data, dim, seed):
+    size, num_labeled = data.draw(st.integers(1, 50), "size"), data.draw(st.integers(0, 40), "labeled")
+    query_size = data.draw(st.integers(0, size), "query_size")
+    everything = rows(kind, size + num_labeled, dim, seed)
+    embeddings, labeled = everything[:size], everything[size:]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(core_set, "FIRST_CENTRES", data.draw(st.integers(1, 10), "FIRST_CENTRES"))
+        monkeypatch.setattr(core_set, "BLOCK_ROWS", data.draw(st.integers(1, 12), "BLOCK_ROWS"))
+        assert k_center_greedy(embeddings, labeled, query_size).tolist() == plain_greedy(
+            embeddings, labeled, query_size
+        )
+
+
+@pytest.mark.parametrize(("first_centres", "block_rows"), [(1024, 1024), (10, 100), (64, 7)])
+def test_lazy_equals_plain_on_digits(monkeypatch, first_centres, block_rows):
+    monkeypatch.setattr(core_set, "FIRST_CENTRES", first_centres)
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", block_rows)
+    features = make_pool(digits().train_inputs).embeddings()
+    embeddings, labeled = features[200:], features[:200]
+    assert k_center_greedy(embeddings, labeled, 150).tolist() == plain_greedy(embeddings, labeled, 150)
+
+
+def test_many_distances_to_labeled_rows_are_never_computed(monkeypatch):
+    monkeypatch.setattr(core_set, "FIRST_CENTRES", 100)
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", 50)
+    pairs = []
+    nearest = core_set.nearest_sq_distances
+    monkeypatch.setattr(core_set, "nearest_sq_distances", lambda r, c: pairs.append(len(r) * len(c)) or nearest(r, c))
+    features = make_pool(digits().train_inputs).embeddings()
+    k_center_greedy(features[400:], features[:400], 30)
+    assert sum(pairs) < 0.6 * 1000 * 400
+
+
+@pytest.mark.parametrize("dim", [1, 16, 64, 256])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_nearest_distances_are_those_of_all_pairs(dim, offset):
+    queries, centres = (torch.randn(n, dim, generator=generator(n)) + offset for n in (70, 50))
+    centres = torch.cat([centres, queries[:5]])
+    expected = (queries[:, None].double() - centres[None].double()).square().sum(dim=2).amin(dim=1)
+    result = nearest_sq_distances(queries, centres)
+    torch.testing.assert_close(result.double(), expected, atol=0, rtol=1e-4)
+    assert (result[:5] == 0).all()
+
+
+# ----------------------------------------------------------------------------------------------------- what it promises
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), query_size=st.integers(1, 3), num_labeled=st.integers(1, 3))
+def test_radius_is_at_most_twice_the_best_there_is(kind, seed, query_size, num_labeled):
+    everything = rows(kind, 8 + num_labeled, 2, seed)
+    embeddings, labeled = everything[:8], everything[8:]
+    best = min(radii(embeddings, labeled, list(chosen))[-1] for chosen in combinations(range(8), query_size))
+    picks = k_center_greedy(embeddings, labeled, query_size).tolist()
+    assert radii(embeddings, labeled, picks)[-1] <= 2 * best + 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_radii_never_grow(kind, seed):
+    everything = rows(kind, 80, 3, seed)
+    picks = k_center_greedy(everything[20:], everything[:20], 60).tolist()
+    result = radii(everything[20:], everything[:20], picks)
+    assert all(later <= earlier * (1 + 1e-5) for earlier, later in pairwise(result))
+    assert result[-1] == 0
+
+
+def test_line_of_integers():
+    line = torch.arange(11.0)[:, None]
+    assert k_center_greedy(line[1:], line[:1], 3).add(1).tolist() == [10, 5, 2]
+    assert k_center_greedy(line[1:], line[:1], 5).add(1).tolist() == [10, 5, 2, 7, 1]
+
+
+@pytest.mark.parametrize("block_rows", [1, 3, 1024])
+def test_ties_go_to_the_lowest_row(monkeypatch, block_rows):
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", block_rows)
+    circle = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
+    assert k_center_greedy(circle, torch.zeros(1, 2), 4).tolist() == [0, 1, 2, 3]
+
+
+def test_without_labeled_rows_the_row_nearest_to_the_mean_is_first():
+    """Regression: the start without labeled samples was row 0, whatever it was (google/active-learning)."""
+    line = torch.tensor([[0.0], [10.0], [4.0], [9.0]])
+    assert k_center_greedy(line, torch.empty(0, 1), 4).tolist() == [2, 1, 0, 3]
+
+
+# ------------------------------------------------------------------------------------------------------ degenerate rows
+
+
+@pytest.mark.parametrize("block_rows", [4, 1024])
+def test_a_duplicate_of_a_labeled_row_comes_last(monkeypatch, block_rows):
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", block_rows)
+    embeddings = torch.randn(30, 5, generator=generator())
+    labeled = torch.cat([torch.randn(10, 5, generator=generator(1)), embeddings[[12, 3]]])
+    assert k_center_greedy(embeddings, labeled, 30)[-2:].tolist() == [3, 12]
+
+
+@pytest.mark.parametrize("block_rows", [4, 1024])
+def test_full_coverage_goes_on_with_rows_not_picked_yet(monkeypatch, block_rows):
+    """Regression: where all distances are 0, argmax returns row 0 for ever (distil, LabelBench, acl21, ProbCover)."""
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", block_rows)
+    embeddings = torch.randn(5, 3, generator=generator()).repeat(4, 1)
+    picks = k_center_greedy(embeddings, torch.randn(2, 3, generator=generator(1)), 20)
+    assert sorted((picks[:5] % 5).tolist()) == list(range(5))
+    assert sorted(picks.tolist()) == list(range(20))
+    assert picks[5:].tolist() == sorted(picks[5:].tolist())
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 1000.0])
+def test_duplicates_give_no_nan(offset):
+    """Regression: |a|^2 + |b|^2 - 2ab is negative for duplicates, its root NaN, and NaN the maximum (DeepAL, badge)."""
+    distinct = torch.randn(20, 64, generator=generator()) + offset
+    embeddings = distinct.repeat(3, 1)
+    distances = nearest_sq_distances(embeddings, distinct)
+    assert (distances >= 0).all()
+    picks = k_center_greedy(embeddings, distinct[:1], 60)
+    assert len((picks[:19] % 20).unique()) == 19
+    assert sorted(picks.tolist()) == list(range(60))
+
+
+@pytest.mark.parametrize("size", [10, 100], ids=["fewer rows than features", "more rows than features"])
+def test_more_than_the_pool_raises(size):
+    """Regression: the size was compared with the number of features (Core-Set of ALFM)."""
+    embeddings = torch.randn(size, 32, generator=generator())
+    assert len(k_center_greedy(embeddings, embeddings[:1], size)) == size
+    with pytest.raises(InputError, match=f"pool size {size}, but got {size + 1}"):
+        k_center_greedy(embeddings, embeddings[:1], size + 1)
+
+
+@pytest.mark.parametrize("name", ["embeddings", "embeddings of labeled samples"])
+def test_nan_raises(name):
+    embeddings, labeled = torch.zeros(5, 3), torch.zeros(4, 3)
+    (embeddings if name == "embeddings" else labeled)[2, 1] = torch.nan
+    with pytest.raises(InputError, match=f"finite {name}, but got NaN or infinity in 1 of"):
+        k_center_greedy(embeddings, labeled, 2)
+
+
+# ---------------------------------------------------------------------------------------- invariances and the strategy
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        lambda x: x + 5,
+        lambda x: 4 * x,
+        lambda x: x @ torch.linalg.qr(torch.randn(32, 32, generator=generator()))[0],
+        lambda x: torch.cat([x, torch.zeros(len(x), 9)], dim=1),
+    ],
+    ids=["translation", "scale", "rotation", "dead features"],
+)
+def test_picks_do_not_depend_on(same):
+    pool = make_pool()
+    embeddings, labeled = pool.embeddings(), pool.labeled_embeddings()
+    assert k_center_greedy(same(embeddings), same(labeled), 40).equal(k_center_greedy(embeddings, labeled, 40))
+
+
+def test_arguments_are_left_as_they_were():
+    embeddings, labeled = (torch.randn(n, 3, generator=generator(n)) for n in (30, 10))
+    before = embeddings.clone(), labeled.clone()
+    k_center_greedy(embeddings, labeled, 20)
+    assert embeddings.equal(before[0])
+    assert labeled.equal(before[1])
+
+
+def test_strategy_covers_with_features_without_dropout():
+    model = fitted_model()
+    with torch.no_grad():
+        embeddings, labeled = (model.embed(pool) for pool in (pool_inputs(), labeled_inputs()))
+    assert CoreSet().query(make_pool(), 40, generator()).tolist() == plain_greedy(embeddings, labeled, 40)
+
+
+def test_strategy_takes_labeled_samples_for_covered():
+    inputs = digits().train_inputs[:200]
+    query = CoreSet().query(make_pool(inputs, labeled=inputs[:50]), 150, generator())
+    assert (query >= 50).all()
+
+
+def test_strategy_raises_on_nan_in_a_labeled_sample():
+    labeled = labeled_inputs().clone()
+    labeled[3] = torch.nan
+    with pytest.raises(InputError, match="labeled samples, but got NaN or infinity in 1 of 100"):
+        CoreSet().query(make_pool(labeled=labeled), 10, generator())

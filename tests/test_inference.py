@@ -1,0 +1,269 @@
+"""PoolPredictor and Predictions: modes, blocks, masks, precision, time."""
+
+import copy
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from al_lightning.data.blocks import TensorBlocks
+from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
+from tests.digits import DigitsMLP
+from tests.helpers import (
+    digits,
+    fitted_model,
+    generator,
+    labeled_inputs,
+    make_pool,
+    pool_inputs,
+    pool_of_probs,
+    probs_one_by_one,
+    random_probs,
+)
+
+# ------------------------------------------------------------------------------------------------------ evaluation_mode
+
+
+class Nested(nn.Module):
+    """Some of its modules train and some do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout()).eval()
+        self.mixed = nn.Sequential(nn.Linear(3, 3), nn.Dropout())
+        self.mixed.training = False
+
+
+def training_flags(model: nn.Module) -> list[bool]:
+    return [module.training for module in model.modules()]
+
+
+@pytest.mark.parametrize("whole", [None, True, False], ids=["mixed", "training", "evaluation"])
+def test_evaluation_mode_puts_every_flag_back(whole):
+    model = Nested() if whole is None else Nested().train(whole)
+    before = training_flags(model)
+    with evaluation_mode(model):
+        assert not any(training_flags(model))
+    assert training_flags(model) == before
+
+
+def test_evaluation_mode_puts_flags_back_after_an_error():
+    model = Nested()
+    before = training_flags(model)
+    with pytest.raises(KeyError), evaluation_mode(model):
+        raise KeyError
+    assert training_flags(model) == before
+
+
+# ---------------------------------------------------------------------------------------------------------------- map
+
+
+def test_fn_runs_in_evaluation_and_inference_mode():
+    seen = []
+    pool = make_pool()
+    pool.map(lambda batch: seen.append((pool.model.training, torch.is_inference_mode_enabled())) or batch.inputs)
+    assert set(seen) == {(False, True)}
+    assert pool.model.training
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 150, 299, 300, 301])
+def test_map_keeps_all_rows_in_pool_order(block_size):
+    """Regression: the rows after the last whole block were dropped (ProbCover)."""
+    sizes = []
+    pool = make_pool(block_size=block_size)
+    rows = pool.map(lambda batch: sizes.append(len(batch.inputs)) or batch.inputs)
+    assert rows.equal(pool_inputs())
+    assert sum(sizes) == len(pool) == 300
+    assert all(size == block_size for size in sizes[:-1])
+
+
+def test_map_returns_as_many_tensors_as_fn():
+    pool = make_pool()
+    probs, embeddings = pool.map(lambda batch: (batch.probs, batch.embeddings))
+    assert probs.equal(pool.probs())
+    assert embeddings.equal(pool.embeddings())
+    single = pool.map(lambda batch: (batch.probs,))
+    assert isinstance(single, tuple)
+    assert len(single) == 1
+    assert isinstance(pool.map(lambda batch: batch.probs), Tensor)
+
+
+def test_map_goes_over_other_blocks_if_told():
+    pool = make_pool()
+    assert pool.map(lambda batch: batch.inputs, over=[labeled_inputs()[:30], labeled_inputs()[30:]]).equal(
+        labeled_inputs()
+    )
+    expected = torch.cat([fitted_model().embed(x[None]) for x in labeled_inputs()])
+    torch.testing.assert_close(pool.labeled_embeddings(), expected.detach(), atol=1e-5, rtol=0)
+
+
+def test_blocks_are_brought_to_the_model_by_transfer():
+    pool = make_pool(transfer=lambda block: 2 * block)
+    assert pool.map(lambda batch: batch.inputs).equal(2 * pool_inputs())
+    assert pool.labeled_embeddings().equal(make_pool(labeled=2 * labeled_inputs()).labeled_embeddings())
+
+
+def test_results_can_be_changed_and_take_part_in_autograd():
+    probs = make_pool().probs()
+    probs[0] = 0
+    (probs * torch.ones(1, requires_grad=True)).sum().backward()
+
+
+# -------------------------------------------------------------------------------------------------------- predictions
+
+
+def test_probs_are_those_of_single_forward_passes_without_dropout():
+    pool = make_pool()
+    expected = probs_one_by_one()
+    torch.testing.assert_close(pool.probs().double(), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(pool.map(lambda batch: batch.log_probs).double(), expected.log(), atol=1e-5, rtol=1e-5)
+    logits = pool.map(lambda batch: batch.logits)
+    torch.testing.assert_close(logits.log_softmax(dim=1), pool.map(lambda batch: batch.log_probs))
+
+
+class CountingMLP(DigitsMLP):
+    """Counts its calls, and remembers in which dtype it worked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_state_dict(fitted_model().state_dict())
+        self.num_embedded = 0
+        self.dtypes: set[torch.dtype] = set()
+
+    def embed(self, x: Tensor) -> Tensor:
+        self.num_embedded += 1
+        embeddings = super().embed(x)
+        self.dtypes.add(embeddings.dtype)
+        return embeddings
+
+
+def test_a_block_is_embedded_once_whatever_is_asked_of_it():
+    model = CountingMLP()
+    pool = make_pool(model=model, block_size=100)
+    pool.map(lambda batch: (batch.embeddings, batch.probs, batch.log_probs, batch.mc_log_probs(3), batch.logits))
+    assert model.num_embedded == 3
+
+
+def test_nothing_is_computed_that_is_not_asked_for():
+    model = CountingMLP()
+    make_pool(model=model).map(lambda batch: batch.inputs)
+    assert model.num_embedded == 0
+
+
+# -------------------------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 300])
+def test_mc_probs_are_distributions_for_any_block_size(block_size):
+    """Regression: a softmax over a flattened batch makes probabilities depend on its size (modAL)."""
+    log_probs = make_pool(block_size=block_size).map(lambda batch: batch.mc_log_probs(5))
+    assert log_probs.shape == (300, 5, 10)
+    assert log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs.exp().sum(dim=2), torch.ones(300, 5))
+    whole = make_pool(block_size=1000).map(lambda batch: batch.mc_log_probs(5))
+    torch.testing.assert_close(log_probs, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_masks_are_drawn_once_and_shared_by_all_blocks():
+    inputs = pool_inputs(1).repeat(50, 1)
+    pool = make_pool(inputs, block_size=7)
+    log_probs = pool.map(lambda batch: batch.mc_log_probs(6))
+    torch.testing.assert_close(log_probs, log_probs[:1].expand_as(log_probs), atol=1e-5, rtol=0)
+    assert not torch.allclose(log_probs[0, 0], log_probs[0, 1])
+    assert pool.masks(6).equal(fitted_model().draw_masks(6, generator(0)))
+    assert pool.map(lambda batch: batch.mc_log_probs(6)).equal(log_probs)
+
+
+def test_masks_of_another_number_are_drawn_anew():
+    pool = make_pool()
+    assert pool.masks(3).shape == (3, 32)
+    assert pool.masks(4).shape == (4, 32)
+    assert pool.masks(3) is pool.masks(3)
+
+
+def test_two_pools_without_a_mask_generator_share_their_masks():
+    blocks = TensorBlocks(pool_inputs())
+    pools = [PoolPredictor(fitted_model(), blocks, blocks) for _ in range(2)]
+    assert pools[0].masks(3).equal(pools[1].masks(3))
+
+
+# ---------------------------------------------------------------------------------------------------------- precision
+
+
+def autocast() -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def test_in_mixed_precision_only_the_embedding_is_low():
+    model = CountingMLP()
+    pool = make_pool(model=model, precision=autocast)
+    parts = pool.map(
+        lambda batch: (batch.embeddings, batch.logits, batch.log_probs, batch.probs, batch.mc_log_probs(4))
+    )
+    assert model.dtypes == {torch.bfloat16}
+    assert {part.dtype for part in parts} == {torch.float32}
+    embeddings, logits = parts[:2]
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model.head(embeddings), atol=1e-5, rtol=0)
+    torch.testing.assert_close(parts[3].double(), probs_one_by_one(), atol=0.05, rtol=0)
+
+
+def test_mixed_precision_gives_scores_that_do_not_tie():
+    """In bfloat16 all the way a few hundred distinct values are left of a pool of thousands."""
+    pool = make_pool(digits().train_inputs, precision=autocast)
+    scores = pool.map(lambda batch: batch.probs.amax(dim=1))
+    low = scores.bfloat16()
+    assert len(scores.unique()) > 2 * len(low.unique())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_in_another_dtype(dtype):
+    model = copy.deepcopy(fitted_model()).to(dtype)
+    pool = make_pool(model=model, transfer=lambda block: block.to(dtype))
+    probs, log_probs = pool.map(lambda batch: (batch.probs, batch.mc_log_probs(4)))
+    assert probs.dtype == log_probs.dtype == torch.float32
+    tolerance = 1e-6 if dtype == torch.float64 else 0.05
+    torch.testing.assert_close(probs.double(), probs_one_by_one(), atol=tolerance, rtol=0)
+    expected = make_pool().map(lambda batch: batch.mc_log_probs(4)).exp()
+    torch.testing.assert_close(log_probs.exp(), expected, atol=2 * tolerance, rtol=0)
+
+
+# ------------------------------------------------------------------------------------------------- what is kept of it
+
+
+def test_seconds_of_all_maps_are_counted():
+    def slowly(batch: Predictions) -> Tensor:
+        time.sleep(0.01)
+        return batch.inputs
+
+    pool = make_pool(block_size=100)
+    assert pool.seconds == 0
+    pool.map(slowly)
+    first = pool.seconds
+    assert first >= 0.03
+    pool.map(slowly, over=[pool_inputs()])
+    assert pool.seconds >= first + 0.01
+
+
+def test_slow_blocks_are_counted_too():
+    class Slow:
+        def __iter__(self) -> Iterator[Tensor]:
+            time.sleep(0.02)
+            yield pool_inputs(3)
+
+        def __len__(self) -> int:
+            return 3
+
+    pool = PoolPredictor(fitted_model(), Slow(), Slow())
+    assert len(pool) == 3
+    pool.probs()
+    assert pool.seconds >= 0.02
+
+
+def test_known_probabilities_pass_through():
+    probs = random_probs(20, 4)
+    torch.testing.assert_close(pool_of_probs(probs).probs(), probs)
+    assert pool_of_probs(probs).scores is None
