@@ -110,26 +110,61 @@ def test_a_missing_config():
     assert refusal("--config", "/no/where.yaml") == "Expected `config` to be a file, but there is no /no/where.yaml."
 
 
-def test_a_wrong_type_in_a_config(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("collections.Counter", "to be a subclass of QueryStrategy, but got `collections.Counter`."),
+        ("no_such_module.Mine", "but got `no_such_module.Mine`: No module named 'no_such_module'"),
+        ("al_lightning.strategies.Mine", "'al_lightning.strategies' has no attribute 'Mine'"),
+    ],
+)
+def test_a_dotted_path_that_is_no_such_class(name, sentence):
+    explained = refusal("--loop.strategy", name)
+    assert explained.startswith("Expected `loop.strategy` to be a ")
+    assert sentence in explained
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "loop:\n  strategy: BALD\n  query_size: many\n",
+            "Expected `loop.query_size` to be an integer, but got `many`.",
+        ),
+        (
+            "loop:\n  strategy:\n    class_path: BALD\n    init_args:\n      num_samples: x\n",
+            "Expected `loop.strategy.num_samples` to be an integer, but got `x`.",
+        ),
+        ("loop:\n  strategy: BALD\n  querysize: 3\n", "querysize`; did you mean --loop.query_size?"),
+        ("lopp:\n  strategy: BALD\n", "Expected an option of this command, but got `--lopp"),
+        ("fit the model\n", "Expected `config` to be a file of options, in YAML, but got `fit the model`."),
+    ],
+)
+def test_a_bad_config(tmp_path: Path, text, sentence):
     path = tmp_path / "config.yaml"
-    path.write_text("loop:\n  strategy: BALD\n  query_size: many\n")
-    assert refusal("--config", str(path)) == "Expected `loop.query_size` to be an integer, but got `many`."
+    path.write_text(text)
+    assert sentence in refusal("--config", str(path))
 
 
-def test_the_arguments_of_a_class_in_a_config_are_named_without_init_args(tmp_path: Path):
-    path = tmp_path / "config.yaml"
-    path.write_text("loop:\n  strategy:\n    class_path: BALD\n    init_args:\n      num_samples: x\n")
-    assert refusal("--config", str(path)) == "Expected `loop.strategy.num_samples` to be an integer, but got `x`."
-
-
-def test_an_option_that_is_linked_to_another(tmp_path: Path):
-    message = 'Linked "loop.seed" must be given via "seed_everything"'
-    assert explain(message, lambda _: [], []) == (
-        "Expected `seed_everything` instead of `loop.seed`, which is taken from it."
-    )
-    assert explain("Parser key \"loop.seed\": Expected a <class 'int'>. Got value: x", lambda _: [], []) == (
-        "Expected `seed_everything` to be an integer, but got `x`."
-    )
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            'Linked "loop.seed" must be given via "seed_everything"',
+            "Expected `seed_everything` instead of `loop.seed`, which is taken from it.",
+        ),
+        (
+            "Parser key \"loop.seed\": Expected a <class 'int'>. Got value: x",
+            "Expected `seed_everything` to be an integer, but got `x`.",
+        ),
+        (
+            "Parser key \"model.init_args.dropout\": Expected a <class 'float'>. Got value: x",
+            "Expected `model.dropout` to be a number, but got `x`.",
+        ),
+    ],
+)
+def test_options_are_named_as_a_user_gives_them(message, sentence):
+    assert explain(message, lambda _: [], []) == sentence
 
 
 def test_what_is_not_known_is_passed_on_in_one_line_of_bounded_length():

@@ -69,7 +69,8 @@ def test_explicit_gradients_are_those_of_autograd(digits_pool, include_bias):
 
 @pytest.mark.parametrize("include_bias", [False, True])
 @pytest.mark.parametrize(("num_classes", "num_features"), [(2, 1), (3, 50), (10, 8), (100, 5)])
-def test_factors_give_the_distances_of_explicit_gradients(include_bias, num_classes, num_features):
+def test_factors_give_the_distances_of_explicit_gradients(monkeypatch, include_bias, num_classes, num_features):
+    monkeypatch.setattr(badge, "BLOCK_ROWS", 7)
     probs = random_probs(40, num_classes)
     embeddings = torch.randn(40, num_features, generator=generator(1))
     factors = GradientEmbeddings(probs, embeddings, include_bias)
@@ -79,6 +80,8 @@ def test_factors_give_the_distances_of_explicit_gradients(include_bias, num_clas
     scale = explicit.square().sum(dim=1).max().item()
     torch.testing.assert_close(factors.sq_norms, explicit.square().sum(dim=1), atol=1e-6 * scale, rtol=1e-5)
     torch.testing.assert_close(factors.sq_distances(slice(None), centres), expected, atol=2e-6 * scale, rtol=1e-5)
+    nearest = factors.nearest_sq_distances(centres)
+    torch.testing.assert_close(nearest, expected.amin(dim=1), atol=2e-6 * scale, rtol=1e-5)
     some = torch.tensor([5, 0, 5])
     torch.testing.assert_close(factors.sq_distances(some, centres), expected[some], atol=2e-6 * scale, rtol=1e-5)
 
@@ -156,6 +159,7 @@ def joint_probabilities(gradients: Tensor, query_size: int) -> dict[tuple[int, .
 def test_all_picks_together_are_drawn_as_one_after_the_other(monkeypatch, num_proposals, min_accepted):
     monkeypatch.setattr(badge, "NUM_PROPOSALS", num_proposals)
     monkeypatch.setattr(badge, "MIN_ACCEPTED", min_accepted)
+    monkeypatch.setattr(badge, "BLOCK_ROWS", 4)
     probs, embeddings = small_pool(5)
     joint = joint_probabilities(gradients_by_hand(probs, embeddings), 4)
     assert sum(joint.values()) == pytest.approx(1)
@@ -194,6 +198,7 @@ def test_many_picks_from_real_digits_are_drawn_by_squared_distance(
 ):
     monkeypatch.setattr(badge, "NUM_PROPOSALS", num_proposals)
     monkeypatch.setattr(badge, "MIN_ACCEPTED", min_accepted)
+    monkeypatch.setattr(badge, "BLOCK_ROWS", 4)
     pool = tuple(part[:150] for part in digits_pool)
     assert kstest(ranks_in_exact_distribution(pool, 60, seeds=10), "uniform").pvalue > P_VALUE
 

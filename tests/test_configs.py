@@ -1,0 +1,56 @@
+"""Every config runs through the command line, on the real data."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from al_lightning import strategies
+from al_lightning.cli import main
+from al_lightning.commands import KNOWN_CLASSES
+
+CONFIGS = sorted(Path("configs").glob("*.yaml"))
+STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_runs(config: Path, tmp_path: Path) -> None:
+    flags = ["--loop.num_rounds", "2", "--trainer.max_epochs", "3", "--loop.run_dir", str(tmp_path)]
+    main(["fit", "--config", str(config), *flags])
+    with (tmp_path / "rounds.csv").open() as file:
+        rounds = list(csv.DictReader(file))
+    assert [row["num_labeled"] for row in rounds] == ["500", "600", "700"]
+    assert all(float(row["test_acc"]) > 0.6 for row in rounds)
+    with (tmp_path / "queries.csv").open() as file:
+        queries = list(csv.DictReader(file))
+    assert len({q["index"] for q in queries}) == 700
+    scored = issubclass(_strategy(config), strategies.ScoreStrategy)
+    assert all(bool(q["score"]) == scored for q in queries[500:])
+
+
+def _strategy(config: Path) -> type:
+    settings = yaml.safe_load(config.read_text())
+    return getattr(strategies, settings["loop"].get("strategy", {"class_path": "Random"})["class_path"])
+
+
+def test_every_strategy_has_a_config_of_its_name() -> None:
+    names = {_strategy(path).__name__: path.stem for path in STRATEGY_CONFIGS}
+    assert sorted(names) == sorted(KNOWN_CLASSES["loop.strategy"])
+    for name, stem in names.items():
+        assert stem == re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def test_the_protocol_config_states_the_defaults(capsys: pytest.CaptureFixture) -> None:
+    printed = []
+    for flags in ([], ["--config", "configs/trainer.yaml"]):
+        with pytest.raises(SystemExit):
+            main(["fit", *flags, "--print_config"])
+        printed.append(capsys.readouterr().out)
+    # short class names are resolved differently from full ones
+    assert yaml.safe_load(printed[1]) == yaml.safe_load(printed[0])
+
+
+def test_configs_are_short() -> None:
+    assert all(4 <= len(path.read_text().splitlines()) <= 12 for path in STRATEGY_CONFIGS)

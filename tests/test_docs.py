@@ -1,0 +1,53 @@
+"""What the README shows works as shown."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from al_lightning.cli import main
+
+README = Path("README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.replace("\\\n", " ").splitlines()
+    if "al-lightning fit" in line
+]
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "loop.run" in block]
+    root = str(Path("data").resolve())
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("FashionMNIST()", f"FashionMNIST(root={root!r})")
+    tiny = code.replace("num_rounds=100", "num_rounds=1").replace("max_epochs=200", "max_epochs=2")
+    assert tiny.count("=1)") + tiny.count("=1,") >= 1
+    exec(compile(tiny, "README.md", "exec"), {})
+    assert (tmp_path / "runs/badge/seed0/rounds.csv").read_text().count("\n") == 3
+
+
+def test_the_strategy_example_is_a_strategy() -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "ScoreStrategy)" in block]
+    namespace: dict = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    assert any(hasattr(value, "score") for value in namespace.values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFixture) -> None:
+    words = shlex.split(command, comments=True)
+    words = words[words.index("fit") :]
+    if "my_strategies" in command or "RUN" in command:
+        pytest.skip("needs the reader's own files")
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--print_config"])
+    assert stop.value.code == 0, capsys.readouterr().err
+
+
+def test_every_file_that_is_named_exists() -> None:
+    for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(r"`((?:configs|scripts|al_lightning)/[\w./]+)`", README):
+        assert Path(name).exists(), name
