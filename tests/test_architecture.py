@@ -1,0 +1,69 @@
+"""Dependencies go in one direction: see `How it is built` in the README."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path("al_lightning")
+ANY_OF_OURS = "al_lightning."
+ALLOWED = {
+    "strategies": {"errors", "inference", "strategies.base"},
+    "data": {"errors", "data"},
+    "models": {"errors", "models"},
+    "inference": set(),
+    "random_streams": set(),
+    "errors": set(),
+    "run_folder": {"errors"},
+    "progress": {"run_folder"},
+    "events": set(),
+    "convergence": set(),
+    "explain": set(),
+    "cli": {"errors", "commands"},
+}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Full names of the modules that a file imports."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def files(part: str) -> list[Path]:
+    folder = PACKAGE / part
+    return sorted(folder.glob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_a_part_imports_only_what_it_may(part: str) -> None:
+    for path in files(part):
+        if path.name == "__init__.py":
+            continue
+        ours = {name.removeprefix(ANY_OF_OURS) for name in imports(path) if name.startswith(ANY_OF_OURS)}
+        foreign = {name for name in ours if not any(name == a or name.startswith(f"{a}.") for a in ALLOWED[part])}
+        assert foreign == set(), path
+
+
+def test_strategies_know_nothing_of_lightning_and_import_faiss_late() -> None:
+    for path in files("strategies"):
+        assert not any(name.split(".")[0] in ("lightning", "torchvision") for name in imports(path)), path
+        assert "faiss" not in imports(path, top_level_only=True), path
+
+
+def test_only_the_loop_uses_private_names_of_lightning() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        private = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lightning")
+            for alias in node.names
+            if alias.name.startswith("_")
+        }
+        assert private == set() or path.name == "loop.py", path
