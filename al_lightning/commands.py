@@ -1,6 +1,7 @@
 """The commands of the command line, as a LightningCLI."""
 
 import csv
+import inspect
 import logging
 import pickle
 import warnings
@@ -14,9 +15,9 @@ import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from al_lightning import __version__, models, strategies
+from al_lightning import __version__, data, models, strategies
 from al_lightning.convergence import Convergence
-from al_lightning.data import FashionMNIST, PoolDataModule
+from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.explain import did_you_mean, explain
 from al_lightning.loop import ActiveLearningLoop
@@ -33,7 +34,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 KNOWN_CLASSES: dict[str, list[str]] = {
     "loop.strategy": [name for name in strategies.__all__ if not name.endswith("Strategy")],
     "model": models.__all__,
-    "data": [FashionMNIST.__name__],
+    "data": ["FashionMNIST"],
     "model.optimizer": ["Adam", "AdamW", "RMSprop", "SGD"],
 }
 
@@ -76,7 +77,11 @@ class Parser(LightningArgumentParser):
 
     def _options(self) -> Iterable[str]:
         subcommands = self._subcommands_action.choices.values() if self._subcommands_action else ()
-        return [option for parser in (self, *subcommands) for option in parser._option_string_actions]
+        options = [option for parser in (self, *subcommands) for option in parser._option_string_actions]
+        for option, classes in (("loop.strategy", strategies), ("model", models), ("data", data)):
+            parameters = [inspect.signature(getattr(classes, name)).parameters for name in KNOWN_CLASSES[option]]
+            options += [f"--{option}.{name}" for names in parameters for name in names]
+        return options
 
 
 class ActiveLearningCLI(LightningCLI):
@@ -118,9 +123,8 @@ class ActiveLearningCLI(LightningCLI):
             content = yaml.safe_load(path.get_content())
             for name, value in content.items():
                 if name not in config:
-                    raise InputError(
-                        f"Expected the options of a command in {path}, but got `{name}`{did_you_mean(name, config.keys())}"
-                    )
+                    hint = did_you_mean(name, config.keys())
+                    raise InputError(f"Expected the options of a command in {path}, but got `{name}`{hint}")
                 if name in ("trainer", "loop", "convergence") and not isinstance(value, dict | str):
                     raise InputError(f"Expected `{name}` in {path} to have options of its own, but got `{value}`.")
 

@@ -28,6 +28,11 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
         return _unknown_option(f"--{match[1]}", known_options)
     if match := re.search(r"Unexpected config: (.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
+    if match := re.search(r"the following arguments are required: (.*)", text):
+        return f"Expected `{match[1]}` to be given, but it is missing."
+    if match := re.search(r"Expected an instantiatable class, but (\w+) is abstract", text):
+        known = ", ".join(known_classes(option))
+        return f"Expected `{option}` to be one of {known}, or a class of your own, but got `{match[1]}`, a base class."
     if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
         got = match[1] or "another class"
         return f"Expected `{option}` to be a subclass of {match[2]}, but got `{got}`."
@@ -38,7 +43,7 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     if match := re.search(r"Expected a dot import path string: (\S+)", text):
         return _unknown_class(option, match[1], list(known_classes(option)))
     types = [_plain(name) for name in re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)]
-    got = re.search(r"Got value: (.*?)(?= - |$)", text) or re.search(r"Given value: (.*)$", text)
+    got = re.search(r"Got value: (.*?)(?= - | Given value|$)", text) or re.search(r"Given value: (.*)$", text)
     expected = list(dict.fromkeys(name for name in types if name))
     if option and expected and got:
         return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`."
@@ -68,7 +73,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _unknown_option(name: str, known: Iterable[str]) -> str:
-    options = sorted({option for option in known if option.startswith("--") and not option.endswith(".help")})
+    options = sorted(
+        option
+        for option in set(known)
+        # --loop.strategy is no answer to --loop.strategy.num_sampls
+        if option.startswith("--") and not option.endswith(".help") and not name.startswith(f"{option}.")
+    )
     return f"Expected an option of this command, but got `{name}`{did_you_mean(name, options)}"
 
 

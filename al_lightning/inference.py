@@ -54,8 +54,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 class Predictions:
     """What the model says about one block of B samples. Each part is computed when it is first asked for.
 
-    All that follows the embedding is computed in float32, whatever the precision of the embedding: probabilities in
-    bfloat16 tie by the hundred.
+    All that follows the embedding is computed in float32 if the model's weights are float32, whatever the precision of
+    the embedding: probabilities in bfloat16 tie by the hundred.
     """
 
     def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
@@ -154,7 +154,7 @@ class PoolPredictor:
 
         Args:
             fn: Takes the predictions of a block of B samples, returns a tensor of shape ``(B, ...)`` or several.
-            over: The blocks to go over; the pool if not given. There must be at least one.
+            over: The blocks to go over; the pool if not given.
 
         Returns:
             As many tensors on the CPU, of shape ``(N, ...)``, in pool order.
@@ -165,6 +165,8 @@ class PoolPredictor:
             for block in self._pool if over is None else over:
                 result = fn(Predictions(self, self._transfer(block)))
                 results.append(tuple(part.cpu() for part in (result if isinstance(result, tuple) else (result,))))
+        if not results:
+            return torch.empty(0)
         columns = tuple(torch.cat(parts) for parts in zip(*results, strict=True))
         self.seconds += time.perf_counter() - start
         return columns if isinstance(result, tuple) else columns[0]

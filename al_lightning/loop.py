@@ -21,7 +21,7 @@ from torch import Tensor
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import stream, stream_seed
@@ -47,6 +47,8 @@ class _Fit:
     """Positions in the pool; none after the last round."""
     scores: Tensor | None = None
     """Acquisition scores of the whole pool, if the strategy has them."""
+    labeled: tuple[PoolPredictor, Blocks, Tensor] | None = None
+    """What measures the training accuracy: predictor, labeled inputs, targets."""
 
 
 class ActiveLearningLoop(Callback):
@@ -329,11 +331,12 @@ class ActiveLearningLoop(Callback):
 
     def _train_acc(self, trainer: L.Trainer, model: L.LightningModule) -> float:
         """Accuracy on the labeled set in evaluation mode, without dropout."""
-        datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        predicted = self._predictor(trainer, model).map(
-            lambda batch: batch.logits.argmax(dim=1), over=datamodule.labeled_blocks()
-        )
-        targets = datamodule.arrays.train_targets[datamodule.labeled_indices]
+        assert self._fit is not None
+        if self._fit.labeled is None:
+            datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+            self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), datamodule.labeled_targets
+        predictor, blocks, targets = self._fit.labeled
+        predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
         return _shortest((predicted == targets).float().mean().item())
 
 

@@ -11,7 +11,7 @@ from al_lightning.run_folder import Round
 
 class _TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(task.fields["left"], style="cyan")
+        return Text(task.fields["left"].removeprefix(", "), style="cyan")
 
 
 class RunProgress:
@@ -35,12 +35,13 @@ class RunProgress:
             TextColumn("{task.fields[labels]} labels · test acc {task.fields[accuracy]} · epoch {task.fields[epoch]}"),
             _TimeLeft(),
             console=self._console,
-            disable=not (enabled and self._console.is_terminal),
         )
+        self._is_live = enabled and self._console.is_terminal
         self._task = self._live.add_task("", total=num_rounds, labels=0, accuracy="-", epoch=0, left="")
 
     def start(self) -> None:
-        self._live.start()
+        if self._is_live:
+            self._live.start()
 
     def start_round(self, round: int, num_labeled: int) -> None:
         self._round_started = time.monotonic()
@@ -53,7 +54,7 @@ class RunProgress:
         self._seconds.append(time.monotonic() - self._round_started)
         self._accuracy = f"{row.test_acc:.4f}"
         self._live.update(self._task, accuracy=self._accuracy)
-        if self._enabled and not self._console.is_terminal:
+        if self._enabled and not self._is_live:
             stopped = "" if row.converged else " (not converged)"
             self._console.print(
                 f"round {row.round} of {self._num_rounds}: {row.num_labeled} labels, test acc {self._accuracy}, "
@@ -66,7 +67,8 @@ class RunProgress:
             self._console.print(text)
 
     def stop(self) -> None:
-        self._live.stop()
+        if self._is_live:
+            self._live.stop()
 
     def _left(self, next_round: int) -> str:
         """Time left, guessed from the last rounds: later rounds take longer, so it is a little too low."""

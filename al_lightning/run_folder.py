@@ -22,7 +22,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,7 @@ def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterabl
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(row_type))
-    writer.writerows(astuple(row) for row in rows)  # with the repr of floats: read back, they are the same bits
+    writer.writerows(vars(row).values() for row in rows)  # with the repr of floats: read back, they are the same bits
     return text.getvalue()
 
 

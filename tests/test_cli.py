@@ -269,7 +269,8 @@ def test_bad_commands_get_one_sentence(capsys: pytest.CaptureFixture, words: str
 
 
 @pytest.mark.parametrize(
-    "text", ["loop: [", "loop: {num_rounds: many}", "lop: {num_rounds: 1}", "lop: {}", "", "loop:", "- 1", "loop: 5", "\t"]
+    "text",
+    ["loop: [", "loop: {num_rounds: many}", "lop: {num_rounds: 1}", "lop: {}", "", "loop:", "- 1", "loop: 5", "\t"],
 )
 def test_a_bad_config_file_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)

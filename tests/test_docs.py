@@ -49,5 +49,7 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
 
 
 def test_every_file_that_is_named_exists() -> None:
-    for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(r"`((?:configs|scripts|al_lightning)/[\w./]+)`", README):
+    for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(
+        r"`((?:configs|scripts|al_lightning)/[\w./]+)`", README
+    ):
         assert Path(name).exists(), name

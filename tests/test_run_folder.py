@@ -200,8 +200,8 @@ def test_settings_that_do_not_change_a_round_may_differ(path: Path) -> None:
 
 def test_a_second_process_is_refused(path: Path) -> None:
     folder = RunFolder.open(path, SETTINGS)
-    code = f"from al_lightning.run_folder import RunFolder; RunFolder.open(__import__('pathlib').Path({str(path)!r}), {{}})"
-    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import pathlib, sys; from al_lightning.run_folder import *; RunFolder.open(pathlib.Path(sys.argv[1]), {})"
+    second = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     folder.close()
     assert "another process is using it" in second.stderr
     assert reopened(path).rounds == [FIRST]

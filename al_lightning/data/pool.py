@@ -84,6 +84,11 @@ class PoolDataModule(L.LightningDataModule):
         return self.labeled.nonzero().squeeze(1)
 
     @property
+    def labeled_targets(self) -> Tensor:
+        """Class indices of the labeled samples, in training-set order."""
+        return self.arrays.train_targets[self.labeled_indices]
+
+    @property
     def unlabeled_indices(self) -> Tensor:
         """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
         return (~self.labeled).nonzero().squeeze(1)

@@ -23,7 +23,7 @@ class DropoutMLP(L.LightningModule):
     Args:
         input_dim: Number of input features; inputs of shape ``(B, ...)`` are flattened to ``(B, input_dim)``.
         hidden_dim: Number of hidden units, D.
-        num_classes: Number of classes, C.
+        num_classes: Number of classes, C, at least 2.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4, its step fused into
             one kernel, if not given.
@@ -46,9 +46,13 @@ class DropoutMLP(L.LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
         super().__init__()
-        for name, value in {"input_dim": input_dim, "hidden_dim": hidden_dim, "num_classes": num_classes}.items():
-            if value < 1:
-                raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
+        for name, value, least in [
+            ("input_dim", input_dim, 1),
+            ("hidden_dim", hidden_dim, 1),
+            ("num_classes", num_classes, 2),
+        ]:
+            if value < least:
+                raise InputError(f"Expected `model.{name}` to be at least {least}, but got {value}.")
         if not 0 <= dropout < 1:
             raise InputError(f"Expected `model.dropout` to be in [0, 1), but got {dropout}.")
         self.save_hyperparameters(ignore="optimizer")

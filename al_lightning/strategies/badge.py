@@ -45,7 +45,7 @@ class GradientEmbeddings:
         return distances.masked_fill_(distances < COINCIDENT * sum_sq, 0.0)
 
     def nearest_sq_distances(self, centres: Tensor) -> Tensor:
-        """Squared distance of every row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
+        """Squared distance of each row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
         blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(self.sq_norms), BLOCK_ROWS)]
         return torch.cat([self.sq_distances(rows, centres).amin(dim=1) for rows in blocks])
 
@@ -92,6 +92,7 @@ def badge_query(
     bounds[chosen] = 0.0
     while len(chosen) < query_size:
         cumulative = bounds.cumsum(0)
+        check_finite(cumulative[-1:], "distances of gradient embeddings")  # finite features may be too large to square
         if cumulative[-1] == 0:
             return torch.cat([torch.tensor(chosen), _others(len(probs), chosen, query_size, generator)])
         drawn = _draw(gradients, bounds, cumulative, query_size - len(chosen), generator)
@@ -120,7 +121,9 @@ def _draw(
         rows = rows.clamp(max=int(bounds.nonzero()[-1]))
         true = bounds[rows]
         if drawn:
-            true = torch.minimum(true, gradients.sq_distances(rows, torch.tensor(drawn)).amin(dim=1))
+            centres = torch.tensor(drawn)
+            true = torch.minimum(true, gradients.sq_distances(rows, centres).amin(dim=1))
+            true[torch.isin(rows, centres)] = 0.0
         accepted_below = u[1] * bounds[rows]
         num_accepted = 0
         i = -1

@@ -17,8 +17,8 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
         mc_log_probs: Log-probabilities under T dropout masks, shape ``(N, T, C)``.
 
     Returns:
-        Shape ``(N,)``, in [0, min(log C, log T)]. With finite T it is too low by a factor of about 1 - 1/T, for all
-        samples alike.
+        Shape ``(N,)``, in [0, min(log C, log T)]. With finite T it is too low; where the samples disagree little, by a
+        factor of about 1 - 1/T.
 
     Example:
         >>> opposite = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -78,7 +78,8 @@ def check_finite(values: Tensor, name: str) -> None:
 def top_k(scores: Tensor, k: int) -> Tensor:
     """Positions of the k highest scores, highest first; ties go to the lowest position.
 
-    Warns if more samples tie at the cut than it leaves room for: then their order decided, not the model.
+    Warns if more than k samples share the score at the cut: then their order decides about the whole query, and not
+    the model.
 
     Args:
         scores: Finite scores, shape ``(N,)``.

@@ -8,6 +8,7 @@ from al_lightning.strategies.base import QueryStrategy, check_finite, check_quer
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
+SEARCH_ROWS = 8192  # rows handed to faiss at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
 
@@ -27,11 +28,18 @@ def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
     """
     import faiss  # after torch: both bring an OpenMP runtime, and the other order crashes on some machines
 
+    # faiss expands |a - b|^2, which cancels if all points are far from the origin: move that into their midst. What it
+    # says of the distance is not used, only which centre is nearest; the difference itself does not cancel.
+    origin = centres.mean(dim=0)
     index = faiss.IndexFlatL2(rows.shape[1])
-    index.add(centres.contiguous().numpy())
-    _, nearest = index.search(rows.contiguous().numpy(), 1)
-    # faiss expands |a - b|^2, which cancels for near neighbours; the difference itself does not
-    return (rows - centres[torch.from_numpy(nearest[:, 0])]).square().sum(dim=1)
+    index.add((centres - origin).numpy())
+    distances = torch.empty(len(rows))
+    for start in range(0, len(rows), SEARCH_ROWS):
+        block = rows[start : start + SEARCH_ROWS]
+        _, nearest = index.search((block - origin).numpy(), 1)
+        nearest_centres = centres[torch.from_numpy(nearest[:, 0])]
+        distances[start : start + SEARCH_ROWS] = (block - nearest_centres).square_().sum(dim=1)
+    return distances
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:

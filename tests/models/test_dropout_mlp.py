@@ -112,10 +112,11 @@ def test_no_dropout_raises():
 # -------------------------------------------------------------------------------------------------------- constructor
 
 
-@pytest.mark.parametrize("name", ["input_dim", "hidden_dim", "num_classes"])
-@pytest.mark.parametrize("value", [0, -3])
-def test_sizes_below_one_raise(name, value):
-    with pytest.raises(InputError, match=f"`model.{name}` to be at least 1, but got {value}"):
+@pytest.mark.parametrize(("name", "least"), [("input_dim", 1), ("hidden_dim", 1), ("num_classes", 2)])
+@pytest.mark.parametrize("below", [1, 4])
+def test_sizes_that_are_too_small_raise(name, least, below):
+    value = least - below
+    with pytest.raises(InputError, match=f"`model.{name}` to be at least {least}, but got {value}"):
         DropoutMLP(**{name: value})
 
 

@@ -304,3 +304,10 @@ def test_strategy_queries_by_probabilities_and_features_of_the_pool(digits_pool,
 def test_labeled_samples_are_no_centres():
     expected = BADGE().query(make_pool(), 20, generator())
     assert BADGE().query(make_pool(labeled=torch.zeros(1, 64)), 20, generator()).equal(expected)
+
+
+def test_features_too_large_to_square_are_refused() -> None:
+    probs = torch.randn(50, 10, generator=generator(0)).softmax(1)
+    embeddings = torch.randn(50, 16, generator=generator(1)) * 2e19
+    with pytest.raises(InputError, match="finite distances"):
+        badge_query(probs, embeddings, 10, generator(2))

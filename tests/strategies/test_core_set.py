@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
+from al_lightning.inference import PoolPredictor
 from al_lightning.strategies import CoreSet, core_set
 from al_lightning.strategies.core_set import k_center_greedy, nearest_sq_distances
 from tests.helpers import digits, fitted_model, generator, labeled_inputs, make_pool, pool_inputs
@@ -256,3 +258,17 @@ def test_strategy_raises_on_nan_in_a_labeled_sample():
     labeled[3] = torch.nan
     with pytest.raises(InputError, match="labeled samples, but got NaN or infinity in 1 of 100"):
         CoreSet().query(make_pool(labeled=labeled), 10, generator())
+
+
+def test_a_common_offset_changes_no_pick() -> None:
+    pool, labeled = torch.randn(1500, 256, generator=generator(0)), torch.randn(200, 256, generator=generator(1))
+    offset = 1024.0  # a power of two, and the points on a grid: adding it is exact
+    pool, labeled = (x.mul(64).round().div(64) for x in (pool, labeled))
+    assert torch.equal(k_center_greedy(pool + offset, labeled + offset, 100), k_center_greedy(pool, labeled, 100))
+
+
+def test_a_query_without_labeled_samples_works() -> None:
+    inputs = pool_inputs()[:20]
+    predictor = PoolPredictor(fitted_model(), TensorBlocks(inputs), TensorBlocks(inputs[:0]))
+    query = CoreSet().query(predictor, 3, generator(0))
+    assert len(query.unique()) == 3
