@@ -115,7 +115,7 @@ def test_nearest_distances_are_those_of_all_pairs(dim, offset):
     centres = torch.cat([centres, queries[:50]])
     expected = torch.stack([(queries.double() - centre).square().sum(dim=1) for centre in centres]).amin(dim=0)
     result = nearest_sq_distances(queries, centres)
-    torch.testing.assert_close(result.double(), expected, atol=0, rtol=1e-3)
+    torch.testing.assert_close(result.double(), expected, atol=1e-6, rtol=1e-3)
     assert (result[:50] == 0).all()
 
 
