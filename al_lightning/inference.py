@@ -97,7 +97,9 @@ class Predictions:
             InputError: If the model has no active dropout; its samples would all be the same.
         """
         masks = self._predictor.masks(num_samples).to(self.embeddings.device)
-        return self._model.sample(self.embeddings, masks).float().log_softmax(dim=-1)
+        logits = self._model.sample(self.embeddings, masks).float()
+        # log_softmax would first copy logits that lie in memory in another order, which is that of sample for speed
+        return logits - logits.logsumexp(dim=-1, keepdim=True)
 
 
 class PoolPredictor:

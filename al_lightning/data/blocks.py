@@ -34,7 +34,7 @@ class TensorBlocks:
             if self._indices is None:
                 yield self._inputs[start:stop]
             else:
-                yield self._inputs[self._indices[start:stop]]
+                yield self._inputs.index_select(0, self._indices[start:stop])
 
 
 class BatchLoader:
@@ -97,4 +97,4 @@ class MinibatchLoader:
                 yield [self._minibatch(indices) for indices in rows[start : start + self._group]]
 
     def _minibatch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self._inputs[indices], self._targets[indices]
+        return self._inputs.index_select(0, indices), self._targets.index_select(0, indices)

@@ -105,12 +105,13 @@ class DropoutMLP(L.LightningModule):
             masks: Scaled dropout masks, shape ``(T, D)``.
 
         Returns:
-            Logits of shape ``(B, T, C)``.
+            Logits of shape ``(B, T, C)``. In memory the samples of the batch lie side by side: sums over ten classes or
+            twenty masks then run over long vectors.
         """
         weight = masks[:, None, :] * self.head.weight.float()[None, :, :]  # (T, C, D)
-        bias = self.head.bias.float().repeat(len(masks))  # (T * C,)
-        logits = torch.addmm(bias, embeddings, weight.flatten(0, 1).T)  # (B, T * C)
-        return logits.view(len(embeddings), *weight.shape[:2])
+        bias = self.head.bias.float().repeat(len(masks))[:, None]  # (T * C, 1)
+        logits = torch.addmm(bias, weight.flatten(0, 1), embeddings.T)  # (T * C, B)
+        return logits.view(*weight.shape[:2], len(embeddings)).permute(2, 0, 1)
 
     # --------------------------------------------------------------------------------------------------- training
 

@@ -1,5 +1,7 @@
 """Core-Set: query so that every sample has a labeled one nearby in feature space."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from al_lightning.strategies.base import QueryStrategy, check_finite, check_quer
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
-SEARCH_ROWS = 8192  # rows handed to faiss at a time
+SEARCH_ROWS = 4096  # rows handed to faiss at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
 
@@ -33,13 +35,16 @@ def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
     origin = centres.mean(dim=0)
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add((centres - origin).numpy())
-    distances = torch.empty(len(rows))
-    for start in range(0, len(rows), SEARCH_ROWS):
-        block = rows[start : start + SEARCH_ROWS]
+
+    def search(block: Tensor) -> Tensor:
+        # The idle threads of faiss's OpenMP would spin on the cores that torch's need next, and slow down the fit that
+        # follows; so each call of it has one thread, and several of them run side by side.
+        faiss.omp_set_num_threads(1)
         _, nearest = index.search((block - origin).numpy(), 1)
-        nearest_centres = centres[torch.from_numpy(nearest[:, 0])]
-        distances[start : start + SEARCH_ROWS] = (block - nearest_centres).square_().sum(dim=1)
-    return distances
+        return (block - centres.index_select(0, torch.from_numpy(nearest[:, 0]))).square_().sum(dim=1)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        return torch.cat(list(threads.map(search, rows.split(SEARCH_ROWS))))
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
