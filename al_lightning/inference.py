@@ -13,6 +13,9 @@ from typing import Protocol, cast, overload
 import torch
 from torch import Tensor, nn
 
+MC_VALUES = 2**17  # logits under all masks that are held at a time: half a MiB
+MIN_MC_ROWS = 16
+
 
 class PoolModel(Protocol):
     """What a strategy may ask of a model. ``forward(x)`` equals ``head(dropout(embed(x)))``."""
@@ -88,18 +91,26 @@ class Predictions:
         return self.logits.softmax(dim=-1)
 
     def mc_log_probs(self, num_samples: int) -> Tensor:
-        """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``.
+        """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``; see :meth:`mc_map`."""
+        return self.mc_map(lambda logits: logits - logits.logsumexp(dim=-1, keepdim=True), num_samples)
+
+    def mc_map(self, fn: Callable[[Tensor], Tensor], num_samples: int) -> Tensor:
+        """Applies ``fn`` to the logits under Monte Carlo dropout, a few rows at a time, and concatenates the results.
 
         The masks are consistent (Kirsch et al., 2019): sample t uses the same mask for every row of the pool, so that
-        the noise of the masks is common to all rows and does not shuffle their order.
+        the noise of the masks is common to all rows and does not shuffle their order. As few rows are taken at a time
+        as fit the cache of a core, with all their samples.
+
+        Args:
+            fn: Takes logits, float32, of shape ``(b, T, C)``, returns a tensor of shape ``(b, ...)``.
+            num_samples: Number of masks, T.
 
         Raises:
             InputError: If the model has no active dropout; its samples would all be the same.
         """
         masks = self._predictor.masks(num_samples).to(self.embeddings.device)
-        logits = self._model.sample(self.embeddings, masks).float()
-        # log_softmax would first copy logits that lie in memory in another order, which is that of sample for speed
-        return logits - logits.logsumexp(dim=-1, keepdim=True)
+        rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * self.logits.shape[1]))
+        return torch.cat([fn(self._model.sample(part, masks).float()) for part in self.embeddings.split(rows)])
 
 
 class PoolPredictor:

@@ -14,7 +14,7 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
     .. math:: I(y; w) = H\Big(\frac1T \sum_t p_t\Big) - \frac1T \sum_t H(p_t)
 
     Args:
-        mc_log_probs: Log-probabilities under T dropout masks, shape ``(N, T, C)``.
+        mc_log_probs: Log-probabilities under T dropout masks, or logits, shape ``(N, T, C)``.
 
     Returns:
         Shape ``(N,)``, in [0, min(log C, log T)]. With finite T it is too low; where the samples disagree little, by a
@@ -26,9 +26,15 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
         >>> bald_score(torch.stack([opposite, same]).log())
         tensor([0.6931, 0.0000])
     """
-    probs = mc_log_probs.exp()  # (N, T, C)
+    # H(p) = log s - sum_c p_c z_c with z = logit - maximum, s = sum_c exp z_c and p = exp(z) / s: one exponential for
+    # each value, and no logarithm of a small number. In place, because memory is what this takes its time for.
+    shifted = mc_log_probs - mc_log_probs.amax(dim=2, keepdim=True)  # (N, T, C)
+    shifted.clamp_(min=-1e4)  # 0 log 0 = 0, but 0 * -inf is NaN
+    probs = shifted.exp()
+    normalizer = probs.sum(dim=2, keepdim=True)  # (N, T, 1)
+    probs.div_(normalizer)
+    mean_entropy = normalizer.log_().mean(dim=(1, 2)) - shifted.mul_(probs).sum(dim=(1, 2)) / probs.shape[1]  # (N,)
     entropy_of_mean = torch.special.entr(probs.mean(dim=1)).sum(dim=1)  # (N,)
-    mean_entropy = -(probs * mc_log_probs.clamp(min=-1e4)).sum(dim=(1, 2)) / mc_log_probs.shape[1]  # (N,)
     # rounding can leave -1e-8 where the samples agree
     return (entropy_of_mean - mean_entropy).clamp(min=0)
 
@@ -55,4 +61,4 @@ class BALD(ScoreStrategy):
         self.num_samples = num_samples
 
     def score(self, batch: Predictions) -> Tensor:
-        return bald_score(batch.mc_log_probs(self.num_samples))
+        return batch.mc_map(bald_score, self.num_samples)

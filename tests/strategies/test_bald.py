@@ -44,9 +44,15 @@ def test_equals_the_definition(num_samples, num_classes):
 
 def test_equals_the_mean_divergence_from_the_mean():
     probs = random_samples(50, 7, 5).double()
+    probs /= probs.sum(dim=2, keepdim=True)
     mean = probs.mean(dim=1, keepdim=True)
     divergence = (probs * (probs / mean).log()).sum(dim=2).mean(dim=1)
     torch.testing.assert_close(bald_score(probs.log()), divergence, atol=1e-12, rtol=0)
+
+
+def test_logits_will_do():
+    logits = torch.randn(50, 7, 5, generator=generator(0)) * 5
+    torch.testing.assert_close(bald_score(logits), bald_score(logits.log_softmax(dim=2)))
 
 
 @pytest.mark.parametrize("num_samples", [2, 3, 10])

@@ -1,0 +1,335 @@
+"""Measures what the package claims of its speed, as ratios of things timed in turn in one process.
+
+    python scripts/benchmark.py query     a query of each strategy, against one plain pass over the pool
+    python scripts/benchmark.py fit       a fit through the loop, against a plain PyTorch loop of the same work
+    python scripts/benchmark.py startup   al-lightning --help, against importing Lightning
+    python scripts/benchmark.py scale     selection from a million rows: time and peak memory
+
+Each prints a table and, with --json FILE, writes the figures. Do not run anything else meanwhile.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import logging
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from al_lightning import (
+    BADGE,
+    BALD,
+    ActiveLearningLoop,
+    Convergence,
+    CoreSet,
+    DropoutMLP,
+    Entropy,
+    FashionMNIST,
+    LeastConfidence,
+    Margin,
+    QueryStrategy,
+    Random,
+)
+from al_lightning.inference import PoolPredictor
+from al_lightning.strategies.badge import badge_query
+from al_lightning.strategies.core_set import k_center_greedy
+
+QUERY_SIZE = 100
+BLOCK_ROWS = 4096
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def interleaved(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
+    """Times all works in turn, again and again, after one turn to warm up; every second turn goes backwards."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(-1, repetitions):
+        for name in sorted(works, reverse=turn % 2 == 1):
+            elapsed = seconds(works[name])
+            if turn >= 0:
+                times[name].append(elapsed)
+    return times
+
+
+def ratios(times: dict[str, list[float]], base: str) -> dict[str, dict[str, float]]:
+    """Medians, in milliseconds, and medians of the ratios to the base of the same turn."""
+    return {
+        name: {
+            "milliseconds": 1000 * statistics.median(values),
+            "ratio": statistics.median(v / b for v, b in zip(values, times[base], strict=True)),
+        }
+        for name, values in times.items()
+    }
+
+
+def labeled_data(num_labeled: int) -> FashionMNIST:
+    datamodule = FashionMNIST(num_initial=num_labeled)
+    datamodule.set_labeled(datamodule.draw_initial(torch.Generator().manual_seed(0)))
+    return datamodule
+
+
+def fitted(datamodule: FashionMNIST, epochs: int = 15) -> DropoutMLP:
+    torch.manual_seed(0)
+    model = DropoutMLP()
+    plain_fit(model, datamodule, epochs)
+    return model.eval()
+
+
+def plain_fit(model: DropoutMLP, datamodule: FashionMNIST, epochs: int) -> None:
+    """The fit as one would write it by hand, with the evaluation-mode pass over the labeled set after each epoch."""
+    inputs, targets = datamodule.arrays.train_inputs, datamodule.arrays.train_targets
+    labeled = datamodule.labeled_indices
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, fused=True)
+    for _ in range(epochs):
+        model.train()
+        for rows in labeled[torch.randperm(len(labeled))].split(64):
+            loss = F.cross_entropy(model(inputs[rows]), targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode():
+            predicted = torch.cat([model(inputs[rows]).argmax(dim=1) for rows in labeled.split(2048)])
+            (predicted == targets[labeled]).float().mean().item()
+
+
+# --------------------------------------------------------------------------------------------------------------- query
+
+
+def query(arguments: argparse.Namespace) -> dict:
+    results = {}
+    for num_labeled in (500, 5000, 10_000):
+        datamodule = labeled_data(num_labeled)
+        model = fitted(datamodule)
+        # as many rows as the pool has, side by side in memory: nothing is gathered
+        pool = datamodule.arrays.train_inputs[: len(datamodule.unlabeled_indices)]
+
+        def plain_pass(model: DropoutMLP = model, pool: Tensor = pool) -> None:
+            with torch.inference_mode():
+                for block in pool.split(BLOCK_ROWS):
+                    model(block)
+
+        def whole_query(
+            strategy: QueryStrategy,
+            bf16: bool = False,
+            model: DropoutMLP = model,
+            datamodule: FashionMNIST = datamodule,
+        ) -> Tensor:
+            context = (
+                (lambda: torch.autocast("cpu", torch.bfloat16))
+                if bf16
+                else (lambda: torch.autocast("cpu", enabled=False))
+            )
+            predictor = PoolPredictor(model, datamodule.pool_blocks(), datamodule.labeled_blocks(), precision=context)
+            return strategy.query(predictor, QUERY_SIZE, torch.Generator().manual_seed(0))
+
+        strategies = {"CoreSet": CoreSet()}
+        if num_labeled == 5000:
+            strategies |= {
+                "Random": Random(),
+                "LeastConfidence": LeastConfidence(),
+                "Margin": Margin(),
+                "Entropy": Entropy(),
+                "BALD, T=20": BALD(20),
+                "BALD, T=100": BALD(100),
+                "BADGE": BADGE(),
+            }
+        works: dict[str, Callable[[], object]] = {"plain pass": plain_pass}
+        for name, strategy in strategies.items():
+            works[name] = lambda strategy=strategy: whole_query(strategy)
+        if num_labeled == 5000:
+            for name in ("LeastConfidence", "Margin", "Entropy", "BALD, T=20"):
+                works[f"{name}, bf16"] = lambda strategy=strategies[name]: whole_query(strategy, bf16=True)
+        table = ratios(interleaved(works, arguments.repetitions), "plain pass")
+        if num_labeled == 5000:
+            for name in ("LeastConfidence", "Margin", "Entropy", "BALD, T=20"):
+                both = [set(whole_query(strategies[name], bf16).tolist()) for bf16 in (False, True)]
+                table[f"{name}, bf16"]["ratio to fp32"] = (
+                    table[f"{name}, bf16"]["milliseconds"] / table[name]["milliseconds"]
+                )
+                table[f"{name}, bf16"]["of its 100 queries also fp32's"] = len(both[0] & both[1])
+        results[f"{num_labeled} labels, pool {len(pool)}"] = table
+    return results
+
+
+# ----------------------------------------------------------------------------------------------------------------- fit
+
+
+def fit(arguments: argparse.Namespace) -> dict:
+    results = {}
+    epochs = 20
+    for num_labeled in (1000, 5000):
+        datamodule = labeled_data(num_labeled)
+
+        def plain(datamodule: FashionMNIST = datamodule) -> None:
+            torch.manual_seed(0)
+            plain_fit(DropoutMLP(), datamodule, epochs)
+
+        rows: list[dict[str, float]] = []
+
+        def ours(datamodule: FashionMNIST = datamodule, rows: list = rows) -> None:
+            start = time.perf_counter()
+            rows.append(loop_round(datamodule, epochs, Random(), num_rounds=0)[0])
+            rows[-1]["whole"] = time.perf_counter() - start
+
+        times = interleaved({"plain": plain, "ours": ours}, arguments.repetitions)
+        rows = rows[1:]
+        times["ours"] = [row["seconds_fit"] for row in rows]
+        results[f"{num_labeled} labels, {epochs} epochs"] = ratios(times, "plain")
+
+    datamodule = labeled_data(1000)
+    walls = []
+    for _ in range(arguments.repetitions):
+        start = time.perf_counter()
+        rounds = loop_round(datamodule, 1, Random(), num_rounds=20)
+        walls.append((time.perf_counter() - start - sum(sum(row.values()) for row in rounds)) / len(rounds))
+    results["fixed cost of a round"] = {"": {"milliseconds": 1000 * statistics.median(walls)}}
+
+    after: dict[str, list[float]] = {"Entropy": [], "CoreSet": []}
+    for _ in range(arguments.repetitions):
+        for name, strategy in (("Entropy", Entropy()), ("CoreSet", CoreSet())):
+            after[name].append(loop_round(labeled_data(1000), epochs, strategy, num_rounds=1)[1]["seconds_fit"])
+    results["the fit that follows a query of"] = ratios(after, "Entropy")
+    return results
+
+
+def loop_round(
+    datamodule: FashionMNIST, epochs: int, strategy: QueryStrategy, num_rounds: int
+) -> list[dict[str, float]]:
+    """Runs a loop with a fixed number of epochs; returns the seconds of each round."""
+    with tempfile.TemporaryDirectory() as folder:
+        loop = ActiveLearningLoop(strategy, num_rounds=num_rounds, run_dir=folder)
+        # a threshold that is never reached: the accuracy is measured after each epoch, and all epochs are trained
+        stopping = Convergence(stopping_threshold=2.0)
+        trainer = L.Trainer(
+            max_epochs=epochs,
+            callbacks=[loop, stopping],
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            accelerator="cpu",
+        )
+        loop.run(trainer, DropoutMLP(), datamodule)
+        with (Path(folder) / "rounds.csv").open() as file:
+            return [
+                {name: float(value) for name, value in row.items() if name.startswith("seconds")}
+                for row in csv.DictReader(file)
+            ]
+
+
+# ------------------------------------------------------------------------------------------------------------- startup
+
+
+def startup(arguments: argparse.Namespace) -> dict:
+    commands = {
+        "import lightning.pytorch": [sys.executable, "-c", "import lightning.pytorch"],
+        "al-lightning --help": [sys.executable, "-m", "al_lightning", "--help"],
+    }
+    works = {
+        name: lambda command=command: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for name, command in commands.items()
+    }
+    return {"startup": ratios(interleaved(works, arguments.repetitions), "import lightning.pytorch")}
+
+
+# --------------------------------------------------------------------------------------------------------------- scale
+
+
+def scale(arguments: argparse.Namespace) -> dict:
+    """Runs each selection in a process of its own, whose peak memory is then that of the selection."""
+    if arguments.only:
+        print(json.dumps(select(arguments.only, arguments.rows)))
+        sys.exit()
+    results = {}
+    for name in ("CoreSet", "BADGE"):
+        results[name] = {}
+        for rows in (arguments.rows // 4, arguments.rows):
+            command = [sys.executable, __file__, "scale", "--only", name, "--rows", str(rows)]
+            command += ["--threads", str(arguments.threads)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            results[name][f"{rows} rows x 256"] = json.loads(output)
+    return results
+
+
+def select(name: str, num_rows: int) -> dict[str, float]:
+    """Selects from clustered features of random numbers; the time does not depend on what they mean."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(1000, 256, generator=generator)
+    embeddings = torch.empty(num_rows, 256)
+    for start in range(0, num_rows, 100_000):
+        rows = embeddings[start : start + 100_000]
+        torch.randn(rows.shape, generator=generator, out=rows)
+        rows += 2 * centres[torch.randint(1000, (len(rows),), generator=generator)]
+        rows.relu_()
+    probs = (embeddings[:, :10] * 2).softmax(dim=1)
+    labeled = embeddings[:5000].clone()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if name == "CoreSet":
+        elapsed = seconds(lambda: k_center_greedy(embeddings, labeled, QUERY_SIZE))
+    else:
+        elapsed = seconds(lambda: badge_query(probs, embeddings, QUERY_SIZE, generator))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "milliseconds": 1000 * elapsed,
+        "input GiB": embeddings.nbytes / 2**30,
+        "peak above input GiB": (peak - before) / 2**20,
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- main
+
+
+def machine(threads: int) -> str:
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    return (
+        f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, {threads} threads, "
+        f"torch {torch.__version__}, Lightning {L.__version__}, Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("query", "fit", "startup", "scale"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of scale")
+    parser.add_argument("--only", choices=("CoreSet", "BADGE"), help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    results = {"query": query, "fit": fit, "startup": startup, "scale": scale}[arguments.what](arguments)
+    print(machine(arguments.threads))
+    for title, table in results.items():
+        print(f"\n{title}")
+        for name, figures in sorted(table.items(), key=lambda item: item[1].get("ratio", 0)):
+            print(f"  {name:28}" + "  ".join(f"{value:10.3f} {key}" for key, value in figures.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine(arguments.threads), **results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
