@@ -5,10 +5,12 @@ no more than that needs. The commands are in :mod:`al_lightning.commands`, whose
 """
 
 import os
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from al_lightning import __version__
@@ -67,37 +69,46 @@ def main(args: Sequence[str] | None = None) -> None:
     if os.getcwd() not in sys.path:  # for --loop.strategy my_module.MyStrategy
         sys.path.append(os.getcwd())
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    previous = {signum: signal.signal(signum, _interrupt) for signum in signals}
+    previous = {signum: signal.getsignal(signum) for signum in signals}
+
+    def quit_now(signum: int, frame: FrameType | None) -> None:
+        # an exception in the middle of an import may be swallowed, or leave half a module behind
+        _say_how_to_continue(signum, words)
+        os._exit(128 + signum)
+
     try:
+        for signum in signals:
+            signal.signal(signum, quit_now)
+        from al_lightning.commands import run
+
+        for signum in signals:
+            signal.signal(signum, _interrupt)
         # None lets LightningCLI read the command line itself: it warns of any other list
-        _run(None if args is None else words)
+        run(None if args is None else words)
     except Interrupted as error:
-        name = "Ctrl-C" if error.signum == signal.SIGINT else "SIGTERM"
-        print(f"\nStopped by {name}. To continue, give the same command: {_command(words)}", file=sys.stderr)
+        for signum in signals:  # an impatient second Ctrl-C changes nothing
+            signal.signal(signum, signal.SIG_IGN)
+        _say_how_to_continue(error.signum, words)
         sys.exit(128 + error.signum)
     except InputError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a folder without permission
         _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
-
-
-def _run(words: list[str] | None) -> None:
-    from al_lightning.commands import run
-
-    run(words)
+        if args is not None:  # called from Python, which goes on
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(signum)
 
 
-def _command(words: list[str]) -> str:
-    import shlex
-
-    return shlex.join(["al-lightning", *words])
+def _say_how_to_continue(signum: int, words: list[str]) -> None:
+    name = "Ctrl-C" if signum == signal.SIGINT else "SIGTERM"
+    program = sys.argv[0] if Path(sys.argv[0]).name == "al-lightning" else "al-lightning"
+    command = shlex.join([program, *words])
+    print(f"\nStopped by {name}. To continue, give the same command: {command}", file=sys.stderr, flush=True)
 
 
 def _fail(sentence: str) -> None:

@@ -32,9 +32,12 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 KNOWN_CLASSES: dict[str, list[str]] = {
-    "loop.strategy": [name for name in strategies.__all__ if not name.endswith("Strategy")],
-    "model": models.__all__,
-    "data": ["FashionMNIST"],
+    option: [name for name in package.__all__ if not inspect.isabstract(getattr(package, name))]
+    for option, package in {"loop.strategy": strategies, "model": models}.items()
+} | {
+    "data": [
+        name for name in data.__all__ if issubclass(getattr(data, name), PoolDataModule) and name != "PoolDataModule"
+    ],
     "model.optimizer": ["Adam", "AdamW", "RMSprop", "SGD"],
 }
 
@@ -117,7 +120,10 @@ class ActiveLearningCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, and refuses what jsonargparse passes over in a config file: `loop: 5`, or `lop: {}`."""
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            raise InputError(f"Expected `config` to be a text file in YAML, but got: {error}.") from error
         config = self.config[self.config.subcommand]
         for path in config.config or []:
             content = yaml.safe_load(path.get_content())
@@ -139,8 +145,8 @@ class ActiveLearningCLI(LightningCLI):
     def _set_seed(self) -> None:
         """Checks the settings that Lightning would fail on with a traceback, then seeds."""
         config = self.config[self.subcommand]
-        if config.seed_everything < 0:
-            raise InputError(f"Expected `seed_everything` to be at least 0, but got {config.seed_everything}.")
+        if not 0 <= config.seed_everything < 2**32:
+            raise InputError(f"Expected `seed_everything` to be from 0 to 2**32 - 1, but got {config.seed_everything}.")
         if config.num_threads < 1:
             raise InputError(f"Expected `num_threads` to be at least 1, but got {config.num_threads}.")
         max_epochs = config.trainer.max_epochs
@@ -159,6 +165,10 @@ class ActiveLearningCLI(LightningCLI):
     def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
         """Runs the loop."""
         self._dump_config()
+        # a run cannot continue to the same bits on other hardware
+        self.config_dump["trainer"]["accelerator"] = (
+            type(self.trainer.accelerator).__name__.removesuffix("Accelerator").lower()
+        )
         try:
             self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
         except MisconfigurationException as error:  # what Lightning finds out only when it begins to train

@@ -30,9 +30,13 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
     if match := re.search(r"the following arguments are required: (.*)", text):
         return f"Expected `{match[1]}` to be given, but it is missing."
-    if match := re.search(r"Expected an instantiatable class, but (\w+) is abstract", text):
+    if match := re.search(r"Expected an instantiatable class, but (\w*) ?is abstract", text):
         known = ", ".join(known_classes(option))
-        return f"Expected `{option}` to be one of {known}, or a class of your own, but got `{match[1]}`, a base class."
+        got = f"`{match[1]}`, a base class" if match[1] else "a base class"
+        return f"Expected `{option}` to be one of {known}, or a class of your own, but got {got}."
+    if match := re.search(r"Not a valid subclass of (\w+)", text):
+        known = ", ".join(known_classes(option))
+        return f"Expected `{option}` to be a class, {known or match[1]} or your own, but got something else."
     if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
         got = match[1] or "another class"
         return f"Expected `{option}` to be a subclass of {match[2]}, but got `{got}`."

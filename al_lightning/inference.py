@@ -13,6 +13,8 @@ from typing import Protocol, cast, overload
 import torch
 from torch import Tensor, nn
 
+from al_lightning.errors import InputError
+
 MC_VALUES = 2**17  # logits under all masks that are held at a time: half a MiB
 MIN_MC_ROWS = 16
 
@@ -186,6 +188,11 @@ class PoolPredictor:
 
     def masks(self, num_samples: int) -> Tensor:
         """Returns the T dropout masks of this query, ``(T, D)``: drawn once, then the same for all blocks."""
+        if not hasattr(self.model, "draw_masks"):
+            name = type(self.model).__name__
+            raise InputError(
+                f"Expected a model with `draw_masks` and `sample` for Monte Carlo samples, but got {name}."
+            )
         if num_samples not in self._masks:
             self._masks[num_samples] = cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
         return self._masks[num_samples]

@@ -15,13 +15,15 @@ import lightning.pytorch as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelSummary, Timer
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loops.utilities import _reset_progress
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
-from al_lightning.inference import Blocks, PoolPredictor
+from al_lightning.inference import Blocks, PoolPredictor, evaluation_mode
 from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import stream, stream_seed
@@ -29,6 +31,7 @@ from al_lightning.run_folder import Query, Round, RunFolder
 from al_lightning.strategies import QueryStrategy
 
 TRAIN_ACC = "train_acc"
+CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
 
 @dataclass
@@ -89,6 +92,7 @@ class ActiveLearningLoop(Callback):
         self.run_dir = Path(run_dir) if run_dir else default_run_dir(strategy, seed)
         self._fit: _Fit | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
+        self._fresh_scaling: dict[str, Any] = {}
         self._progress: RunProgress | None = None
         self._events: RunEvents | None = None
 
@@ -117,7 +121,9 @@ class ActiveLearningLoop(Callback):
         datamodule.prepare_data()
         datamodule.setup("fit")
         initial = datamodule.draw_initial(stream(self.seed, "initial"))
-        self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
+        if self.num_rounds:
+            self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
+        _check_model(model, datamodule)
         self._fresh_states = None
         with _quiet(trainer) as shows_progress:
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
@@ -203,7 +209,8 @@ class ActiveLearningLoop(Callback):
         self._progress.start_round(round, num_labeled)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.seed, "weights", round))
-            reset_parameters(model)
+            # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
+            reset_parameters(model.to(torch.get_default_dtype()))
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
@@ -211,6 +218,11 @@ class ActiveLearningLoop(Callback):
         self._fit = fit = _Fit(round)
         try:
             trainer.fit(model, datamodule=datamodule)
+        except RuntimeError as error:
+            if "conditioned on metric" not in str(error):
+                raise
+            # EarlyStopping's complaint of a metric that nobody logs
+            raise InputError(f"Expected `convergence.monitor` to be a metric that is logged: {error}") from error
         finally:
             self._fit = None
         if fit.train_acc is None:
@@ -239,12 +251,15 @@ class ActiveLearningLoop(Callback):
     # ------------------------------------------------------------------------------------------- hooks of one fit
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Puts the other callbacks back as they were: EarlyStopping keeps its counts across fits (Lightning #839)."""
+        """Puts callbacks and loss scaling back as they were: EarlyStopping keeps its counts (Lightning #839)."""
         if self._fit is None:
             return
         others = [callback for callback in _callbacks(trainer) if callback is not self]
         if self._fresh_states is None:
             self._fresh_states = [copy.deepcopy(callback.state_dict()) for callback in others]
+            self._fresh_scaling = copy.deepcopy(trainer.precision_plugin.state_dict())
+        if self._fresh_scaling:  # of 16-mixed
+            trainer.precision_plugin.load_state_dict(copy.deepcopy(self._fresh_scaling))
         for callback, state in zip(others, self._fresh_states, strict=True):
             if state:
                 callback.load_state_dict(copy.deepcopy(state))
@@ -264,13 +279,6 @@ class ActiveLearningLoop(Callback):
         if self._fit is not None and self._fit.epochs > 0:
             self._report_epoch(trainer)
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Turns EarlyStopping's complaint of a metric that nobody logs into one about the setting."""
-        if self._fit is not None and isinstance(exception, RuntimeError) and "conditioned on metric" in str(exception):
-            raise InputError(
-                f"Expected `convergence.monitor` to be a metric that is logged: {exception}"
-            ) from exception
-
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures the training accuracy if a callback watches it; Lightning runs EarlyStopping after all others."""
         if self._fit is None:
@@ -289,8 +297,8 @@ class ActiveLearningLoop(Callback):
         self._report_epoch(trainer)
         if fit.train_acc is None:
             fit.train_acc = self._train_acc(trainer, pl_module)
-        timed_out = any(isinstance(c, Timer) and (c.time_remaining() or 0) <= 0 for c in _callbacks(trainer))
-        fit.converged = trainer.should_stop and not timed_out
+        reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
+        fit.converged = any(reason in CONVERGED for reason in reasons)
         fit.seconds_fit = time.perf_counter() - fit.started
         if fit.round < self.num_rounds:
             self._query(fit, trainer, pl_module)
@@ -344,6 +352,28 @@ def _callbacks(trainer: L.Trainer) -> list[Callback]:
     return list(trainer.callbacks)  # type: ignore[attr-defined]
 
 
+def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
+    """Raises :class:`InputError` if a model lacks a method or does not go with the data: before a fit, not after it."""
+    name = type(model).__name__
+    missing = [method for method in ("embed", "head") if not hasattr(model, method)]
+    missing += [method for method in ("training_step", "test_step") if not is_overridden(method, model)]
+    if missing:
+        raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
+    sample = datamodule.arrays.train_inputs[:1].to(next(model.parameters()))
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            logits = model.head(model.embed(sample))  # type: ignore[operator]
+    except RuntimeError as error:
+        shape = tuple(sample.shape[1:])
+        raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
+    num_classes = int(datamodule.arrays.train_targets.max()) + 1
+    if logits.dim() != 2 or logits.shape[1] < num_classes:
+        raise InputError(
+            f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
+            "see `model.num_classes`."
+        )
+
+
 def default_run_dir(strategy: QueryStrategy, seed: int) -> Path:
     """Returns ``runs/<strategy>/seed<seed>``, the strategy in snake case as in the names of the configs."""
     snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(strategy).__name__).lower()
@@ -382,8 +412,10 @@ def _describe(
             "max_epochs": trainer.max_epochs,
             "max_steps": trainer.max_steps,
             "precision": str(trainer.precision),
+            "accelerator": type(trainer.accelerator).__name__,
         },
         "model": _class_and_args(model, model.hparams),
+        "optimizer": repr(model.configure_optimizers()),
         "data": _class_and_args(datamodule, datamodule.hparams),
         "loop": {
             "strategy": _class_and_args(loop.strategy, vars(loop.strategy)),

@@ -40,9 +40,12 @@ FREE_SETTINGS = frozenset(
         "loop.num_rounds",
         "loop.run_dir",
         "trainer.default_root_dir",
+        "trainer.enable_checkpointing",
         "trainer.enable_model_summary",
         "trainer.enable_progress_bar",
+        "trainer.log_every_n_steps",
         "trainer.logger",
+        "trainer.profiler",
     }
 )
 """Settings that a run may be continued without: they do not change what a round is."""
@@ -158,7 +161,9 @@ class RunFolder:
                 f"Expected to write round {len(all_rounds) - 1} to the run folder {self.path}, but got: {reason}; "
                 f"the {len(self.rounds)} rounds before it are safe."
             ) from error
+        _sync_folder(self.path)  # the new files are there before the commit says so, also after a power cut
         os.replace(self._new(COMMIT), self.path / COMMIT)  # the commit
+        _sync_folder(self.path)
         for name in contents:
             os.replace(self._new(name), self.path / name)
         _sync_folder(self.path)
@@ -206,10 +211,14 @@ class RunFolder:
         self.queries = [_parse_query(row) for row in _read_csv(self._contents[QUERIES])]
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Raises :class:`InputError` if a run in this folder was made with other settings."""
-        if CONFIG not in self._contents:
+        """Raises :class:`InputError` if a run in this folder was made with other settings.
+
+        A run that never finished a round is forgotten instead: its first command may well have been a mistake.
+        """
+        if not self.rounds:
+            self.queries = []
             return
-        stored, given = flatten(yaml.safe_load(self._contents[CONFIG])), flatten(settings)
+        stored, given = (_identity(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
         differing = [
             name
             for name in sorted(stored.keys() | given.keys())
@@ -247,6 +256,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
+
+
+def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name; a class of ours is the same by its short name and by its module's."""
+    return {
+        name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
+        for name, value in flatten(settings).items()
+    }
 
 
 def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterable[Query]) -> str:

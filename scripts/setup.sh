@@ -1,7 +1,8 @@
 # Sourced by scripts/run and scripts/test: makes .venv, installs the package, gets the data. Needs python3 (3.10 to
 # 3.13) and the package registries; does only what is not done yet.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$repository/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 find_python() {
@@ -18,16 +19,16 @@ find_python() {
 
 # install EXTRA: makes .venv and installs the package with an extra, unless pyproject.toml is that of the last time
 install() {
-    local stamp=".venv/installed-${1:-runtime}" python
-    if [ ! -x .venv/bin/python ]; then
+    local stamp=$venv/installed-${1:-runtime} python
+    if [ ! -x "$venv/bin/pip" ]; then
         python=$(find_python)
         echo "Making .venv with $("$python" --version) ..."
-        "$python" -m venv .venv
+        "$python" -m venv --clear "$venv"
     fi
-    if ! cmp -s pyproject.toml "$stamp"; then
+    if ! cmp -s "$repository/pyproject.toml" "$stamp"; then
         echo "Installing (PyTorch is large: this takes minutes) ..."
-        .venv/bin/python -m pip install --quiet --editable ".${1:+[$1]}"
-        cp pyproject.toml "$stamp"
+        "$venv/bin/python" -m pip install --quiet --editable "$repository${1:+[$1]}"
+        cp "$repository/pyproject.toml" "$stamp"
     fi
 }
 
@@ -38,7 +39,7 @@ try:
     FashionMNIST(root=sys.argv[1]).setup()
 except InputError as error:
     sys.exit(str(error))'
-    if .venv/bin/python -c "$load" "$root"; then
+    if "$venv/bin/python" -c "$load" "$root"; then
         return
     fi
     if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
@@ -60,5 +61,5 @@ except InputError as error:
     mkdir -p "$root/FashionMNIST/raw"
     cp "$apt"/unpacked/usr/share/datasets/fashion-mnist/*-ubyte.gz "$root/FashionMNIST/raw/"
     rm -rf "$apt"
-    .venv/bin/python -c "$load" "$root"
+    "$venv/bin/python" -c "$load" "$root"
 }

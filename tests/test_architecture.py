@@ -11,7 +11,7 @@ ALLOWED = {
     "strategies": {"errors", "inference", "strategies.base"},
     "data": {"errors", "data"},
     "models": {"errors", "models"},
-    "inference": set(),
+    "inference": {"errors"},
     "random_streams": set(),
     "errors": set(),
     "run_folder": {"errors"},
@@ -19,6 +19,17 @@ ALLOWED = {
     "events": set(),
     "convergence": set(),
     "explain": set(),
+    "loop": {
+        "data",
+        "errors",
+        "events",
+        "inference",
+        "models.reset",
+        "progress",
+        "random_streams",
+        "run_folder",
+        "strategies",
+    },
     "cli": {"errors", "commands"},
 }
 

@@ -225,6 +225,49 @@ def test_training_accuracy_is_recorded_if_nothing_waits_for_it(tmp_path: Path) -
     assert all(0 < float(row["train_acc"]) <= 1 for row in rows(tmp_path))
 
 
+def test_a_fit_that_diverges_has_not_converged(tmp_path: Path) -> None:
+    class Diverging(DigitsMLP):
+        def on_train_epoch_end(self) -> None:
+            self.log("train_loss", torch.tensor(torch.nan))
+
+    run(tmp_path, Random(), Convergence("train_loss", None, "min"), model=Diverging(), num_rounds=0)
+    assert rows(tmp_path)[0]["converged"] == "False"
+
+
+def test_max_steps_and_limit_train_batches_count_minibatches(tmp_path: Path) -> None:
+    steps = Spy(lambda trainer, module: trainer.global_step)
+    run(tmp_path / "a", Random(), steps, query_size=450, trainer={"max_steps": 5, "max_epochs": None})
+    assert steps.results == [5, 5, 5]
+    limited = Spy(lambda trainer, module: trainer.global_step)
+    run(tmp_path / "b", Random(), limited, query_size=450, trainer={"limit_train_batches": 2, "max_epochs": 1})
+    assert limited.results == [1, 2, 2]  # 50 labels are one minibatch
+
+
+def test_a_model_without_a_method_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    class NoTest(PlainMLP):
+        test_step = L.LightningModule.test_step
+
+    with pytest.raises(InputError, match="NoTest to have `test_step`"):
+        run(tmp_path / "run", model=NoTest())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="draw_masks"):
+        run(tmp_path / "run", BALD(), model=PlainMLP())
+
+
+def test_the_optimizer_is_a_setting(tmp_path: Path) -> None:
+    run(tmp_path)
+    other = DigitsMLP()
+    other.optimizer_factory = lambda params: torch.optim.SGD(params, lr=0.1)
+    with pytest.raises(InputError, match="optimizer"):
+        run(tmp_path, model=other, num_rounds=3)
+
+
+def test_all_of_the_data_may_be_labeled_if_nothing_is_queried(tmp_path: Path) -> None:
+    loop = make_loop(tmp_path, num_rounds=0)
+    loop.run(make_trainer(loop), DigitsMLP(), Digits(num_initial=1400))
+    assert rows(tmp_path)[0]["num_labeled"] == "1400"
+
+
 def test_a_fit_that_runs_out_of_time_has_not_converged(tmp_path: Path) -> None:
     run(tmp_path, None, Timer(duration={"milliseconds": 1}), num_rounds=1, trainer={"max_epochs": 50})
     assert [row["converged"] for row in rows(tmp_path)] == ["False", "False"]
@@ -304,6 +347,16 @@ def test_an_ordinary_module_works(tmp_path: Path, strategy: QueryStrategy) -> No
 
 
 # --------------------------------------------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_a_run_continues_to_the_same_bits_in_any_precision(tmp_path: Path, precision: str) -> None:
+    trainer = {"precision": precision}
+    run(tmp_path / "whole", num_rounds=2, trainer=trainer)
+    for num_rounds in (0, 1, 2):
+        run(tmp_path / "parts", num_rounds=num_rounds, trainer=trainer)
+    assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+    assert (tmp_path / "parts/queries.csv").read_bytes() == (tmp_path / "whole/queries.csv").read_bytes()
 
 
 @pytest.mark.parametrize("strategy", [Random(), Entropy(), BALD(5), BADGE(), CoreSet()])

@@ -110,7 +110,7 @@ def test_a_kill_at_any_moment_of_a_commit_leaves_all_of_it_or_nothing(
         path = tmp_path / str(stop_at)
         interrupted_commit(path, monkeypatch, stop_at)
         folder = reopened(path)
-        assert (folder.rounds, folder.queries) in [([], INITIAL), ([FIRST], INITIAL + BOUGHT)]
+        assert (folder.rounds, folder.queries) in [([], []), ([FIRST], INITIAL + BOUGHT)]
         assert {file.name for file in path.iterdir()} <= {*FILES, "commit.json", ".lock"}
         outcomes.append(len(folder.rounds))
     assert outcomes == [0, 0, 0, 0, 0, 1, 1, 1]  # committed from the rename of commit.json on
@@ -137,7 +137,12 @@ def test_a_kill_during_the_first_commit_leaves_a_run_or_an_empty_folder(
         with pytest.raises(Killed):
             folder.commit(queries=INITIAL)
     folder.close()
-    assert reopened(tmp_path).queries == (INITIAL if stop_at >= 5 else [])
+    assert (tmp_path / "commit.json").exists() == (stop_at >= 5)
+    begun_again = RunFolder.open(tmp_path, SETTINGS)
+    begun_again.commit(queries=INITIAL)
+    begun_again.commit([FIRST], BOUGHT)
+    begun_again.close()
+    assert reopened(tmp_path).queries == INITIAL + BOUGHT
 
 
 @pytest.mark.parametrize("name", [*FILES, "commit.json"])
@@ -191,6 +196,22 @@ def test_other_settings_are_refused_with_their_names(path: Path) -> None:
         reopened(path, other)
     with pytest.raises(InputError, match=r"`loop.new` \(None there, 1 here\)"):
         reopened(path, {**SETTINGS, "loop": {**SETTINGS["loop"], "new": 1}})
+
+
+def test_a_run_that_never_finished_a_round_may_begin_again_with_other_settings(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path, {**SETTINGS, "seed_everything": 9})
+    folder.commit(queries=INITIAL)
+    folder.close()
+    assert reopened(tmp_path).queries == []
+
+
+def test_a_class_of_ours_is_the_same_by_any_of_its_names(tmp_path: Path) -> None:
+    for name in ("al_lightning.Margin", "al_lightning.strategies.Margin", "al_lightning.strategies.margin.Margin"):
+        folder = RunFolder.open(tmp_path, {"strategy": {"class_path": name}})
+        folder.commit([FIRST], INITIAL)
+        folder.close()
+    with pytest.raises(InputError, match="`strategy`"):
+        RunFolder.open(tmp_path, {"strategy": {"class_path": "mine.Margin"}})
 
 
 def test_settings_that_do_not_change_a_round_may_differ(path: Path) -> None:

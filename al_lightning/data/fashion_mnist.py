@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 from urllib.error import URLError
 
@@ -108,15 +109,19 @@ def download(root: Path) -> Path:
     """Downloads the four files with torchvision, which checks them against its checksums."""
     from torchvision import datasets  # slow to import, and only needed once
 
+    raw = root / "FashionMNIST" / "raw"
     try:
-        with _socket_timeout(DOWNLOAD_TIMEOUT):
-            datasets.FashionMNIST(str(root), download=True)
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        # renamed when it is whole: a download that was cut off must not be taken for the data
+        with _socket_timeout(DOWNLOAD_TIMEOUT), TemporaryDirectory(dir=raw.parent) as folder:
+            datasets.FashionMNIST(folder, download=True)
+            (Path(folder) / "FashionMNIST" / "raw").rename(raw)
     except (RuntimeError, URLError, OSError) as error:
         raise InputError(
             f"Expected Fashion-MNIST in `data.root` = {root}, but it is not there and could not be downloaded: put the "
             f"four files there, or install Debian's package dataset-fashion-mnist with apt-get."
         ) from error
-    return root / "FashionMNIST" / "raw"
+    return raw
 
 
 @contextmanager

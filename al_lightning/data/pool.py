@@ -1,6 +1,6 @@
 """PoolDataModule: a training set split into labeled and unlabeled samples."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import lightning.pytorch as L
@@ -22,7 +22,7 @@ class Arrays(NamedTuple):
     test_targets: Tensor
 
 
-class PoolDataModule(L.LightningDataModule):
+class PoolDataModule(L.LightningDataModule, ABC):
     """Manages which samples of a training set are labeled.
 
     A data set is a subclass that implements :meth:`load`. Two index spaces meet here and nowhere else: *training-set
@@ -166,14 +166,21 @@ class PoolDataModule(L.LightningDataModule):
     # ----------------------------------------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> MinibatchLoader:
-        """Shuffled minibatches of the labeled set; in groups if the model's training step takes several."""
-        model = self.trainer.lightning_module if self.trainer else None
+        """Shuffled minibatches of the labeled set; in groups if the model's training step takes several.
+
+        There are no groups if the trainer counts minibatches, for ``max_steps`` or ``limit_train_batches``.
+        """
+        trainer, group = self.trainer, None
+        if trainer is not None:
+            group = getattr(trainer.lightning_module, "minibatches_per_step", None)
+            if group and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
+                group = 1
         return MinibatchLoader(
             self.arrays.train_inputs,
             self.arrays.train_targets,
             self.labeled_indices,
             self.batch_size,
-            group=getattr(model, "minibatches_per_step", None),
+            group=group,
             generator=self.shuffle_generator,
         )
 

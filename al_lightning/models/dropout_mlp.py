@@ -116,7 +116,10 @@ class DropoutMLP(L.LightningModule):
     # --------------------------------------------------------------------------------------------------- training
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer_factory(self.parameters())
+        try:
+            return self.optimizer_factory(self.parameters())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Expected `model.optimizer` to make an optimizer, but got: {error}.") from error
 
     def on_train_epoch_start(self) -> None:
         self._loss_sum, self._num_seen = torch.zeros((), device=self.device), 0

@@ -98,11 +98,11 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     check_finite(scores, "acquisition scores")
     cut = scores.topk(k, sorted=False).values.min()
     candidates = (scores >= cut).nonzero().squeeze(1)  # ascending, at least k of them
-    num_ties = int((scores == cut).sum())
-    if num_ties > k:
+    if int((scores == cut).sum()) > k:
+        # without a number, so that Python says it once a run
         warnings.warn(
-            f"{num_ties} samples of the pool share the acquisition score at the cut, more than the {k} that are "
-            "queried: their order in the pool decides, not the model.",
+            "More samples of the pool share the acquisition score at the cut than are queried: their order in the pool "
+            "decides, not the model.",
             stacklevel=2,
         )
     return candidates[scores[candidates].argsort(descending=True, stable=True)[:k]]

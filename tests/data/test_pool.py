@@ -244,6 +244,8 @@ def test_shuffles_come_from_the_stream_that_the_loop_sets():
 def test_minibatches_come_in_the_groups_that_the_model_takes(group, num_items):
     class Trainer:
         lightning_module = DigitsMLP()
+        max_steps = -1
+        limit_train_batches = 1.0
 
     Trainer.lightning_module.minibatches_per_step = group
     data = Digits(batch_size=16)

@@ -40,7 +40,7 @@ def test_top_k_of_negative_zero_ties_with_zero():
 
 
 def test_top_k_of_equal_scores_goes_to_the_lowest_positions():
-    with pytest.warns(UserWarning, match="50 samples of the pool share .* more than the 7"):
+    with pytest.warns(UserWarning, match="More samples of the pool share"):
         assert top_k(torch.full((50,), 0.25), 7).tolist() == list(range(7))
 
 
