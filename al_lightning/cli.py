@@ -108,7 +108,8 @@ def _say_how_to_continue(signum: int, words: list[str]) -> None:
     name = "Ctrl-C" if signum == signal.SIGINT else "SIGTERM"
     program = sys.argv[0] if Path(sys.argv[0]).name == "al-lightning" else "al-lightning"
     command = shlex.join([program, *words])
-    print(f"\nStopped by {name}. To continue, give the same command: {command}", file=sys.stderr, flush=True)
+    after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
+    print(f"{after_echo}Stopped by {name}. To continue, give the same command: {command}", file=sys.stderr, flush=True)
 
 
 def _fail(sentence: str) -> None:

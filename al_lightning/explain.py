@@ -32,14 +32,13 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
         return f"Expected `{match[1]}` to be given, but it is missing."
     if match := re.search(r"Expected an instantiatable class, but (\w*) ?is abstract", text):
         known = ", ".join(known_classes(option))
-        got = f"`{match[1]}`, a base class" if match[1] else "a base class"
-        return f"Expected `{option}` to be one of {known}, or a class of your own, but got {got}."
+        name = f"`{match[1]}`, a base class" if match[1] else "a base class"
+        return f"Expected `{option}` to be one of {known}, or a class of your own, but got {name}."
     if match := re.search(r"Not a valid subclass of (\w+)", text):
         known = ", ".join(known_classes(option))
         return f"Expected `{option}` to be a class, {known or match[1]} or your own, but got something else."
     if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
-        got = match[1] or "another class"
-        return f"Expected `{option}` to be a subclass of {match[2]}, but got `{got}`."
+        return f"Expected `{option}` to be a subclass of {match[2]}, but got `{match[1] or 'another class'}`."
     if match := re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", text):
         return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options)
     if match := re.search(r"File does not exist: '?([^']+)'?", text):
