@@ -66,8 +66,6 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     if words[0] not in COMMANDS:
         _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
-    if os.getcwd() not in sys.path:  # for --loop.strategy my_module.MyStrategy
-        sys.path.append(os.getcwd())
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     previous = {signum: signal.getsignal(signum) for signum in signals}
 
@@ -77,6 +75,8 @@ def main(args: Sequence[str] | None = None) -> None:
         os._exit(128 + signum)
 
     try:
+        if os.getcwd() not in sys.path:  # for --loop.strategy my_module.MyStrategy
+            sys.path.append(os.getcwd())
         for signum in signals:
             signal.signal(signum, quit_now)
         from al_lightning.commands import run

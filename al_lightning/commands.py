@@ -5,7 +5,8 @@ import inspect
 import logging
 import pickle
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -55,6 +56,8 @@ def run(args: list[str] | None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # a warning of LightningCLI for those who call it from Python, which is what tests and notebooks do
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+    # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     ActiveLearningCLI(
         L.LightningModule,
         PoolDataModule,
@@ -126,6 +129,8 @@ class ActiveLearningCLI(LightningCLI):
             raise InputError(f"Expected `config` to be a text file in YAML, but got: {error}.") from error
         config = self.config[self.config.subcommand]
         for path in config.config or []:
+            if path is None:  # given in place of a file, as text
+                continue
             content = yaml.safe_load(path.get_content())
             for name, value in content.items():
                 if name not in config:
@@ -133,6 +138,10 @@ class ActiveLearningCLI(LightningCLI):
                     raise InputError(f"Expected the options of a command in {path}, but got `{name}`{hint}")
                 if name in ("trainer", "loop", "convergence") and not isinstance(value, dict | str):
                     raise InputError(f"Expected `{name}` in {path} to have options of its own, but got `{value}`.")
+                if name == "loop" and isinstance(value, dict) and "seed" in value:
+                    raise InputError(
+                        f"Expected `seed_everything` in {path} instead of `loop.seed`, which is taken from it."
+                    )
 
     def _parse_ckpt_path(self) -> None:
         """Reads the model's arguments from a checkpoint, if one is given."""
@@ -147,8 +156,8 @@ class ActiveLearningCLI(LightningCLI):
         config = self.config[self.subcommand]
         if not 0 <= config.seed_everything < 2**32:
             raise InputError(f"Expected `seed_everything` to be from 0 to 2**32 - 1, but got {config.seed_everything}.")
-        if config.num_threads < 1:
-            raise InputError(f"Expected `num_threads` to be at least 1, but got {config.num_threads}.")
+        if not 1 <= config.num_threads <= 1024:
+            raise InputError(f"Expected `num_threads` to be from 1 to 1024, but got {config.num_threads}.")
         max_epochs = config.trainer.max_epochs
         if max_epochs is not None and max_epochs < 1 and max_epochs != -1:  # Lightning takes -2 for "for ever", too
             raise InputError(f"Expected `trainer.max_epochs` to be at least 1, or -1 for no cap, but got {max_epochs}.")
@@ -165,6 +174,7 @@ class ActiveLearningCLI(LightningCLI):
     def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
         """Runs the loop."""
         self._dump_config()
+        self.config_dump["loop"].pop("seed")  # it is seed_everything
         # a run cannot continue to the same bits on other hardware
         self.config_dump["trainer"]["accelerator"] = (
             type(self.trainer.accelerator).__name__.removesuffix("Accelerator").lower()
@@ -176,20 +186,35 @@ class ActiveLearningCLI(LightningCLI):
 
     def test(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Prints the test metrics of a checkpoint."""
-        self.trainer.test(model, datamodule=datamodule, ckpt_path=_checkpoint(ckpt_path))
+        checkpoint = _checkpoint(ckpt_path)
+        with _checkpoint_that_fits(checkpoint):
+            self.trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint)
 
     def predict(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Writes the class probabilities of the test images, by a checkpoint, to ``predictions.csv`` beside it."""
         checkpoint = _checkpoint(ckpt_path)
-        batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
-        probs = torch.cat(cast(list[torch.Tensor], batches))
+        with _checkpoint_that_fits(checkpoint):
+            batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
+            probs = torch.cat(cast(list[torch.Tensor], batches))
         path = Path(checkpoint).with_name("predictions.csv")
-        with path.open("w", newline="") as file:
+        new = path.with_name("predictions.csv.new")  # renamed when it is whole
+        with new.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["index", "predicted", *(f"prob_{c}" for c in range(probs.shape[1]))])
             for index, row in enumerate(probs.tolist()):
                 writer.writerow([index, max(range(len(row)), key=row.__getitem__), *(f"{p:.6g}" for p in row)])
+        new.replace(path)
         print(f"Wrote {len(probs)} predictions to {path}.")
+
+
+@contextmanager
+def _checkpoint_that_fits(path: str) -> Iterator[None]:
+    """Turns what is said of a checkpoint that is none, or of another model or other data, into one sentence."""
+    try:
+        yield
+    except (AttributeError, KeyError, RuntimeError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"Expected `ckpt_path` {path} to go with the model and the data, but got: {text}") from error
 
 
 def _checkpoint(path: str | None) -> str:

@@ -28,7 +28,7 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
         return _unknown_option(f"--{match[1]}", known_options)
     if match := re.search(r"Unexpected config: (.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
-    if match := re.search(r"the following arguments are required: (.*)", text):
+    if match := re.search(r"the following arguments are required: (\S+)", text):
         return f"Expected `{match[1]}` to be given, but it is missing."
     if match := re.search(r"Expected an instantiatable class, but (\w*) ?is abstract", text):
         known = ", ".join(known_classes(option))
@@ -82,6 +82,8 @@ def _unknown_option(name: str, known: Iterable[str]) -> str:
         # --loop.strategy is no answer to --loop.strategy.num_sampls
         if option.startswith("--") and not option.endswith(".help") and not name.startswith(f"{option}.")
     )
+    if name in options:  # of another class than the one that was chosen
+        return f"Expected an option that the chosen class has, but got `{name}`, which it has not."
     return f"Expected an option of this command, but got `{name}`{did_you_mean(name, options)}"
 
 

@@ -143,6 +143,8 @@ class ActiveLearningLoop(Callback):
             raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
         if trainer.world_size > 1:
             raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
+        if trainer.limit_test_batches == 0:
+            raise InputError("Expected `trainer.limit_test_batches` to leave something to test, but got 0.")
 
     def _check_sizes(self, pool_size: int) -> None:
         if self.query_size > pool_size:
@@ -190,7 +192,8 @@ class ActiveLearningLoop(Callback):
                 row, fit = self._run_round(round, trainer, model, datamodule)
                 indices = datamodule.label(fit.query)
                 scores = None if fit.scores is None else fit.scores[fit.query]
-                trainer.save_checkpoint(folder.path / "model.ckpt", weights_only=True)
+                trainer.save_checkpoint(folder.path / "model.ckpt.new", weights_only=True)
+                (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
                 self._events.log_round(row.measured(), row.num_labeled)
                 folder.commit([row], _bought(round + 1, indices, targets, scores))
                 self._progress.end_round(row)
@@ -318,10 +321,11 @@ class ActiveLearningLoop(Callback):
         seconds = time.perf_counter() - started
         fit.seconds_score, fit.seconds_select = pool.seconds, seconds - pool.seconds
         fit.scores = pool.scores
-        if len(fit.query) != self.query_size:
+        if not isinstance(fit.query, Tensor) or fit.query.shape != (self.query_size,):
+            got = tuple(fit.query.shape) if isinstance(fit.query, Tensor) else type(fit.query).__name__
             raise InputError(
-                f"Expected {type(self.strategy).__name__}.query to return {self.query_size} positions, "
-                f"but got {len(fit.query)}."
+                f"Expected {type(self.strategy).__name__}.query to return a tensor of shape ({self.query_size},), "
+                f"but got {got}."
             )
 
     def _predictor(self, trainer: L.Trainer, model: L.LightningModule) -> PoolPredictor:

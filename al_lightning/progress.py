@@ -1,5 +1,6 @@
 """What a run shows while it runs: a live display on a terminal, one line a round anywhere else."""
 
+import sys
 import time
 
 from rich.console import Console
@@ -26,7 +27,10 @@ class RunProgress:
     def __init__(self, num_rounds: int, enabled: bool = True, console: Console | None = None) -> None:
         self._num_rounds = num_rounds
         self._enabled = enabled
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        # rich takes FORCE_COLOR for a terminal, where it may be the log of a CI
+        self._console = console or Console(
+            highlight=False, soft_wrap=True, markup=False, force_terminal=sys.stdout.isatty()
+        )
         self._seconds: list[float] = []
         self._accuracy = "-"
         self._live = Progress(

@@ -157,8 +157,9 @@ class RunFolder:
             for name in (*contents, COMMIT):  # give back the space
                 self._new(name).unlink(missing_ok=True)
             reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+            what = f"round {len(all_rounds) - 1}" if all_rounds else "the initial set"
             raise InputError(
-                f"Expected to write round {len(all_rounds) - 1} to the run folder {self.path}, but got: {reason}; "
+                f"Expected to write {what} to the run folder {self.path}, but got: {reason}; "
                 f"the {len(self.rounds)} rounds before it are safe."
             ) from error
         _sync_folder(self.path)  # the new files are there before the commit says so, also after a power cut

@@ -232,7 +232,10 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
         ("--model al_lightning.DropoutMLP --model.input_dim 64 --model.optimizer.lr=-1", "`model.optimizer`.*-1"),
         ("--seed_everything x", "`seed_everything`.*`x`"),
         ("--loop.seed 3", "Expected `seed_everything` instead of `loop.seed`"),
-        ("--num_threads 0", "`num_threads` to be at least 1, but got 0"),
+        ("--num_threads 0", "`num_threads` to be from 1 to 1024, but got 0"),
+        ("--num_threads 99999999999", "`num_threads` to be from 1 to 1024"),
+        ("--loop.strategy Margin --loop.strategy.num_samples 5", "`--loop.strategy.num_samples`, which it has not"),
+        ("--trainer.limit_test_batches 0", "`trainer.limit_test_batches`.*but got 0"),
         ("--trainer.accelerator foo", "accelerator='foo'"),
         ("--trainer.strategy BADGE", "the query strategy is `loop.strategy`; did you mean BADGE?"),
         ("--trainer.precision 17", "`trainer.precision` to be one of .*but got `17`"),
@@ -275,11 +278,38 @@ def test_bad_commands_get_one_sentence(capsys: pytest.CaptureFixture, words: str
 
 @pytest.mark.parametrize(
     "text",
-    ["loop: [", "loop: {num_rounds: many}", "lop: {num_rounds: 1}", "lop: {}", "", "loop:", "- 1", "loop: 5", "\t"],
+    [
+        "loop: [",
+        "loop: {num_rounds: many}",
+        "lop: {num_rounds: 1}",
+        "lop: {}",
+        "",
+        "loop:",
+        "loop: {seed: 5}",
+        "- 1",
+        "loop: 5",
+        "\t",
+    ],
 )
 def test_a_bad_config_file_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     refused(capsys, "fit", "--config", str(tmp_path / "bad.yaml"))
+
+
+def test_a_checkpoint_of_another_model_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    main(["fit", *TINY, "--loop.run_dir", str(tmp_path)])
+    capsys.readouterr()
+    flags = ["--ckpt_path", str(tmp_path / "model.ckpt"), "--trainer.enable_progress_bar", "false"]
+    assert "`ckpt_path`" in refused(capsys, "test", *flags)
+
+
+def test_a_config_may_be_given_in_place(capsys: pytest.CaptureFixture) -> None:
+    assert printed_config(capsys, "--config", '{"loop": {"num_rounds": 7}}')["loop"]["num_rounds"] == 7
+
+
+def test_a_run_folder_may_have_any_name(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    main(["fit", *TINY, "--loop.run_dir", str(tmp_path / "[bold]x[/nope]")])
+    assert "[bold]x[/nope]" in capsys.readouterr().out
 
 
 def test_other_settings_are_refused_by_name(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

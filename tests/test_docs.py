@@ -48,6 +48,11 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
     assert stop.value.code == 0, capsys.readouterr().err
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert "@@" not in README
+    assert "TODO" not in README
+
+
 def test_every_file_that_is_named_exists() -> None:
     for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(
         r"`((?:configs|scripts|al_lightning)/[\w./]+)`", README

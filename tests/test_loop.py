@@ -450,7 +450,7 @@ def test_a_loop_that_is_not_among_the_callbacks_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (torch.arange(9), "return 10 positions, but got 9"),
+        (torch.arange(9), r"tensor of shape \(10,\), but got \(9,\)"),
         (torch.zeros(10, dtype=torch.int64), "distinct"),
         (torch.arange(10) + 1345, "positions in the pool, 0 to 1349"),
         (torch.arange(10.0), "int64"),

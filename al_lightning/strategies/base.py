@@ -51,8 +51,22 @@ class ScoreStrategy(QueryStrategy):
         check_query_size(query_size, len(pool))
         if query_size == 0:
             return torch.empty(0, dtype=torch.int64)
-        pool.scores = pool.map(self.score)
+        pool.scores = pool.map(self._checked_score)
         return top_k(pool.scores, query_size)
+
+    def _checked_score(self, batch: Predictions) -> Tensor:
+        """Scores a block; a score too few would shift all that follow, and buy the wrong labels."""
+        scores, size = self.score(batch), len(batch.inputs)
+        if not isinstance(scores, Tensor) or scores.shape != (size,) or not scores.is_floating_point():
+            got = (
+                f"{scores.dtype} of shape {tuple(scores.shape)}"
+                if isinstance(scores, Tensor)
+                else type(scores).__name__
+            )
+            raise InputError(
+                f"Expected {type(self).__name__}.score to return a float tensor of shape ({size},), but got {got}."
+            )
+        return scores
 
 
 def check_query_size(query_size: int, pool_size: int) -> None:

@@ -127,3 +127,15 @@ def test_with_two_classes_least_confidence_margin_and_entropy_agree():
     orders = [s.query(pool_of_probs(probs), 50, generator()) for s in (Entropy(), LeastConfidence(), Margin())]
     assert orders[0].equal(orders[1])
     assert orders[1].equal(orders[2])
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda p: p[1:, 0], lambda p: p, lambda p: p[:, :1], lambda p: 0.5, lambda p: p[:, 0] > 0]
+)
+def test_scores_of_another_shape_are_refused(wrong):
+    class Wrong(ScoreStrategy):
+        def score(self, batch):
+            return wrong(batch.probs)
+
+    with pytest.raises(InputError, match="Wrong.score to return a float tensor of shape"):
+        Wrong().query(make_pool(), 3, generator(0))
