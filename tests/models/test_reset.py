@@ -104,3 +104,19 @@ def test_a_submodule_that_resets_itself_is_asked():
     model = nn.Sequential(Resettable())
     reset_parameters(model)
     assert model[0].scale == 7
+
+
+def test_what_a_module_does_to_its_children_stays():
+    class ZeroHead(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.reset_parameters()
+
+        def reset_parameters(self):
+            nn.init.zeros_(self.linear.weight)
+
+    model = nn.Sequential(nn.Linear(4, 3), ZeroHead())
+    reset_parameters(model)
+    assert (model[1].linear.weight == 0).all()
+    assert (model[0].weight != 0).all()
