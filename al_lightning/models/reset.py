@@ -29,4 +29,6 @@ def _reset(module: nn.Module, name: str) -> None:
         reset()
     elif any(True for _ in module.parameters(recurse=False)):
         what = f"{type(module).__name__} `{name}`"
-        raise InputError(f"Expected a method `reset_parameters` of {what}, which has parameters, but there is none.")
+        raise InputError(
+            f"Expected a method `reset_parameters` of {what}, which has parameters of its own, but there is none."
+        )
