@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from al_lightning.errors import InputError
 
-MC_VALUES = 2**17  # logits under all masks that are held at a time: half a MiB
+MC_VALUES = 2**18  # logits under all masks that are held at a time: one MiB
 MIN_MC_ROWS = 16
 
 
