@@ -179,7 +179,7 @@ class ActiveLearningLoop(Callback):
                 f"got to, but got {self.num_rounds}."
             )
         if len(folder.rounds) > self.num_rounds:
-            self._progress.message(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")
+            print(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")  # also without a progress bar
             return
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
