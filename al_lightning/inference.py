@@ -5,6 +5,7 @@ masks and timing are settled here, once.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -14,13 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.errors import InputError
+from al_lightning.mc_dropout import MonteCarloDropout
 
-MC_VALUES = 2**18  # logits under all masks that are held at a time: one MiB
+MC_VALUES = 2**18  # logits under all masks that are held at a time, so that they fit a core's cache
 MIN_MC_ROWS = 16
+PASS_VALUES = 2**24  # the same where each mask takes a pass of its own, so that they fit in memory
+MIN_PASS_ROWS = 64
+SHORT_ROW = 16  # classes that a vector instruction takes at once
 
 
 class PoolModel(Protocol):
-    """What a strategy may ask of a model. ``forward(x)`` equals ``head(dropout(embed(x)))``."""
+    """What a strategy may ask of a model.
+
+    With ``draw_masks`` and ``sample``, which go together and may be missing, ``forward(x)`` equals
+    ``head(dropout(embed(x)))``, and Monte Carlo samples cost one matrix product instead of T passes.
+    """
 
     def embed(self, x: Tensor) -> Tensor:
         """Maps inputs ``(B, ...)`` to penultimate features ``(B, D)``."""
@@ -85,12 +94,12 @@ class Predictions:
     @cached_property
     def log_probs(self) -> Tensor:
         """Logarithms of :attr:`probs`, shape ``(B, C)``."""
-        return self.logits.log_softmax(dim=-1)
+        return _over_classes(torch.log_softmax, self.logits)
 
     @cached_property
     def probs(self) -> Tensor:
         """Class probabilities without dropout, float32, shape ``(B, C)``."""
-        return self.logits.softmax(dim=-1)
+        return _over_classes(torch.softmax, self.logits)
 
     def mc_log_probs(self, num_samples: int) -> Tensor:
         """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``; see :meth:`mc_map`."""
@@ -110,9 +119,20 @@ class Predictions:
         Raises:
             InputError: If the model has no active dropout; its samples would all be the same.
         """
-        masks = self._predictor.masks(num_samples).to(self.embeddings.device)
+        drawn = self._predictor.monte_carlo(num_samples)
+        if isinstance(drawn, MonteCarloDropout):
+            with self._predictor.precision():
+                num_classes = self._predictor.model(self.inputs[:1]).shape[1]
+                rows = max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))
+                return torch.cat([fn(drawn(part).float()) for part in self.inputs.split(rows)])
+        masks = drawn.to(self.embeddings.device)
         rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * self.logits.shape[1]))
         return torch.cat([fn(self._model.sample(part, masks).float()) for part in self.embeddings.split(rows)])
+
+
+def _over_classes(softmax: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tensor:
+    """Applies a softmax to each row; along columns if the rows are too short for vector instructions."""
+    return softmax(logits.T, 0).T if logits.shape[1] < SHORT_ROW else softmax(logits, 1)
 
 
 class PoolPredictor:
@@ -141,7 +161,7 @@ class PoolPredictor:
         self._pool = pool
         self._labeled = labeled
         self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
-        self._masks: dict[int, Tensor] = {}
+        self._monte_carlo: dict[int, Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
@@ -174,28 +194,47 @@ class PoolPredictor:
         Returns:
             As many tensors on the CPU, of shape ``(N, ...)``, in pool order.
         """
-        start = time.perf_counter()
-        results = []
+        started = time.perf_counter()
+        blocks = self._pool if over is None else over
+        columns: tuple[Tensor, ...] = ()  # written to as blocks come: half the memory of concatenating them at the end
+        num_rows = 0
         with evaluation_mode(self.model), torch.inference_mode():
-            for block in self._pool if over is None else over:
+            for block in blocks:
                 result = fn(Predictions(self, self._transfer(block)))
-                results.append(tuple(part.cpu() for part in (result if isinstance(result, tuple) else (result,))))
-        if not results:
+                parts = (result,) if isinstance(result, Tensor) else result
+                if not columns:
+                    with torch.inference_mode(False):  # the results are ordinary tensors
+                        columns = tuple(torch.empty(len(blocks), *part.shape[1:], dtype=part.dtype) for part in parts)
+                for column, part in zip(columns, parts, strict=True):
+                    if len(part) != len(block):
+                        raise InputError(f"Expected a row for each of {len(block)} samples, but got {len(part)}.")
+                    column[num_rows : num_rows + len(block)] = part
+                num_rows += len(block)
+        self.seconds += time.perf_counter() - started
+        if not columns:
             return torch.empty(0)
-        columns = tuple(torch.cat(parts) for parts in zip(*results, strict=True))
-        self.seconds += time.perf_counter() - start
-        return columns if isinstance(result, tuple) else columns[0]
+        return columns[0] if isinstance(result, Tensor) else columns
 
-    def masks(self, num_samples: int) -> Tensor:
-        """Returns the T dropout masks of this query, ``(T, D)``: drawn once, then the same for all blocks."""
-        if not hasattr(self.model, "draw_masks"):
-            name = type(self.model).__name__
-            raise InputError(
-                f"Expected a model with `draw_masks` and `sample` for Monte Carlo samples, but got {name}."
-            )
-        if num_samples not in self._masks:
-            self._masks[num_samples] = cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
-        return self._masks[num_samples]
+    def monte_carlo(self, num_samples: int) -> Tensor | MonteCarloDropout:
+        """Returns what makes the T samples of this query: drawn once, then the same for all blocks.
+
+        Returns:
+            T dropout masks, ``(T, D)``, for a model that samples from its embeddings, else what takes T whole passes.
+        """
+        if num_samples not in self._monte_carlo:
+            self._monte_carlo[num_samples] = self._draw(num_samples)
+        return self._monte_carlo[num_samples]
+
+    def _draw(self, num_samples: int) -> Tensor | MonteCarloDropout:
+        if hasattr(self.model, "draw_masks") and hasattr(self.model, "sample"):
+            return cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
+        passes = MonteCarloDropout(self.model, num_samples, self._mask_generator)
+        warnings.warn(  # the same text each round, so that Python says it once a run
+            f"Monte Carlo dropout takes {num_samples} passes over the pool: {type(self.model).__name__} has no "
+            "`draw_masks` and `sample`, as models may whose only dropout is before the head.",
+            stacklevel=2,
+        )
+        return passes
 
     def probs(self) -> Tensor:
         """Class probabilities of the whole pool, shape ``(N, C)``."""

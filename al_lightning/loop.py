@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import re
 import time
 import warnings
@@ -125,7 +126,7 @@ class ActiveLearningLoop(Callback):
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
         _check_model(model, datamodule)
         self._fresh_states = None
-        with _quiet(trainer) as shows_progress:
+        with _quiet(trainer) as shows_progress, _no_gpu_queries():
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 datamodule.set_labeled(initial)
@@ -290,7 +291,10 @@ class ActiveLearningLoop(Callback):
         self._fit.train_acc = None
         if any(isinstance(c, EarlyStopping) and c.monitor == TRAIN_ACC for c in _callbacks(trainer)):
             self._fit.train_acc = self._train_acc(trainer, pl_module)
-            self.log(TRAIN_ACC, self._fit.train_acc)  # type: ignore[attr-defined]
+            # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
+            trainer.callback_metrics[TRAIN_ACC] = torch.tensor(self._fit.train_acc)
+            if trainer.loggers:
+                self.log(TRAIN_ACC, self._fit.train_acc)  # type: ignore[attr-defined]
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Queries. The model is still on its device here; before ``on_fit_end`` it is moved to the CPU."""
@@ -346,7 +350,8 @@ class ActiveLearningLoop(Callback):
         assert self._fit is not None
         if self._fit.labeled is None:
             datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-            self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), datamodule.labeled_targets
+            targets = datamodule.labeled_samples[1]
+            self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), targets
         predictor, blocks, targets = self._fit.labeled
         predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
         return _shortest((predicted == targets).float().mean().item())
@@ -437,6 +442,22 @@ def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:
     plain = (bool, int, float, str, type(None))
     init_args = {name: value if isinstance(value, plain) else str(value) for name, value in args.items()}
     return {"class_path": f"{type(part).__module__}.{type(part).__qualname__}", "init_args": init_args}
+
+
+@contextmanager
+def _no_gpu_queries() -> Iterator[None]:
+    """Keeps each optimizer step from asking the driver for GPUs where there are none.
+
+    Lightning makes torch ask by loading the driver's library, lest a process that forks later has touched CUDA. Where
+    the library is missing torch tries to load it each time, and every optimizer step of a fit takes twice as long.
+    """
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    value = None if torch.cuda.is_available() else os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
 
 
 @contextmanager

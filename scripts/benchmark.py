@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import platform
+import random
 import resource
 import statistics
 import subprocess
@@ -59,10 +60,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
-    """Times all works in turn, again and again, after one turn to warm up; every second turn goes backwards."""
+    """Times all works in turn, again and again, after one turn to warm up; each turn in an order of its own.
+
+    What runs before matters: caches, the clock rate after wide vector instructions, memory given back.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
+    orders = random.Random(0)
     for turn in range(-1, repetitions):
-        for name in sorted(works, reverse=turn % 2 == 1):
+        for name in orders.sample(sorted(works), len(works)):
             elapsed = seconds(works[name])
             if turn >= 0:
                 times[name].append(elapsed)
@@ -319,6 +324,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if not torch.cuda.is_available():
+        # importing Lightning sets this, which slows down every optimizer step of the plain loop: ActiveLearningLoop
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     results = {"query": query, "fit": fit, "startup": startup, "scale": scale}[arguments.what](arguments)

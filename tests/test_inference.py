@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from al_lightning import DropoutMLP
 from al_lightning.data.blocks import TensorBlocks
+from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
 from tests.digits import DigitsMLP
 from tests.helpers import (
@@ -93,11 +95,25 @@ def test_map_returns_as_many_tensors_as_fn():
 
 def test_map_goes_over_other_blocks_if_told():
     pool = make_pool()
-    assert pool.map(lambda batch: batch.inputs, over=[labeled_inputs()[:30], labeled_inputs()[30:]]).equal(
-        labeled_inputs()
-    )
+    blocks = TensorBlocks(labeled_inputs(), block_size=30)
+    assert pool.map(lambda batch: batch.inputs, over=blocks).equal(labeled_inputs())
     expected = torch.cat([fitted_model().embed(x[None]) for x in labeled_inputs()])
     torch.testing.assert_close(pool.labeled_embeddings(), expected.detach(), atol=1e-5, rtol=0)
+
+
+def test_a_block_of_other_than_its_rows_raises():
+    with pytest.raises(InputError, match="row for each of 300 samples, but got 1"):
+        make_pool(block_size=1000).map(lambda batch: batch.probs[:1])
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 15, 16, 40])
+def test_probs_are_the_softmax_of_the_logits_for_any_number_of_classes(num_classes):
+    torch.manual_seed(0)
+    inputs = pool_inputs()
+    pool = PoolPredictor(DropoutMLP(64, 16, num_classes), TensorBlocks(inputs, block_size=70), TensorBlocks(inputs))
+    logits, log_probs, probs = pool.map(lambda batch: (batch.logits, batch.log_probs, batch.probs))
+    torch.testing.assert_close(log_probs, logits.log_softmax(dim=1), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(probs, logits.softmax(dim=1), atol=1e-6, rtol=1e-6)
 
 
 def test_blocks_are_brought_to_the_model_by_transfer():
@@ -173,21 +189,21 @@ def test_masks_are_drawn_once_and_shared_by_all_blocks():
     log_probs = pool.map(lambda batch: batch.mc_log_probs(6))
     torch.testing.assert_close(log_probs, log_probs[:1].expand_as(log_probs), atol=1e-5, rtol=0)
     assert not torch.allclose(log_probs[0, 0], log_probs[0, 1])
-    assert pool.masks(6).equal(fitted_model().draw_masks(6, generator(0)))
+    assert pool.monte_carlo(6).equal(fitted_model().draw_masks(6, generator(0)))
     assert pool.map(lambda batch: batch.mc_log_probs(6)).equal(log_probs)
 
 
 def test_masks_of_another_number_are_drawn_anew():
     pool = make_pool()
-    assert pool.masks(3).shape == (3, 32)
-    assert pool.masks(4).shape == (4, 32)
-    assert pool.masks(3) is pool.masks(3)
+    assert pool.monte_carlo(3).shape == (3, 32)
+    assert pool.monte_carlo(4).shape == (4, 32)
+    assert pool.monte_carlo(3) is pool.monte_carlo(3)
 
 
 def test_two_pools_without_a_mask_generator_share_their_masks():
     blocks = TensorBlocks(pool_inputs())
     pools = [PoolPredictor(fitted_model(), blocks, blocks) for _ in range(2)]
-    assert pools[0].masks(3).equal(pools[1].masks(3))
+    assert pools[0].monte_carlo(3).equal(pools[1].monte_carlo(3))
 
 
 # ---------------------------------------------------------------------------------------------------------- precision
@@ -244,7 +260,7 @@ def test_seconds_of_all_maps_are_counted():
     pool.map(slowly)
     first = pool.seconds
     assert first >= 0.03
-    pool.map(slowly, over=[pool_inputs()])
+    pool.map(slowly, over=TensorBlocks(pool_inputs(), block_size=1000))
     assert pool.seconds >= first + 0.01
 
 

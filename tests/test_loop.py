@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import lightning.pytorch as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from al_lightning import BADGE, BALD, ActiveLearningLoop, Convergence, CoreSet, Entropy, InputError, Margin, Random
@@ -234,6 +236,25 @@ def test_a_fit_that_diverges_has_not_converged(tmp_path: Path) -> None:
     assert rows(tmp_path)[0]["converged"] == "False"
 
 
+def test_a_logger_gets_the_training_accuracy(tmp_path: Path) -> None:
+    run(tmp_path / "run", Random(), Convergence(), num_rounds=0, trainer={"logger": CSVLogger(str(tmp_path))})
+    logged = [row for row in rows(tmp_path / "lightning_logs" / "version_0", "metrics.csv") if row["train_acc"]]
+    assert len(logged) == 3
+    assert float(logged[-1]["train_acc"]) == pytest.approx(float(rows(tmp_path / "run")[0]["train_acc"]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to be asked for")
+def test_optimizer_steps_do_not_ask_for_gpus_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    monkeypatch.setenv(name, "1")  # as Lightning sets it when it is imported
+    seen = Spy(lambda trainer, module: os.environ.get(name))
+    run(tmp_path, Random(), seen, num_rounds=0)
+    assert seen.results == [None]
+    assert os.environ[name] == "1"
+
+
 def test_max_steps_and_limit_train_batches_count_minibatches(tmp_path: Path) -> None:
     steps = Spy(lambda trainer, module: trainer.global_step)
     run(tmp_path / "a", Random(), steps, query_size=450, trainer={"max_steps": 5, "max_epochs": None})
@@ -250,7 +271,7 @@ def test_a_model_without_a_method_is_refused_before_it_is_trained(tmp_path: Path
     with pytest.raises(InputError, match="NoTest to have `test_step`"):
         run(tmp_path / "run", model=NoTest())
     assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match="draw_masks"):
+    with pytest.raises(InputError, match="dropout"):
         run(tmp_path / "run", BALD(), model=PlainMLP())
 
 

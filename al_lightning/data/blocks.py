@@ -9,6 +9,9 @@ from torch import Tensor
 class TensorBlocks:
     """Rows of a tensor, chosen by index, in order and in blocks. May be iterated any number of times.
 
+    Chosen rows are gathered into the same memory again and again, which stays in the cache: a block is good until the
+    next one is asked for.
+
     Args:
         inputs: All rows, shape ``(N, ...)``.
         indices: Rows to read, int64, shape ``(M,)``; all of them if not given.
@@ -29,12 +32,12 @@ class TensorBlocks:
         return len(self._inputs if self._indices is None else self._indices)
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self), self._block_size):
-            stop = start + self._block_size
-            if self._indices is None:
-                yield self._inputs[start:stop]
-            else:
-                yield self._inputs.index_select(0, self._indices[start:stop])
+        if self._indices is None:
+            yield from self._inputs.split(self._block_size) if len(self) else ()
+            return
+        memory = self._inputs.new_empty(self._block_size, *self._inputs.shape[1:])
+        for indices in self._indices.split(self._block_size) if len(self) else ():
+            yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
 
 
 class BatchLoader:
@@ -54,12 +57,11 @@ class BatchLoader:
 
 
 class MinibatchLoader:
-    """Shuffled minibatches ``(inputs, targets)`` of chosen rows, as a Lightning dataloader for training.
+    """Shuffled minibatches ``(inputs, targets)``, as a Lightning dataloader for training.
 
     Args:
-        inputs: All rows, shape ``(N, ...)``.
-        targets: Class indices of all rows, shape ``(N,)``.
-        indices: Rows to train on, int64, shape ``(M,)``.
+        inputs: Rows to train on, shape ``(M, ...)``.
+        targets: Their class indices, shape ``(M,)``.
         batch_size: Rows in a minibatch; the last one of an epoch may be shorter.
         group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
             several; otherwise each item is one minibatch.
@@ -70,31 +72,28 @@ class MinibatchLoader:
         self,
         inputs: Tensor,
         targets: Tensor,
-        indices: Tensor,
         batch_size: int,
         group: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self._inputs = inputs
         self._targets = targets
-        self._indices = indices
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
 
     def __len__(self) -> int:
         """Number of items in an epoch."""
-        num_minibatches = -(-len(self._indices) // self._batch_size)
+        num_minibatches = -(-len(self._targets) // self._batch_size)
         return -(-num_minibatches // (self._group or 1))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor] | list[tuple[Tensor, Tensor]]]:
-        order = self._indices[torch.randperm(len(self._indices), generator=self._generator)]
-        rows = order.split(self._batch_size)
+        rows = torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
         if self._group is None:
             yield from map(self._minibatch, rows)
         else:
             for start in range(0, len(rows), self._group):
-                yield [self._minibatch(indices) for indices in rows[start : start + self._group]]
+                yield [self._minibatch(chosen) for chosen in rows[start : start + self._group]]
 
-    def _minibatch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self._inputs.index_select(0, indices), self._targets.index_select(0, indices)
+    def _minibatch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return self._inputs.index_select(0, rows), self._targets.index_select(0, rows)

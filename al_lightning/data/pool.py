@@ -54,6 +54,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.shuffle_generator: torch.Generator | None = None
         """Stream of the training shuffles; the loop sets it anew for each round."""
         self._arrays: Arrays | None = None
+        self._labeled_samples: tuple[Tensor, Tensor] | None = None
 
     @abstractmethod
     def load(self) -> Arrays:
@@ -84,9 +85,15 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return self.labeled.nonzero().squeeze(1)
 
     @property
-    def labeled_targets(self) -> Tensor:
-        """Class indices of the labeled samples, in training-set order."""
-        return self.arrays.train_targets[self.labeled_indices]
+    def labeled_samples(self) -> tuple[Tensor, Tensor]:
+        """Inputs and class indices of the labeled samples, in training-set order.
+
+        They are gathered once: a fit reads them over and over, and side by side in memory they are read faster.
+        """
+        if self._labeled_samples is None:
+            indices = self.labeled_indices
+            self._labeled_samples = self.arrays.train_inputs[indices], self.arrays.train_targets[indices]
+        return self._labeled_samples
 
     @property
     def unlabeled_indices(self) -> Tensor:
@@ -156,12 +163,14 @@ class PoolDataModule(L.LightningDataModule, ABC):
             )
         indices = unlabeled[query.cpu()]
         self._labeled[indices] = True
+        self._labeled_samples = None
         return indices
 
     def set_labeled(self, indices: Tensor) -> None:
         """Makes exactly these training-set indices the labeled set; this is how a run is resumed."""
         self.labeled.zero_()
         self._labeled[indices] = True
+        self._labeled_samples = None
 
     # ----------------------------------------------------------------------------------------------------- loaders
 
@@ -175,14 +184,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             group = getattr(trainer.lightning_module, "minibatches_per_step", None)
             if group and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
                 group = 1
-        return MinibatchLoader(
-            self.arrays.train_inputs,
-            self.arrays.train_targets,
-            self.labeled_indices,
-            self.batch_size,
-            group=group,
-            generator=self.shuffle_generator,
-        )
+        return MinibatchLoader(*self.labeled_samples, self.batch_size, group=group, generator=self.shuffle_generator)
 
     def test_dataloader(self) -> BatchLoader:
         return BatchLoader(self.arrays.test_inputs, self.arrays.test_targets)
@@ -197,4 +199,4 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def labeled_blocks(self) -> TensorBlocks:
         """The labeled inputs, in training-set order."""
-        return TensorBlocks(self.arrays.train_inputs, self.labeled_indices)
+        return TensorBlocks(self.labeled_samples[0])

@@ -26,15 +26,12 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
         >>> bald_score(torch.stack([opposite, same]).log())
         tensor([0.6931, 0.0000])
     """
-    # H(p) = log s - sum_c p_c z_c with z = logit - maximum, s = sum_c exp z_c and p = exp(z) / s: one exponential for
-    # each value, and no logarithm of a small number. In place, because memory is what this takes its time for.
-    shifted = mc_log_probs - mc_log_probs.amax(dim=2, keepdim=True)  # (N, T, C)
-    shifted.clamp_(min=-1e4)  # 0 log 0 = 0, but 0 * -inf is NaN
-    probs = shifted.exp()
-    normalizer = probs.sum(dim=2, keepdim=True)  # (N, T, 1)
-    probs.div_(normalizer)
-    mean_entropy = normalizer.log_().mean(dim=(1, 2)) - shifted.mul_(probs).sum(dim=(1, 2)) / probs.shape[1]  # (N,)
-    entropy_of_mean = torch.special.entr(probs.mean(dim=1)).sum(dim=1)  # (N,)
+    # (T, C, N): the order in memory in which samples come from DropoutMLP, where operations run over long vectors
+    logits = mc_log_probs.permute(1, 2, 0)
+    log_probs = logits.log_softmax(dim=1).clamp_(min=-1e4)  # 0 log 0 = 0, but 0 * -inf is NaN
+    probs = logits.softmax(dim=1)
+    entropy_of_mean = torch.special.entr(probs.mean(dim=0)).sum(dim=0)  # (N,)
+    mean_entropy = -log_probs.mul_(probs).sum(dim=1).mean(dim=0)  # (N,)
     # rounding can leave -1e-8 where the samples agree
     return (entropy_of_mean - mean_entropy).clamp(min=0)
 

@@ -10,12 +10,13 @@ from al_lightning.strategies.base import QueryStrategy, check_finite, check_quer
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
-SEARCH_ROWS = 4096  # rows handed to faiss at a time
+MOST_ROWS = 2**16  # after growing, where distances tell little
+SEARCH_ROWS = 1024  # rows handed to faiss at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
 
 def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
-    """Squared Euclidean distance of each row to its nearest centre, by faiss.
+    """Squared Euclidean distance of each row to its nearest centre.
 
     Args:
         rows: Float32, shape ``(R, D)``.
@@ -28,23 +29,56 @@ def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
         >>> nearest_sq_distances(torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [3.0]]))
         tensor([1., 4.])
     """
+    _, nearest = _search(rows, centres - centres.mean(dim=0), origin=centres.mean(dim=0))
+    return (rows - centres[nearest]).square_().sum(dim=1)
+
+
+def upper_bounds(rows: Tensor, centres: Tensor) -> Tensor:
+    """Upper bounds of :func:`nearest_sq_distances`, in half of its time: above them by no more than rounding.
+
+    Args:
+        rows: Float32, shape ``(R, D)``.
+        centres: Float32, shape ``(K, D)``, K at least 1.
+
+    Returns:
+        Float32, shape ``(R,)``.
+    """
+    origin = centres.mean(dim=0)
+    centres = centres - origin
+    sq_distances, _ = _search(rows, centres, origin)
+    # |a|^2 - 2 ab + |b|^2 is off by at most 2 D eps (|a|^2 + |b|^2), whatever the order of its sums, and |a|^2 is at
+    # most 2 |b|^2 + 2 |a - b|^2; twice that, because what the bound is compared to is rounded as well
+    rounding = 4 * rows.shape[1] * torch.finfo(torch.float32).eps
+    return sq_distances + rounding * 3 * (centres.square().sum(dim=1).max() + sq_distances)
+
+
+def _search(rows: Tensor, centres: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Searches the nearest centre of each row, by faiss.
+
+    Args:
+        rows: Shape ``(R, D)``.
+        centres: Shape ``(K, D)``, relative to the origin.
+        origin: In the midst of the centres, shape ``(D,)``: faiss expands ``|a - b|^2``, which cancels if all points
+            are far from the origin.
+
+    Returns:
+        For each row the squared distance to its nearest centre, off by rounding, and which centre that is.
+    """
     import faiss  # after torch: both bring an OpenMP runtime, and the other order crashes on some machines
 
-    # faiss expands |a - b|^2, which cancels if all points are far from the origin: move that into their midst. What it
-    # says of the distance is not used, only which centre is nearest; the difference itself does not cancel.
-    origin = centres.mean(dim=0)
     index = faiss.IndexFlatL2(rows.shape[1])
-    index.add((centres - origin).numpy())
+    index.add(centres.numpy())
 
-    def search(block: Tensor) -> Tensor:
+    def search(block: Tensor) -> tuple[Tensor, Tensor]:
         # The idle threads of faiss's OpenMP would spin on the cores that torch's need next, and slow down the fit that
         # follows; so each call of it has one thread, and several of them run side by side.
         faiss.omp_set_num_threads(1)
-        _, nearest = index.search((block - origin).numpy(), 1)
-        return (block - centres.index_select(0, torch.from_numpy(nearest[:, 0]))).square_().sum(dim=1)
+        sq_distances, nearest = index.search((block - origin).numpy(), 1)
+        return torch.from_numpy(sq_distances[:, 0]), torch.from_numpy(nearest[:, 0])
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return torch.cat(list(threads.map(search, rows.split(SEARCH_ROWS))))
+        sq_distances, nearest = zip(*threads.map(search, rows.split(SEARCH_ROWS)), strict=True)
+    return torch.cat(sq_distances), torch.cat(nearest)
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
@@ -83,13 +117,14 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         picks.append(int((embeddings - embeddings.mean(dim=0)).square().sum(dim=1).argmin()))
         labeled_embeddings = embeddings[picks]
 
-    # every stride-th labeled row bounds all rows; the others are only asked about rows that may be the farthest
+    # every stride-th labeled row bounds all rows; all labeled rows are only asked about rows that may be the farthest
     stride = -(-len(labeled_embeddings) // FIRST_CENTRES)
-    bounds = nearest_sq_distances(embeddings, labeled_embeddings[::stride])  # (N,)
-    checked = torch.full((len(embeddings),), stride == 1)  # rows that were compared with all labeled ones
+    bounds = upper_bounds(embeddings, labeled_embeddings[::stride])  # (N,)
+    checked = torch.zeros(len(embeddings), dtype=torch.bool)  # rows that were compared with all labeled ones
     bounds[picks] = PICKED
+    size = BLOCK_ROWS
     while len(picks) < query_size:
-        block, outside = _split(bounds, BLOCK_ROWS)
+        block, outside = _split(bounds, size)
         rows = embeddings[block]  # (R, D)
         new = ~checked[block]
         if new.any():
@@ -98,6 +133,7 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         distances = bounds[block]  # (R,)
         if picks:
             distances = torch.minimum(distances, nearest_sq_distances(rows, embeddings[picks]))
+        num_before = len(picks)
         while len(picks) < query_size:
             i = int(distances.argmax())  # the first of equals, which is the lowest row
             if (-float(distances[i]), int(block[i])) > outside:
@@ -106,6 +142,8 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
             distances = torch.minimum(distances, (rows - rows[i]).square().sum(dim=1))
             distances[i] = PICKED
         bounds[block] = distances
+        # where rows coincide by the thousand, distances are all the same and bounds tell nothing
+        size = BLOCK_ROWS if len(picks) > num_before else min(2 * size, MOST_ROWS)
     return torch.tensor(picks)
 
 

@@ -22,7 +22,7 @@ def least_confidence_score(probs: Tensor) -> Tensor:
         >>> least_confidence_score(torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [0.9, 0.1, 0.0]]))
         tensor([0.5000, 0.6000, 0.1000])
     """
-    return probs.scatter(1, probs.argmax(dim=1, keepdim=True), 0.0).sum(dim=1)
+    return probs.scatter(1, probs.max(dim=1, keepdim=True).indices, 0.0).sum(dim=1)  # argmax takes ten times as long
 
 
 class LeastConfidence(ScoreStrategy):

@@ -24,7 +24,7 @@ def test_blocks_are_the_chosen_rows_in_order(size, block_size, chosen):
     assert len(blocks) == len(rows) == sum(sizes)
     assert all(n == block_size for n in sizes[:-1])
     assert 0 not in sizes
-    assert torch.cat([rows[:0], *blocks]).equal(rows)
+    assert [row for block in blocks for row in block.tolist()] == rows.tolist()
 
 
 def test_blocks_can_be_gone_over_again():
@@ -60,12 +60,12 @@ def test_batches_of_unequal_tensors_raise():
 
 
 def make_loader(batch_size: int = 4, group: int | None = None, seed: int = 0, size: int = 11) -> MinibatchLoader:
-    """Rows 3, 5, 7, ... of 100, whose targets are ten times their inputs."""
-    rows = torch.arange(100)
-    return MinibatchLoader(rows, 10 * rows, 3 + 2 * torch.arange(size), batch_size, group, generator(seed))
+    """Rows 3, 5, 7, ..., whose targets are ten times their inputs."""
+    rows = 3 + 2 * torch.arange(size)
+    return MinibatchLoader(rows, 10 * rows, batch_size, group, generator(seed))
 
 
-def test_each_chosen_row_comes_once_an_epoch_with_its_target():
+def test_each_row_comes_once_an_epoch_with_its_target():
     loader = make_loader()
     for _ in range(3):
         minibatches = list(loader)
@@ -111,7 +111,7 @@ def test_shuffles_come_from_the_generator_alone():
 
 def test_without_a_generator_the_global_one_shuffles():
     arrays = digits()
-    loader = MinibatchLoader(arrays.train_inputs, arrays.train_targets, torch.arange(50), 64)
+    loader = MinibatchLoader(arrays.train_inputs[:50], arrays.train_targets[:50], 64)
     targets = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

@@ -28,7 +28,7 @@ class Classes(PoolDataModule):
 
 
 def rows(blocks) -> Tensor:
-    return torch.cat(list(blocks))
+    return torch.cat([block.clone() for block in blocks])
 
 
 # ----------------------------------------------------------------------------------------------------- the labeled set
@@ -61,6 +61,19 @@ def test_position_i_in_the_pool_is_the_ith_unlabeled_sample():
     assert data.unlabeled_indices[:6].tolist() == [1, 4, 5, 6, 7, 8]
     assert rows(data.pool_blocks()).equal(digits().train_inputs[data.unlabeled_indices])
     assert rows(data.labeled_blocks()).equal(digits().train_inputs[[0, 2, 3, 9]])
+
+
+def test_labeled_samples_are_gathered_once_until_the_labeled_set_changes():
+    data = Digits()
+    data.set_labeled(torch.tensor([9, 0]))
+    inputs, targets = data.labeled_samples
+    assert inputs.equal(digits().train_inputs[[0, 9]])
+    assert targets.equal(digits().train_targets[[0, 9]])
+    assert data.labeled_samples[0] is inputs
+    data.label(torch.tensor([0]))
+    assert data.labeled_samples[0].equal(digits().train_inputs[[0, 1, 9]])
+    data.set_labeled(torch.tensor([4]))
+    assert data.labeled_samples[1].equal(digits().train_targets[[4]])
 
 
 def test_label_turns_positions_into_indices_and_keeps_their_order():

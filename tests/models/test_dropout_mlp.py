@@ -185,15 +185,36 @@ def test_a_fit_in_groups_of_minibatches_is_the_plain_loop_to_the_bit(group):
     expected = copy.deepcopy(model)
     torch.manual_seed(1)
     losses = plain_fit(expected)
-    loader = MinibatchLoader(
-        digits().train_inputs, digits().train_targets, torch.arange(NUM_TRAIN), 16, group, generator(7)
-    )
+    inputs, targets = digits().train_inputs[:NUM_TRAIN], digits().train_targets[:NUM_TRAIN]
+    loader = MinibatchLoader(inputs, targets, 16, group, generator(7))
     trainer = make_trainer()
     torch.manual_seed(1)
     trainer.fit(model, loader)
     assert all(p.equal(q) for p, q in zip(model.parameters(), expected.parameters(), strict=True))
     assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(losses[-1], rel=1e-5)
     assert losses[-1] < losses[0]
+
+
+class CountingHooks(L.Callback):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
+        self.calls.append("backward")
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        self.calls.append("step")
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+@pytest.mark.parametrize(("group", "num_calls"), [(1, 7), (4, 2), (16, 1)])
+def test_hooks_of_a_step_run_once_for_each_group_of_minibatches(group, num_calls):
+    inputs, targets = digits().train_inputs[:100], digits().train_targets[:100]
+    hooks = CountingHooks()
+    trainer = make_trainer(callbacks=[hooks])
+    trainer.fit(DropoutMLP(64, 32), MinibatchLoader(inputs, targets, 16, group))
+    assert hooks.calls == ["backward", "step"] * num_calls * NUM_EPOCHS
+    assert trainer.global_step == num_calls * NUM_EPOCHS
 
 
 def mean_over_rows(score: Tensor) -> float:

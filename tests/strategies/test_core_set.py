@@ -89,22 +89,41 @@ def test_many_distances_to_labeled_rows_are_never_computed(monkeypatch):
     monkeypatch.setattr(core_set, "FIRST_CENTRES", 100)
     monkeypatch.setattr(core_set, "BLOCK_ROWS", 50)
     pairs = []
-    nearest = core_set.nearest_sq_distances
-    monkeypatch.setattr(core_set, "nearest_sq_distances", lambda r, c: pairs.append(len(r) * len(c)) or nearest(r, c))
+    search = core_set._search
+    monkeypatch.setattr(core_set, "_search", lambda r, c, origin: pairs.append(len(r) * len(c)) or search(r, c, origin))
     features = make_pool(digits().train_inputs).embeddings()
     k_center_greedy(features[400:], features[:400], 30)
     assert sum(pairs) < 0.6 * 1000 * 400
 
 
-def test_with_few_labeled_rows_each_distance_to_them_is_computed_once(monkeypatch):
-    monkeypatch.setattr(core_set, "FIRST_CENTRES", 400)
-    monkeypatch.setattr(core_set, "BLOCK_ROWS", 1000)
-    pairs = []
-    nearest = core_set.nearest_sq_distances
-    monkeypatch.setattr(core_set, "nearest_sq_distances", lambda r, c: pairs.append(len(r) * len(c)) or nearest(r, c))
-    features = make_pool(digits().train_inputs).embeddings()
-    k_center_greedy(features[400:], features[:400], 30)
-    assert pairs == [1000 * 400]
+def test_blocks_grow_where_all_rows_coincide(monkeypatch):
+    """The bounds are above 0 by rounding: a block at a time, they would be put right one thousandth at a time."""
+    monkeypatch.setattr(core_set, "BLOCK_ROWS", 10)
+    blocks = []
+    split = core_set._split
+    monkeypatch.setattr(core_set, "_split", lambda bounds, size: blocks.append(size) or split(bounds, size))
+    labeled = pool_inputs(1).repeat(3, 1)
+    picks = k_center_greedy(pool_inputs(1).repeat(5000, 1), labeled, 20)
+    assert picks.tolist() == list(range(20))
+    assert len(blocks) < 15
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    dim=st.sampled_from([1, 3, 64, 500]),
+    scale=st.sampled_from([1e-4, 1.0, 1e4]),
+    offset=st.sampled_from([0.0, 1.0, 1000.0]),
+    seed=st.integers(0, 10**6),
+)
+def test_upper_bounds_are_never_below_the_distances_and_close_to_them(dim, scale, offset, seed):
+    values = scale * (torch.randn(70, dim, generator=generator(seed)) + offset)
+    queries, centres = values[:50], torch.cat([values[50:], values[:10]])
+    bounds, distances = core_set.upper_bounds(queries, centres), nearest_sq_distances(queries, centres)
+    every = torch.stack([(queries - centre).square().sum(dim=1) for centre in centres]).amin(dim=0)
+    assert (bounds >= distances).all()
+    assert (bounds >= every).all()
+    spread = float((values - values.mean(dim=0)).square().sum(dim=1).max())
+    assert (bounds - distances <= 2e-5 * dim**0.5 * spread + 5e-6 * dim * spread + 1e-6 * distances).all()
 
 
 @pytest.mark.parametrize("dim", [1, 16, 64, 256])

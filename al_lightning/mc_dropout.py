@@ -1,0 +1,65 @@
+"""Monte Carlo dropout for models of any form: whole passes, with masks that all samples of the pool share."""
+
+import torch
+from torch import Tensor, nn
+
+from al_lightning.errors import InputError
+
+CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+
+class MonteCarloDropout:
+    """Predictions of a model under T dropout masks, one pass for each.
+
+    Each :class:`torch.nn.Dropout`, and its siblings that drop whole channels, gets one mask for each of the T samples,
+    the same for all inputs (Kirsch et al., 2019). Dropout that is not a module of its own, as inside
+    :class:`torch.nn.MultiheadAttention`, stays off.
+
+    Args:
+        model: A model in evaluation mode, in which it stays.
+        num_samples: Number of masks, T.
+        generator: CPU generator of the masks.
+
+    Raises:
+        InputError: If the model has no such module, or none with a probability above 0; all samples would be the same.
+    """
+
+    def __init__(self, model: nn.Module, num_samples: int, generator: torch.Generator) -> None:
+        kinds = (nn.Dropout, *CHANNELWISE)
+        self._dropouts = [module for module in model.modules() if isinstance(module, kinds) and module.p > 0]
+        if not self._dropouts:
+            raise InputError(
+                "Expected a model with active dropout for Monte Carlo samples, "
+                f"but got {type(model).__name__} without a dropout module whose probability is above 0."
+            )
+        self._model = model
+        self._num_samples = num_samples
+        self._generator = generator
+        self._masks: dict[tuple[nn.Module, torch.Size, int], Tensor] = {}
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Returns the logits ``(B, T, C)`` of inputs ``(B, ...)``."""
+        return torch.stack([self._sample(inputs, t) for t in range(self._num_samples)], dim=1)
+
+    def _sample(self, inputs: Tensor, t: int) -> Tensor:
+        """One pass with the masks of sample t; returns logits ``(B, C)``."""
+
+        def drop(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+            return output * self._mask(module, output, t)  # in evaluation mode the output is the input
+
+        hooks = [module.register_forward_hook(drop) for module in self._dropouts]
+        try:
+            return self._model(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _mask(self, module: nn.Module, values: Tensor, t: int) -> Tensor:
+        """The mask of a module's values ``(B, ...)``, without the first dimension; drawn when first asked for."""
+        shape = values.shape[1:]
+        if (module, shape, t) not in self._masks:
+            drawn = (shape[0], *[1] * (len(shape) - 1)) if isinstance(module, CHANNELWISE) else shape
+            p = float(module.p)  # type: ignore[arg-type]
+            kept = torch.rand(drawn, generator=self._generator) >= p
+            self._masks[module, shape, t] = (kept.float() / (1 - p if p < 1 else 1)).to(values)
+        return self._masks[module, shape, t]
