@@ -126,7 +126,8 @@ class Predictions:
                 rows = max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))
                 return torch.cat([fn(drawn(part).float()) for part in self.inputs.split(rows)])
         masks = drawn.to(self.embeddings.device)
-        rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * self.logits.shape[1]))
+        num_classes = self._model.sample(self.embeddings[:1], masks).shape[2]
+        rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * num_classes))
         return torch.cat([fn(self._model.sample(part, masks).float()) for part in self.embeddings.split(rows)])
 
 

@@ -7,6 +7,8 @@ from al_lightning.errors import InputError
 from al_lightning.inference import Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
+TINY = torch.finfo(torch.float32).tiny
+
 
 def bald_score(mc_log_probs: Tensor) -> Tensor:
     r"""Mutual information between a sample's label and the model's weights, in nats.
@@ -30,7 +32,8 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
     logits = mc_log_probs.permute(1, 2, 0)
     log_probs = logits.log_softmax(dim=1).clamp_(min=-1e4)  # 0 log 0 = 0, but 0 * -inf is NaN
     probs = logits.softmax(dim=1)
-    entropy_of_mean = torch.special.entr(probs.mean(dim=0)).sum(dim=0)  # (N,)
+    mean = probs.mean(dim=0)  # (C, N)
+    entropy_of_mean = -(mean * mean.clamp(min=TINY).log()).sum(dim=0)  # (N,)
     mean_entropy = -log_probs.mul_(probs).sum(dim=1).mean(dim=0)  # (N,)
     # rounding can leave -1e-8 where the samples agree
     return (entropy_of_mean - mean_entropy).clamp(min=0)

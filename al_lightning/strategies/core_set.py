@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from al_lightning.strategies.base import QueryStrategy, check_finite, check_quer
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
-MOST_ROWS = 2**16  # after growing, where distances tell little
+MOST_ROWS = 2**14  # after growing, where distances tell little
 SEARCH_ROWS = 1024  # rows handed to faiss at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
@@ -69,16 +70,19 @@ def _search(rows: Tensor, centres: Tensor, origin: Tensor) -> tuple[Tensor, Tens
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add(centres.numpy())
 
-    def search(block: Tensor) -> tuple[Tensor, Tensor]:
+    # one result to write to: many small ones that are kept would lie between the blocks, whose memory were lost then
+    sq_distances, nearest = np.empty((len(rows), 1), np.float32), np.empty((len(rows), 1), np.int64)
+
+    def search(start: int) -> None:
         # The idle threads of faiss's OpenMP would spin on the cores that torch's need next, and slow down the fit that
         # follows; so each call of it has one thread, and several of them run side by side.
         faiss.omp_set_num_threads(1)
-        sq_distances, nearest = index.search((block - origin).numpy(), 1)
-        return torch.from_numpy(sq_distances[:, 0]), torch.from_numpy(nearest[:, 0])
+        block = slice(start, start + SEARCH_ROWS)
+        index.search((rows[block] - origin).numpy(), 1, D=sq_distances[block], I=nearest[block])
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        sq_distances, nearest = zip(*threads.map(search, rows.split(SEARCH_ROWS)), strict=True)
-    return torch.cat(sq_distances), torch.cat(nearest)
+        list(threads.map(search, range(0, len(rows), SEARCH_ROWS)))
+    return torch.from_numpy(sq_distances[:, 0]), torch.from_numpy(nearest[:, 0])
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
