@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from al_lightning.augmentations import RandomShift
     from al_lightning.convergence import Convergence
     from al_lightning.data import FashionMNIST, PoolDataModule
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
-    from al_lightning.models import DropoutMLP
+    from al_lightning.models import DropoutMLP, MixMatch
     from al_lightning.strategies import (
         BADGE,
         BALD,
+        Consistency,
         CoreSet,
         Entropy,
         LeastConfidence,
@@ -27,6 +29,7 @@ _MODULES = {
     "ActiveLearningLoop": "loop",
     "BADGE": "strategies",
     "BALD": "strategies",
+    "Consistency": "strategies",
     "Convergence": "convergence",
     "CoreSet": "strategies",
     "DropoutMLP": "models",
@@ -35,9 +38,11 @@ _MODULES = {
     "InputError": "errors",
     "LeastConfidence": "strategies",
     "Margin": "strategies",
+    "MixMatch": "models",
     "PoolDataModule": "data",
     "QueryStrategy": "strategies",
     "Random": "strategies",
+    "RandomShift": "augmentations",
     "ScoreStrategy": "strategies",
 }
 

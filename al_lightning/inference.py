@@ -14,6 +14,7 @@ from typing import Protocol, cast, overload
 import torch
 from torch import Tensor, nn
 
+from al_lightning.augmentations import augment_all
 from al_lightning.errors import InputError
 from al_lightning.mc_dropout import MonteCarloDropout
 
@@ -69,7 +70,8 @@ class Predictions:
     """What the model says about one block of B samples. Each part is computed when it is first asked for.
 
     All that follows the embedding is computed in float32 if the model's weights are float32, whatever the precision of
-    the embedding: probabilities in bfloat16 tie by the hundred.
+    the embedding: probabilities in bfloat16 tie by the hundred. Only Monte Carlo samples that take whole passes have
+    their logits in the trainer's precision.
     """
 
     def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
@@ -101,6 +103,16 @@ class Predictions:
         """Class probabilities without dropout, float32, shape ``(B, C)``."""
         return _over_classes(torch.softmax, self.logits)
 
+    def augmented_inputs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
+        """Augments the inputs, each time in another way, which is the same for the whole pool."""
+        for seed in self._predictor.augmentation_seeds(num_augmentations):
+            yield augment_all(transform, self.inputs, seed)
+
+    def augmented_probs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
+        """Class probabilities of the augmented inputs, ``(B, C)`` each; see :meth:`augmented_inputs`."""
+        for inputs in self.augmented_inputs(transform, num_augmentations):
+            yield Predictions(self._predictor, inputs).probs
+
     def mc_log_probs(self, num_samples: int) -> Tensor:
         """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``; see :meth:`mc_map`."""
         return self.mc_map(lambda logits: logits - logits.logsumexp(dim=-1, keepdim=True), num_samples)
@@ -121,14 +133,20 @@ class Predictions:
         """
         drawn = self._predictor.monte_carlo(num_samples)
         if isinstance(drawn, MonteCarloDropout):
-            with self._predictor.precision():
-                num_classes = self._predictor.model(self.inputs[:1]).shape[1]
-                rows = max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))
-                return torch.cat([fn(drawn(part).float()) for part in self.inputs.split(rows)])
+            return torch.cat([fn(logits) for logits in self._passes(drawn, num_samples)])
         masks = drawn.to(self.embeddings.device)
         num_classes = self._model.sample(self.embeddings[:1], masks).shape[2]
         rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * num_classes))
         return torch.cat([fn(self._model.sample(part, masks).float()) for part in self.embeddings.split(rows)])
+
+    def _passes(self, dropout: MonteCarloDropout, num_samples: int) -> Iterator[Tensor]:
+        """Logits ``(b, T, C)`` of whole passes, which are in the trainer's precision from beginning to end."""
+        with self._predictor.precision():
+            num_classes = self._predictor.model(self.inputs[:1]).shape[1]
+        for part in self.inputs.split(max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))):
+            with self._predictor.precision():
+                logits = dropout(part)
+            yield logits.float()
 
 
 def _over_classes(softmax: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tensor:
@@ -144,6 +162,7 @@ class PoolPredictor:
         pool: The unlabeled inputs in blocks. Row ``i`` of their concatenation is position ``i`` in the pool.
         labeled: The labeled inputs in blocks, for strategies that measure distances to them.
         mask_generator: Stream of the Monte Carlo dropout masks.
+        view_generator: Stream of the augmentations.
         precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
         transfer: Brings a block of inputs to the model's device and dtype.
     """
@@ -154,6 +173,7 @@ class PoolPredictor:
         pool: Blocks,
         labeled: Blocks,
         mask_generator: torch.Generator | None = None,
+        view_generator: torch.Generator | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
         transfer: Callable[[Tensor], Tensor] = lambda block: block,
     ) -> None:
@@ -162,6 +182,8 @@ class PoolPredictor:
         self._pool = pool
         self._labeled = labeled
         self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
+        self._view_generator = view_generator or torch.Generator().manual_seed(0)
+        self._augmentation_seeds: dict[int, list[int]] = {}
         self._monte_carlo: dict[int, Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
         self.seconds = 0.0
@@ -206,11 +228,17 @@ class PoolPredictor:
                 if not columns:
                     with torch.inference_mode(False):  # the results are ordinary tensors
                         columns = tuple(torch.empty(len(blocks), *part.shape[1:], dtype=part.dtype) for part in parts)
+                stop = num_rows + len(block)
                 for column, part in zip(columns, parts, strict=True):
-                    if len(part) != len(block):
-                        raise InputError(f"Expected a row for each of {len(block)} samples, but got {len(part)}.")
-                    column[num_rows : num_rows + len(block)] = part
-                num_rows += len(block)
+                    if part.shape[:1] != block.shape[:1] or part.dtype != column.dtype or stop > len(blocks):
+                        raise InputError(
+                            f"Expected {column.dtype} in a row for each of {len(block)} samples, "
+                            f"but got {part.dtype} of shape {tuple(part.shape)}."
+                        )
+                    column[num_rows:stop] = part
+                num_rows = stop
+        if columns and num_rows < len(blocks):
+            raise InputError(f"Expected blocks of {len(blocks)} rows in all, but got {num_rows}.")
         self.seconds += time.perf_counter() - started
         if not columns:
             return torch.empty(0)
@@ -225,6 +253,13 @@ class PoolPredictor:
         if num_samples not in self._monte_carlo:
             self._monte_carlo[num_samples] = self._draw(num_samples)
         return self._monte_carlo[num_samples]
+
+    def augmentation_seeds(self, num_augmentations: int) -> list[int]:
+        """Returns a seed for each of the augmentations of this query: drawn once, then the same for all blocks."""
+        if num_augmentations not in self._augmentation_seeds:
+            seeds = torch.randint(2**62, (num_augmentations,), generator=self._view_generator)
+            self._augmentation_seeds[num_augmentations] = seeds.tolist()
+        return self._augmentation_seeds[num_augmentations]
 
     def _draw(self, num_samples: int) -> Tensor | MonteCarloDropout:
         if hasattr(self.model, "draw_masks") and hasattr(self.model, "sample"):

@@ -25,9 +25,10 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.inference import Blocks, PoolPredictor, evaluation_mode
+from al_lightning.models import DropoutMLP
 from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
-from al_lightning.random_streams import stream, stream_seed
+from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.run_folder import Query, Round, RunFolder
 from al_lightning.strategies import QueryStrategy
 
@@ -65,7 +66,8 @@ class ActiveLearningLoop(Callback):
         strategy: Chooses the samples; see :class:`~al_lightning.strategies.QueryStrategy`.
         query_size: Number of samples labeled after each round, b.
         num_rounds: Number of queries; there is one fit more.
-        run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given. An unfinished run in it is continued.
+        run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given, or ``runs/<strategy>_<model>/...`` with
+            another model than DropoutMLP. An unfinished run in it is continued.
         seed: Seed of all random streams.
 
     Raises:
@@ -90,7 +92,7 @@ class ActiveLearningLoop(Callback):
         self.query_size = query_size
         self.num_rounds = num_rounds
         self.seed = seed
-        self.run_dir = Path(run_dir) if run_dir else default_run_dir(strategy, seed)
+        self.run_dir = Path(run_dir) if run_dir else None
         self._fit: _Fit | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
         self._fresh_scaling: dict[str, Any] = {}
@@ -133,7 +135,8 @@ class ActiveLearningLoop(Callback):
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
-            folder = RunFolder.open(self.run_dir, settings or _describe(self, trainer, model, datamodule))
+            path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
+            folder = RunFolder.open(path, settings or _describe(self, trainer, model, datamodule))
             try:
                 self._run_in(folder, initial, trainer, model, datamodule)
             finally:
@@ -216,6 +219,10 @@ class ActiveLearningLoop(Callback):
             # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
             reset_parameters(model.to(torch.get_default_dtype()))
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
+        datamodule.unlabeled_generator = stream(self.seed, "unlabeled", round)
+        if hasattr(model, "stream_purposes"):
+            purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
+            model.streams = {purpose: stream(self.seed, purpose, round) for purpose in purposes}  # type: ignore[assignment]
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
@@ -293,7 +300,7 @@ class ActiveLearningLoop(Callback):
             self._fit.train_acc = self._train_acc(trainer, pl_module)
             # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
             trainer.callback_metrics[TRAIN_ACC] = torch.tensor(self._fit.train_acc)
-            if trainer.loggers:
+            if trainer.loggers or _logs(trainer, TRAIN_ACC):
                 self.log(TRAIN_ACC, self._fit.train_acc)  # type: ignore[attr-defined]
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -341,6 +348,7 @@ class ActiveLearningLoop(Callback):
             datamodule.pool_blocks(),
             datamodule.labeled_blocks(),
             mask_generator=stream(self.seed, "masks", self._fit.round),
+            view_generator=stream(self.seed, "views", self._fit.round),
             precision=plugin.forward_context,
             transfer=lambda block: plugin.convert_input(block.to(model.device)),
         )
@@ -359,6 +367,12 @@ class ActiveLearningLoop(Callback):
 
 def _callbacks(trainer: L.Trainer) -> list[Callback]:
     return list(trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _logs(trainer: L.Trainer, name: str) -> bool:
+    """Whether the module logs a metric of this name itself; the loop's is to win, as it does if both are logged."""
+    results = trainer._results
+    return results is not None and any(result.meta.name == name for result in results.result_metrics)
 
 
 def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
@@ -383,10 +397,11 @@ def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
         )
 
 
-def default_run_dir(strategy: QueryStrategy, seed: int) -> Path:
-    """Returns ``runs/<strategy>/seed<seed>``, the strategy in snake case as in the names of the configs."""
-    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(strategy).__name__).lower()
-    return Path("runs", snake_case, f"seed{seed}")
+def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int) -> Path:
+    """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
+    parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
+    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower() for part in parts]
+    return Path("runs", "_".join(names), f"seed{seed}")
 
 
 def _bought(round: int, indices: Tensor, targets: Tensor, scores: Tensor | None = None) -> list[Query]:

@@ -1,5 +1,7 @@
 """Monte Carlo dropout for models of any form: whole passes, with masks that all samples of the pool share."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +24,15 @@ class MonteCarloDropout:
 
     Raises:
         InputError: If the model has no such module, or none with a probability above 0; all samples would be the same.
+            Also if it has dropout of another kind, AlphaDropout, which these masks are not.
     """
 
     def __init__(self, model: nn.Module, num_samples: int, generator: torch.Generator) -> None:
+        for module in model.modules():
+            if isinstance(module, nn.AlphaDropout | nn.FeatureAlphaDropout):
+                raise InputError(
+                    f"Expected Dropout or its siblings for Monte Carlo samples, but got {type(module).__name__}."
+                )
         kinds = (nn.Dropout, *CHANNELWISE)
         self._dropouts = [module for module in model.modules() if isinstance(module, kinds) and module.p > 0]
         if not self._dropouts:
@@ -35,7 +43,7 @@ class MonteCarloDropout:
         self._model = model
         self._num_samples = num_samples
         self._generator = generator
-        self._masks: dict[tuple[nn.Module, torch.Size, int], Tensor] = {}
+        self._masks: dict[tuple[nn.Module, int, torch.Size, int], Tensor] = {}
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Returns the logits ``(B, T, C)`` of inputs ``(B, ...)``."""
@@ -45,8 +53,10 @@ class MonteCarloDropout:
         """One pass with the masks of sample t; returns logits ``(B, C)``."""
 
         def drop(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
-            return output * self._mask(module, output, t)  # in evaluation mode the output is the input
+            num_calls[module] += 1
+            return output * self._mask(module, num_calls[module], output, t)  # in evaluation mode output is input
 
+        num_calls: Counter[nn.Module] = Counter()  # a module may stand in several places, each with a mask of its own
         hooks = [module.register_forward_hook(drop) for module in self._dropouts]
         try:
             return self._model(inputs)
@@ -54,12 +64,12 @@ class MonteCarloDropout:
             for hook in hooks:
                 hook.remove()
 
-    def _mask(self, module: nn.Module, values: Tensor, t: int) -> Tensor:
+    def _mask(self, module: nn.Module, call: int, values: Tensor, t: int) -> Tensor:
         """The mask of a module's values ``(B, ...)``, without the first dimension; drawn when first asked for."""
         shape = values.shape[1:]
-        if (module, shape, t) not in self._masks:
+        if (module, call, shape, t) not in self._masks:
             drawn = (shape[0], *[1] * (len(shape) - 1)) if isinstance(module, CHANNELWISE) else shape
             p = float(module.p)  # type: ignore[arg-type]
             kept = torch.rand(drawn, generator=self._generator) >= p
-            self._masks[module, shape, t] = (kept.float() / (1 - p if p < 1 else 1)).to(values)
-        return self._masks[module, shape, t]
+            self._masks[module, call, shape, t] = (kept.float() / (1 - p if p < 1 else 1)).to(values)
+        return self._masks[module, call, shape, t]

@@ -10,7 +10,9 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["initial", "weights", "shuffle", "dropout", "masks", "query"]
+Purpose = Literal[
+    "initial", "weights", "shuffle", "unlabeled", "augmentation", "mixup", "dropout", "masks", "views", "query"
+]
 
 
 def stream_seed(seed: int, purpose: Purpose, round: int = 0) -> int:

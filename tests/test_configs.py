@@ -18,6 +18,8 @@ STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_runs(config: Path, tmp_path: Path) -> None:
     flags = ["--loop.num_rounds", "2", "--trainer.max_epochs", "3", "--loop.run_dir", str(tmp_path)]
+    if _strategy(config) is strategies.Consistency:
+        flags += ["--loop.strategy.num_augmentations", "5"]  # of 50, which take their time
     main(["fit", "--config", str(config), *flags])
     with (tmp_path / "rounds.csv").open() as file:
         rounds = list(csv.DictReader(file))
@@ -36,10 +38,27 @@ def _strategy(config: Path) -> type:
 
 
 def test_every_strategy_has_a_config_of_its_name() -> None:
-    names = {_strategy(path).__name__: path.stem for path in STRATEGY_CONFIGS}
-    assert sorted(names) == sorted(KNOWN_CLASSES["loop.strategy"])
-    for name, stem in names.items():
-        assert stem == re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    configs = {name: [path.stem for path in STRATEGY_CONFIGS if _strategy(path).__name__ == name] for name in _names()}
+    for name, stems in configs.items():
+        snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        assert (f"{snake_case}_supervised" if name == "Consistency" else snake_case) in stems
+
+
+def _names() -> list[str]:
+    return KNOWN_CLASSES["loop.strategy"]
+
+
+def test_csal_and_its_controls_differ_in_one_thing_each() -> None:
+    """Two by two: how it is trained, and what is queried."""
+    csal, random, margin = (
+        yaml.safe_load(Path(f"configs/{name}.yaml").read_text())
+        for name in ("csal", "random_mixmatch", "margin_mixmatch")
+    )
+    queries = [config.pop("loop")["strategy"]["class_path"] for config in (csal, random, margin)]
+    assert queries == ["Consistency", "Random", "Margin"]
+    assert csal == random == margin
+    supervised = yaml.safe_load(Path("configs/consistency_supervised.yaml").read_text())
+    assert supervised.keys() == {"loop"}
 
 
 def test_the_protocol_config_states_the_defaults(capsys: pytest.CaptureFixture) -> None:
@@ -53,4 +72,4 @@ def test_the_protocol_config_states_the_defaults(capsys: pytest.CaptureFixture) 
 
 
 def test_configs_are_short() -> None:
-    assert all(4 <= len(path.read_text().splitlines()) <= 12 for path in STRATEGY_CONFIGS)
+    assert all(4 <= len(path.read_text().splitlines()) <= 18 for path in STRATEGY_CONFIGS)

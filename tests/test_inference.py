@@ -102,8 +102,23 @@ def test_map_goes_over_other_blocks_if_told():
 
 
 def test_a_block_of_other_than_its_rows_raises():
-    with pytest.raises(InputError, match="row for each of 300 samples, but got 1"):
+    with pytest.raises(InputError, match=r"row for each of 300 samples, but got torch.float32 of shape \(1, 10\)"):
         make_pool(block_size=1000).map(lambda batch: batch.probs[:1])
+    with pytest.raises(InputError, match=r"row for each of 300 samples, but got torch.float32 of shape \(\)"):
+        make_pool(block_size=1000).map(lambda batch: batch.probs.sum())
+
+
+class WrongLength(TensorBlocks):
+    def __len__(self) -> int:
+        return super().__len__() + self.extra
+
+
+@pytest.mark.parametrize(("extra", "message"), [(5, "305 rows in all, but got 300"), (-5, "row for each")])
+def test_blocks_of_other_than_their_number_of_rows_raise(extra, message):
+    blocks = WrongLength(pool_inputs(), torch.arange(300))
+    blocks.extra = extra
+    with pytest.raises(InputError, match=message):
+        make_pool().map(lambda batch: batch.probs, over=blocks)
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 15, 16, 40])

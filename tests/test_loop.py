@@ -13,7 +13,19 @@ from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
-from al_lightning import BADGE, BALD, ActiveLearningLoop, Convergence, CoreSet, Entropy, InputError, Margin, Random
+from al_lightning import (
+    BADGE,
+    BALD,
+    ActiveLearningLoop,
+    Convergence,
+    CoreSet,
+    DropoutMLP,
+    Entropy,
+    InputError,
+    Margin,
+    MixMatch,
+    Random,
+)
 from al_lightning.inference import PoolPredictor
 from al_lightning.loop import default_run_dir
 from al_lightning.random_streams import stream
@@ -241,6 +253,27 @@ def test_a_logger_gets_the_training_accuracy(tmp_path: Path) -> None:
     logged = [row for row in rows(tmp_path / "lightning_logs" / "version_0", "metrics.csv") if row["train_acc"]]
     assert len(logged) == 3
     assert float(logged[-1]["train_acc"]) == pytest.approx(float(rows(tmp_path / "run")[0]["train_acc"]))
+
+
+def test_convergence_watches_the_accuracy_of_the_loop_and_not_one_of_the_same_name(tmp_path: Path) -> None:
+    class Namesake(DigitsMLP):
+        def on_train_epoch_end(self) -> None:
+            self.log("train_acc", torch.tensor(0.0))
+
+    run(tmp_path, Random(), Convergence(stopping_threshold=0.3), model=Namesake(), num_rounds=0)
+    assert rows(tmp_path)[0]["converged"] == "True"
+
+
+def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_labeled_ones(tmp_path: Path) -> None:
+    class InPlace(DigitsMLP):
+        def embed(self, x: Tensor) -> Tensor:
+            return super().embed(x.mul_(2))
+
+    datamodule = Digits(num_initial=50)
+    loop = make_loop(tmp_path, Random(), num_rounds=0)
+    loop.run(make_trainer(loop, Convergence()), InPlace(), datamodule)
+    labeled = datamodule.labeled_indices
+    assert datamodule.labeled_samples[0].equal(Digits().arrays.train_inputs[labeled])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to be asked for")
@@ -568,4 +601,5 @@ def test_the_last_model_is_saved(tmp_path: Path) -> None:
     ("strategy", "name"), [(BADGE(), "badge"), (CoreSet(), "core_set"), (LeastConfidence(), "least_confidence")]
 )
 def test_default_run_dir_is_named_as_the_configs(strategy: QueryStrategy, name: str) -> None:
-    assert default_run_dir(strategy, 3) == Path("runs", name, "seed3")
+    assert default_run_dir(strategy, DropoutMLP(), 3) == Path("runs", name, "seed3")
+    assert default_run_dir(strategy, MixMatch(), 3) == Path("runs", f"{name}_mix_match", "seed3")

@@ -164,3 +164,23 @@ def test_a_model_gets_masks_of_its_own_dtype():
     with pytest.warns(UserWarning, match="passes"):
         scores = pool.map(lambda batch: batch.mc_log_probs(2))
     assert scores.dtype == torch.float32
+
+
+def test_a_module_in_two_places_has_a_mask_for_each():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout = nn.Dropout(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([self.dropout(torch.ones_like(x)), self.dropout(torch.ones_like(x))], dim=1).flatten(1)
+
+    masks = MonteCarloDropout(Twice().eval(), 3, generator())(torch.zeros(2, 64)).view(2, 3, 2, 64)
+    assert masks[0].equal(masks[1])
+    assert len({tuple(mask.tolist()) for mask in masks[0].flatten(0, 1)}) == 6
+
+
+def test_another_kind_of_dropout_raises():
+    model = nn.Sequential(nn.Dropout(0.5), nn.AlphaDropout(0.5), nn.Linear(64, 10))
+    with pytest.raises(InputError, match="but got AlphaDropout"):
+        MonteCarloDropout(model, 3, generator())

@@ -1,6 +1,7 @@
 """Tensors in memory, read in blocks or in shuffled minibatches, without worker processes and per-sample collation."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -56,16 +57,42 @@ class BatchLoader:
         return zip(self._inputs, self._targets, strict=True)
 
 
+class EndlessRows:
+    """Rows of a tensor, chosen by index, in one shuffled pass after the other.
+
+    Args:
+        inputs: All rows, shape ``(N, ...)``.
+        indices: Rows to draw from, int64, shape ``(M,)``.
+        generator: CPU generator of the shuffles; torch's global one if not given.
+    """
+
+    def __init__(self, inputs: Tensor, indices: Tensor, generator: torch.Generator | None = None) -> None:
+        self._inputs = inputs
+        self._indices = indices
+        self._generator = generator
+        self._left = indices[:0]
+
+    def draw(self, size: int) -> Tensor:
+        """Returns the next rows, ``(size, ...)``; none if there are none to draw from."""
+        while len(self._left) < size and len(self._indices):
+            order = torch.randperm(len(self._indices), generator=self._generator)
+            self._left = torch.cat([self._left, self._indices[order]])
+        rows, self._left = self._left[:size], self._left[size:]
+        return self._inputs.index_select(0, rows)
+
+
 class MinibatchLoader:
     """Shuffled minibatches ``(inputs, targets)``, as a Lightning dataloader for training.
 
     Args:
         inputs: Rows to train on, shape ``(M, ...)``.
         targets: Their class indices, shape ``(M,)``.
-        batch_size: Rows in a minibatch; the last one of an epoch may be shorter.
+        batch_size: Rows in a minibatch; the last one of a pass may be shorter.
         group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
             several; otherwise each item is one minibatch.
         generator: CPU generator of the shuffles; torch's global one if not given.
+        num_minibatches: Minibatches in an epoch, by as many passes as that takes; those of one pass if not given.
+        unlabeled: If given, each minibatch has as many of these rows as a third part.
     """
 
     def __init__(
@@ -75,25 +102,33 @@ class MinibatchLoader:
         batch_size: int,
         group: int | None = None,
         generator: torch.Generator | None = None,
+        num_minibatches: int | None = None,
+        unlabeled: EndlessRows | None = None,
     ) -> None:
         self._inputs = inputs
         self._targets = targets
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
+        self._num_minibatches = num_minibatches or -(-len(targets) // batch_size)
+        self._unlabeled = unlabeled
 
     def __len__(self) -> int:
         """Number of items in an epoch."""
-        num_minibatches = -(-len(self._targets) // self._batch_size)
-        return -(-num_minibatches // (self._group or 1))
+        return -(-self._num_minibatches // (self._group or 1))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor] | list[tuple[Tensor, Tensor]]]:
-        rows = torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
+    def __iter__(self) -> Iterator[tuple[Tensor, ...] | list[tuple[Tensor, ...]]]:
+        minibatches = (self._minibatch(rows) for rows in islice(self._passes(), self._num_minibatches))
         if self._group is None:
-            yield from map(self._minibatch, rows)
+            yield from minibatches
         else:
-            for start in range(0, len(rows), self._group):
-                yield [self._minibatch(chosen) for chosen in rows[start : start + self._group]]
+            while group := list(islice(minibatches, self._group)):
+                yield group
 
-    def _minibatch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return self._inputs.index_select(0, rows), self._targets.index_select(0, rows)
+    def _passes(self) -> Iterator[Tensor]:
+        while True:
+            yield from torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
+
+    def _minibatch(self, rows: Tensor) -> tuple[Tensor, ...]:
+        minibatch = self._inputs.index_select(0, rows), self._targets.index_select(0, rows)
+        return minibatch if self._unlabeled is None else (*minibatch, self._unlabeled.draw(len(rows)))

@@ -7,7 +7,7 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
-from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks
+from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks
 from al_lightning.errors import InputError
 
 
@@ -53,6 +53,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.shuffle_generator: torch.Generator | None = None
         """Stream of the training shuffles; the loop sets it anew for each round."""
+        self.unlabeled_generator: torch.Generator | None = None
+        """Stream of the unlabeled samples that a semi-supervised fit sees, likewise."""
         self._arrays: Arrays | None = None
         self._labeled_samples: tuple[Tensor, Tensor] | None = None
 
@@ -75,7 +77,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     @property
     def labeled(self) -> Tensor:
-        """Mask of the labeled samples over the training set, bool, shape ``(N,)``."""
+        """Mask of the labeled samples over the training set, bool, shape ``(N,)``; :meth:`label` changes it."""
         self.setup()
         return self._labeled
 
@@ -175,16 +177,28 @@ class PoolDataModule(L.LightningDataModule, ABC):
     # ----------------------------------------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> MinibatchLoader:
-        """Shuffled minibatches of the labeled set; in groups if the model's training step takes several.
+        """Shuffled minibatches of the labeled set, as the model that is fitted wants them.
 
-        There are no groups if the trainer counts minibatches, for ``max_steps`` or ``limit_train_batches``.
+        ``minibatches_per_step`` of the model groups them, unless the trainer counts minibatches, for ``max_steps`` or
+        ``limit_train_batches``; ``updates_per_epoch`` says how many there are in an epoch; with ``needs_unlabeled``
+        each comes with as many inputs of the pool.
         """
-        trainer, group = self.trainer, None
-        if trainer is not None:
-            group = getattr(trainer.lightning_module, "minibatches_per_step", None)
-            if group and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
-                group = 1
-        return MinibatchLoader(*self.labeled_samples, self.batch_size, group=group, generator=self.shuffle_generator)
+        trainer = self.trainer
+        model = None if trainer is None else trainer.lightning_module
+        group = getattr(model, "minibatches_per_step", None)
+        if group and trainer is not None and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
+            group = 1
+        unlabeled = None
+        if getattr(model, "needs_unlabeled", False):
+            unlabeled = EndlessRows(self.arrays.train_inputs, self.unlabeled_indices, self.unlabeled_generator)
+        return MinibatchLoader(
+            *self.labeled_samples,
+            self.batch_size,
+            group=group,
+            generator=self.shuffle_generator,
+            num_minibatches=getattr(model, "updates_per_epoch", None),
+            unlabeled=unlabeled,
+        )
 
     def test_dataloader(self) -> BatchLoader:
         return BatchLoader(self.arrays.test_inputs, self.arrays.test_targets)
@@ -198,5 +212,6 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return TensorBlocks(self.arrays.train_inputs, self.unlabeled_indices)
 
     def labeled_blocks(self) -> TensorBlocks:
-        """The labeled inputs, in training-set order."""
-        return TensorBlocks(self.labeled_samples[0])
+        """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""
+        inputs, _ = self.labeled_samples
+        return TensorBlocks(inputs, torch.arange(len(inputs)))

@@ -1,5 +1,6 @@
 """Models: LightningModules that strategies can ask for features, logits and Monte Carlo samples."""
 
 from al_lightning.models.dropout_mlp import DropoutMLP
+from al_lightning.models.mixmatch import MixMatch
 
-__all__ = ["DropoutMLP"]
+__all__ = ["DropoutMLP", "MixMatch"]

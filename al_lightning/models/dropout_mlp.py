@@ -1,5 +1,6 @@
 """The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
 
+from collections.abc import Iterator
 from typing import cast
 
 import lightning.pytorch as L
@@ -55,7 +56,7 @@ class DropoutMLP(L.LightningModule):
                 raise InputError(f"Expected `model.{name}` to be at least {least}, but got {value}.")
         if not 0 <= dropout < 1:
             raise InputError(f"Expected `model.dropout` to be in [0, 1), but got {dropout}.")
-        self.save_hyperparameters(ignore="optimizer")
+        self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # of a subclass, too
         self.hidden = nn.Linear(input_dim, hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim, num_classes)
@@ -116,13 +117,21 @@ class DropoutMLP(L.LightningModule):
     # --------------------------------------------------------------------------------------------------- training
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.make_optimizer(self.parameters())
+
+    def make_optimizer(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+        """Makes the optimizer of one fit."""
         try:
-            return self.optimizer_factory(self.parameters())
+            return self.optimizer_factory(parameters)
         except (TypeError, ValueError) as error:
             raise InputError(f"Expected `model.optimizer` to make an optimizer, but got: {error}.") from error
 
+    def losses(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns what is minimised on a minibatch, ``train_loss``, and what else is to be logged of it."""
+        return {"train_loss": F.cross_entropy(self(inputs), targets)}
+
     def on_train_epoch_start(self) -> None:
-        self._losses: list[Tensor] = []
+        self._losses: dict[str, list[Tensor]] = {}
         self._sizes: list[int] = []
 
     def training_step(self, minibatches: list[MiniBatch]) -> None:
@@ -132,22 +141,28 @@ class DropoutMLP(L.LightningModule):
         a tenth of what a minibatch takes. With a gradient scaler, which works through them, they run for each.
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
-        for i, (inputs, targets) in enumerate(minibatches):
-            loss = F.cross_entropy(self(inputs), targets)
+        for i, minibatch in enumerate(minibatches):
+            losses = self.losses(*minibatch)
             optimizer.optimizer.zero_grad()
             if i == len(minibatches) - 1 or self.trainer.scaler is not None:
-                self.manual_backward(loss)
+                self.manual_backward(losses["train_loss"])
                 optimizer.step()
             else:
-                loss.backward()
+                losses["train_loss"].backward()
                 optimizer.optimizer.step()
-            self._losses.append(loss.detach())
-            self._sizes.append(len(targets))
+            self.after_step()
+            for name, loss in losses.items():
+                self._losses.setdefault(name, []).append(loss.detach())
+            self._sizes.append(len(minibatch[0]))
+
+    def after_step(self) -> None:
+        """Called after each optimizer step."""
 
     def on_train_epoch_end(self) -> None:
-        losses = torch.stack(self._losses).float()
-        sizes = torch.tensor(self._sizes, dtype=losses.dtype, device=losses.device)
-        self.log("train_loss", losses @ sizes / sizes.sum())
+        for name, values in self._losses.items():
+            losses = torch.stack(values).float()
+            sizes = torch.tensor(self._sizes, dtype=losses.dtype, device=losses.device)
+            self.log(name, losses @ sizes / sizes.sum())
 
     # ------------------------------------------------------------------------------------------- test and predict
 

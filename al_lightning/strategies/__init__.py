@@ -3,6 +3,7 @@
 from al_lightning.strategies.badge import BADGE
 from al_lightning.strategies.bald import BALD
 from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
+from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
 from al_lightning.strategies.entropy import Entropy
 from al_lightning.strategies.least_confidence import LeastConfidence
@@ -12,6 +13,7 @@ from al_lightning.strategies.random_sampling import Random
 __all__ = [
     "BADGE",
     "BALD",
+    "Consistency",
     "CoreSet",
     "Entropy",
     "LeastConfidence",

@@ -82,7 +82,7 @@ def _search(rows: Tensor, centres: Tensor, origin: Tensor) -> tuple[Tensor, Tens
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(search, range(0, len(rows), SEARCH_ROWS)))
-    return torch.from_numpy(sq_distances[:, 0]), torch.from_numpy(nearest[:, 0])
+    return torch.from_numpy(sq_distances[:, 0]).to(rows.dtype), torch.from_numpy(nearest[:, 0])
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
@@ -91,7 +91,8 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
     The labeled rows are the first centres. The picks are those of the plain algorithm, which after each pick compares
     all rows with the new centre, but nearly all of that work is left out: a distance to the nearest centre only falls
     when centres are added, so a distance to some of the centres is an upper bound, and a row whose bound is below the
-    largest distance known cannot be the farthest.
+    largest distance known cannot be the farthest. Rounding is the limit: of two centres whose squared distances differ
+    by less than a millionth of the squared spread of all rows, either may count as the nearest.
 
     Args:
         embeddings: Features of the pool, float32, shape ``(N, D)``.

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks
+from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks
 from tests.helpers import digits, generator
 
 ROWS = torch.arange(20).view(10, 2)
@@ -118,3 +118,46 @@ def test_without_a_generator_the_global_one_shuffles():
         targets.append(next(iter(loader))[1])
     assert targets[0].equal(targets[1])
     assert not targets[0].equal(targets[2])
+
+
+@pytest.mark.parametrize(("num_minibatches", "group"), [(1, None), (5, None), (5, 2), (40, 16)])
+def test_an_epoch_of_a_number_of_minibatches_takes_passes_as_needed(num_minibatches, group):
+    rows = torch.arange(11)
+    loader = MinibatchLoader(rows, 10 * rows, 4, group, generator(), num_minibatches)
+    items = list(loader)
+    assert len(items) == len(loader)
+    minibatches = [minibatch for item in items for minibatch in item] if group else items
+    assert len(minibatches) == num_minibatches
+    seen = torch.cat([inputs for inputs, _ in minibatches]).tolist()
+    for start in range(0, len(seen) - 10, 11):
+        assert sorted(seen[start : start + 11]) == list(range(11))
+    assert all(targets.equal(10 * inputs) for inputs, targets in minibatches)
+
+
+def test_unlabeled_rows_come_with_each_minibatch():
+    rows = torch.arange(11)
+    unlabeled = EndlessRows(100 + torch.arange(30), torch.arange(0, 30, 2), generator(1))
+    loader = MinibatchLoader(rows, rows, 4, None, generator(), unlabeled=unlabeled)
+    for _ in range(3):
+        parts = list(loader)
+        assert [len(u) for _, _, u in parts] == [4, 4, 3]
+        assert all(set(u.tolist()) <= set(range(100, 130, 2)) for _, _, u in parts)
+
+
+# ---------------------------------------------------------------------------------------------------------- EndlessRows
+
+
+@settings(derandomize=True, deadline=None)
+@given(size=st.integers(1, 12), draws=st.lists(st.integers(0, 30), max_size=12), seed=st.integers(0, 99))
+def test_endless_rows_are_whole_passes_one_after_the_other(size, draws, seed):
+    rows = EndlessRows(torch.arange(20), torch.arange(size), generator(seed))
+    drawn = [rows.draw(n).tolist() for n in draws]
+    assert [len(part) for part in drawn] == draws
+    flat = [row for part in drawn for row in part]
+    for start in range(0, len(flat) - size + 1, size):
+        assert sorted(flat[start : start + size]) == list(range(size))
+
+
+def test_endless_rows_of_nothing_are_none():
+    rows = EndlessRows(torch.randn(5, 3), torch.arange(0), generator())
+    assert rows.draw(4).shape == (0, 3)

@@ -126,6 +126,12 @@ def test_upper_bounds_are_never_below_the_distances_and_close_to_them(dim, scale
     assert (bounds - distances <= 2e-5 * dim**0.5 * spread + 5e-6 * dim * spread + 1e-6 * distances).all()
 
 
+def test_doubles_are_taken_too():
+    features = make_pool().embeddings()
+    picks = k_center_greedy(features.double(), features[:20].double(), 10)
+    assert picks.equal(k_center_greedy(features, features[:20], 10))
+
+
 @pytest.mark.parametrize("dim", [1, 16, 64, 256])
 @pytest.mark.parametrize("offset", [0.0, 10.0])
 def test_nearest_distances_are_those_of_all_pairs(dim, offset):

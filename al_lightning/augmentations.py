@@ -1,0 +1,111 @@
+"""Random changes of images that keep their class, as torchvision transforms of whole batches."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from al_lightning.errors import InputError
+
+
+class RandomShift(v2.Transform):
+    """Shifts images by up to some pixels along each axis, and mirrors them if told to.
+
+    Called as any transform of torchvision it changes all images of a batch in the same way; :meth:`each` changes each
+    in a way of its own. What a shift uncovers is the image reflected at its edge (as in MixMatch), so that no grey
+    value need be known as that of the background.
+
+    Args:
+        max_shift: Largest shift in pixels; each one from ``-max_shift`` to ``max_shift`` is equally likely. For a
+            perceptron on images of 28 x 28, 2 is much.
+        mirror: Probability that an image is mirrored left to right, in [0, 1]. Shoes all point to the left: 0 is for
+            them.
+
+    Raises:
+        InputError: If an argument is out of range.
+    """
+
+    def __init__(self, max_shift: int = 1, mirror: float = 0.0) -> None:
+        super().__init__()
+        if max_shift < 0:
+            raise InputError(f"Expected `max_shift` of RandomShift to be at least 0, but got {max_shift}.")
+        if not 0 <= mirror <= 1:
+            raise InputError(f"Expected `mirror` of RandomShift to be in [0, 1], but got {mirror}.")
+        self.max_shift = max_shift
+        self.mirror = mirror
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draws a shift and whether to mirror, from torch's global generator."""
+        top, left = torch.randint(2 * self.max_shift + 1, (2,)).tolist()
+        return {"top": top, "left": left, "mirrored": bool(torch.rand(()) < self.mirror)}
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+        """Changes images ``(..., H, W)``, all alike."""
+        height, width = inpt.shape[-2:]
+        shifted = F.crop(self._padded(inpt), params["top"], params["left"], height, width)
+        return F.horizontal_flip(shifted) if params["mirrored"] else shifted
+
+    def each(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Changes each of the images ``(B, ..., H, W)`` in a way of its own.
+
+        Args:
+            images: A batch.
+            generator: CPU generator to draw from.
+        """
+        batch_size, (height, width) = len(images), images.shape[-2:]
+        tops, lefts = torch.randint(2 * self.max_shift + 1, (2, batch_size, 1), generator=generator)
+        mirrored = torch.rand(batch_size, 1, generator=generator) < self.mirror
+        rows = tops + torch.arange(height)  # (B, H)
+        columns = torch.arange(width)
+        columns = lefts + torch.where(mirrored, columns.flip(0), columns)  # (B, W)
+        padded = self._padded(images).movedim((-2, -1), (1, 2))  # (B, H + 2s, W + 2s, ...)
+        batch = torch.arange(batch_size)[:, None, None]
+        changed = padded[batch, rows[:, :, None], columns[:, None, :]]
+        return changed.movedim((1, 2), (-2, -1))
+
+    def _padded(self, images: Tensor) -> Tensor:
+        if images.dim() < 3 or min(images.shape[-2:]) <= self.max_shift:
+            raise InputError(
+                f"Expected images of shape (B, ..., H, W), larger than `max_shift` of RandomShift, "
+                f"{self.max_shift}, but got {tuple(images.shape)}."
+            )
+        return F.pad(images, [self.max_shift], padding_mode="reflect")
+
+
+def augment_all(transform: nn.Module, images: Tensor, seed: int) -> Tensor:
+    """Changes all images of a batch in the same way, by the seed alone.
+
+    Args:
+        transform: A transform of torchvision's ``transforms.v2``, which draws once for a whole batch.
+        images: Shape ``(B, ..., H, W)``.
+        seed: Two batches of one seed are changed alike.
+
+    Returns:
+        A batch of the same shape.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return transform(images)
+
+
+def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Changes each image of a batch in a way of its own.
+
+    Args:
+        transform: :class:`RandomShift`, or any transform of ``transforms.v2``, which is then called for each image.
+        images: Shape ``(B, ..., H, W)``.
+        generator: CPU generator to draw from.
+
+    Returns:
+        A batch of the same shape.
+    """
+    if not len(images):
+        return images
+    each = getattr(transform, "each", None)
+    if each is not None:
+        return each(images, generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        return torch.cat([transform(image[None]) for image in images])

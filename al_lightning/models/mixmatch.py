@@ -1,0 +1,193 @@
+"""MixMatch: semi-supervised training of the protocol's network, with the pool as its unlabeled samples."""
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from al_lightning.augmentations import RandomShift, augment_each
+from al_lightning.errors import InputError
+from al_lightning.models.dropout_mlp import DropoutMLP
+
+
+def sharpen(probs: Tensor, temperature: float) -> Tensor:
+    r"""Makes distributions more certain: :math:`p_c^{1/T} / \sum_k p_k^{1/T}`.
+
+    Args:
+        probs: Class probabilities, shape ``(..., C)``.
+        temperature: T, above 0; 1 changes nothing, towards 0 the most likely class takes all.
+
+    Example:
+        >>> sharpen(torch.tensor([0.75, 0.25]), 0.5)
+        tensor([0.9000, 0.1000])
+    """
+    return (probs.log() / temperature).softmax(dim=-1)
+
+
+def mixup(values: Tensor, others: Tensor, weights: Tensor) -> Tensor:
+    """Mixes each row of ``values`` ``(B, ...)`` with that of ``others`` by its weight, ``(B,)``: 1 keeps the row."""
+    weights = weights.view(-1, *[1] * (values.dim() - 1))
+    return weights * values + (1 - weights) * others
+
+
+class MixMatch(DropoutMLP):
+    """The network of :class:`~al_lightning.models.DropoutMLP`, trained by MixMatch.
+
+    An update takes a minibatch of labeled samples and as many of the pool. The network's mean prediction over K
+    augmentations of an unlabeled sample, sharpened, is its guessed label. All are mixed with one another (MixUp), and
+    the loss is the cross-entropy of the labeled ones plus ``unlabeled_weight`` times the mean squared error, over
+    minibatch and classes, of the unlabeled ones. The weight rises from 0 over the first ``ramp_updates``. What is
+    tested, scored and saved is the exponential moving average of the weights; guesses are made without dropout by the
+    weights that are trained.
+
+    An epoch is a pass over the labeled samples, or ``updates_per_epoch`` updates. So a fit that ends by the training
+    accuracy, as others do, is had by the defaults of :class:`~al_lightning.convergence.Convergence`, and a fixed number
+    of updates by ``updates_per_epoch`` times ``trainer.max_epochs``, without a threshold.
+
+    Args:
+        input_dim: Number of input features.
+        hidden_dim: Number of hidden units.
+        num_classes: Number of classes, C.
+        dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
+        num_augmentations: Number of augmentations of an unlabeled sample, K.
+        temperature: Of the sharpening, above 0.
+        mixup_alpha: MixUp draws its weights from Beta(alpha, alpha); above 0.
+        unlabeled_weight: Weight of the consistency loss after the ramp, at least 0.
+        ramp_updates: Number of updates in which the weight rises, linearly.
+        ema_decay: Of the averaged weights, in [0, 1); less in the first updates, so that the first weights fade.
+        updates_per_epoch: Updates in an epoch; those of one pass over the labeled samples if not given.
+        augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
+        optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
+
+    Raises:
+        InputError: If an argument is out of range.
+
+    Reference:
+        Berthelot, Carlini, Goodfellow, Papernot, Oliver and Raffel, "MixMatch: A Holistic Approach to Semi-Supervised
+        Learning", NeurIPS 2019.
+    """
+
+    needs_unlabeled = True
+    """The data module adds as many inputs of the pool to each minibatch."""
+
+    stream_purposes = ("augmentation", "mixup")
+    """Random streams that the loop hands to :attr:`streams` before each fit."""
+
+    def __init__(
+        self,
+        input_dim: int = 784,
+        hidden_dim: int = 256,
+        num_classes: int = 10,
+        dropout: float = 0.5,
+        num_augmentations: int = 2,
+        temperature: float = 0.5,
+        mixup_alpha: float = 0.75,
+        unlabeled_weight: float = 25.0,
+        ramp_updates: int = 2000,
+        ema_decay: float = 0.999,
+        updates_per_epoch: int | None = None,
+        augmentation: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
+    ) -> None:
+        for name, value, allowed, is_allowed in [
+            ("num_augmentations", num_augmentations, "at least 1", num_augmentations >= 1),
+            ("temperature", temperature, "above 0", temperature > 0),
+            ("mixup_alpha", mixup_alpha, "above 0", mixup_alpha > 0),
+            ("unlabeled_weight", unlabeled_weight, "at least 0", unlabeled_weight >= 0),
+            ("ramp_updates", ramp_updates, "at least 0", ramp_updates >= 0),
+            ("ema_decay", ema_decay, "in [0, 1)", 0 <= ema_decay < 1),
+            ("updates_per_epoch", updates_per_epoch, "at least 1", updates_per_epoch is None or updates_per_epoch >= 1),
+        ]:
+            if not is_allowed:
+                raise InputError(f"Expected `model.{name}` to be {allowed}, but got {value}.")
+        super().__init__(input_dim, hidden_dim, num_classes, dropout, optimizer)
+        # the layers of DropoutMLP are the averaged ones, so that all that asks the model gets the average
+        self.trained = nn.ModuleDict({"hidden": copy.deepcopy(self.hidden), "head": copy.deepcopy(self.head)})
+        for parameter in self._averaged():
+            parameter.requires_grad_(False)
+        self.num_augmentations = num_augmentations
+        self.temperature = temperature
+        self.mixup_alpha = mixup_alpha
+        self.unlabeled_weight = unlabeled_weight
+        self.ramp_updates = ramp_updates
+        self.ema_decay = ema_decay
+        self.updates_per_epoch = updates_per_epoch
+        self.augmentation = RandomShift() if augmentation is None else augmentation
+        self.streams: Mapping[str, torch.Generator] = {
+            purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes
+        }
+        self.num_updates = 0
+
+    def reset_parameters(self) -> None:
+        """Draws the same weights as DropoutMLP does, for the trained layers and the averaged ones."""
+        self.hidden.reset_parameters()
+        self.head.reset_parameters()
+        self.trained["hidden"].load_state_dict(self.hidden.state_dict())
+        self.trained["head"].load_state_dict(self.head.state_dict())
+
+    def _averaged(self) -> list[nn.Parameter]:
+        return [*self.hidden.parameters(), *self.head.parameters()]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.make_optimizer(self.trained.parameters())
+
+    def on_train_start(self) -> None:
+        self.num_updates = 0
+
+    def logits(self, x: Tensor, dropout: bool) -> Tensor:
+        """Maps inputs ``(B, ...)`` to logits ``(B, C)`` by the weights that are trained."""
+        hidden = F.relu(self.trained["hidden"](x.flatten(1)))
+        return self.trained["head"](self.dropout(hidden) if dropout else hidden)
+
+    def losses(self, inputs: Tensor, targets: Tensor, unlabeled: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """Returns the loss of an update, and its two parts.
+
+        Args:
+            inputs: Labeled images, shape ``(B, ..., H, W)``.
+            targets: Their class indices, shape ``(B,)``.
+            unlabeled: Images of the pool, shape ``(U, ..., H, W)``; U may be 0.
+        """
+        stream = self.streams["augmentation"]
+        views = [augment_each(self.augmentation, unlabeled, stream) for _ in range(self.num_augmentations)]
+        with torch.no_grad():
+            probs = torch.stack([self.logits(view, dropout=False).float().softmax(dim=1) for view in views])
+            guesses = sharpen(probs.mean(dim=0), self.temperature)  # (U, C)
+        labels = F.one_hot(targets, self.head.out_features).to(guesses)
+        all_inputs = torch.cat([augment_each(self.augmentation, inputs, stream), *views])
+        all_targets = torch.cat([labels, *[guesses] * len(views)])
+        order, weights = self._draw_mixup(len(all_inputs))
+        mixed = mixup(all_inputs, all_inputs[order], weights.to(all_inputs))
+        mixed_targets = mixup(all_targets, all_targets[order], weights.to(all_targets))
+        logits = self.logits(mixed, dropout=True)
+        supervised = F.cross_entropy(logits[: len(inputs)], mixed_targets[: len(inputs)])
+        consistency = supervised.new_zeros(())
+        if len(unlabeled):
+            consistency = F.mse_loss(logits[len(inputs) :].float().softmax(dim=1), mixed_targets[len(inputs) :])
+        loss = supervised + self._weight() * consistency
+        return {"train_loss": loss, "train_loss_supervised": supervised, "train_loss_consistency": consistency}
+
+    def _draw_mixup(self, size: int) -> tuple[Tensor, Tensor]:
+        """Draws with which row each row is mixed, and by what weight; the row itself has the larger one."""
+        stream = self.streams["mixup"]
+        order = torch.randperm(size, generator=stream)
+        # torch's Beta distribution takes no generator
+        numpy_stream = np.random.default_rng(int(torch.randint(2**62, (), generator=stream)))
+        weights = torch.from_numpy(numpy_stream.beta(self.mixup_alpha, self.mixup_alpha, size))
+        return order.to(self.device), torch.maximum(weights, 1 - weights).float()
+
+    def _weight(self) -> float:
+        if self.num_updates >= self.ramp_updates:
+            return self.unlabeled_weight
+        return self.unlabeled_weight * self.num_updates / self.ramp_updates
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Moves the average towards the weights."""
+        self.num_updates += 1
+        decay = min(self.ema_decay, self.num_updates / (10 + self.num_updates))
+        get_ema_multi_avg_fn(decay)(self._averaged(), list(self.trained.parameters()), self.num_updates)

@@ -1,0 +1,84 @@
+"""Consistency: query where the prediction changes with the augmentation of the image."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from al_lightning.augmentations import RandomShift
+from al_lightning.errors import InputError
+from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.strategies.base import ScoreStrategy
+
+
+def consistency_score(probs: Tensor, augmented_probs: Iterable[Tensor]) -> Tensor:
+    r"""Sum over the classes of the variance of their probabilities over an image and its augmentations.
+
+    .. math:: \sum_c \mathrm{Var}\big[p_c(x), p_c(\tilde x_1), \dots, p_c(\tilde x_A)\big]
+
+    Args:
+        probs: Class probabilities of the images, shape ``(N, C)``.
+        augmented_probs: Those of each of the A augmentations in turn, shape ``(N, C)``; only two are held at a time.
+
+    Returns:
+        Shape ``(N,)``, in [0, 1 - 1/C]; population variance.
+
+    Example:
+        >>> consistency_score(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), [torch.tensor([[0.0, 1.0], [1.0, 0.0]])])
+        tensor([0.5000, 0.0000])
+    """
+    # moments about the prediction for the image itself: about 0 they would cancel where nothing much changes
+    total, total_sq = torch.zeros_like(probs), torch.zeros_like(probs)
+    count = 1
+    for augmented in augmented_probs:
+        change = augmented - probs
+        total += change
+        total_sq.addcmul_(change, change)
+        count += 1
+    return (total_sq / count - (total / count).square()).clamp_(min=0).sum(dim=1)
+
+
+class Consistency(ScoreStrategy):
+    """Queries the samples whose prediction is least consistent under random augmentations, dropout off.
+
+    This is the query of CSAL; with the model MixMatch it is all of it. The augmentations are the same for the whole
+    pool, so that their noise is common to all rows and does not shuffle their order.
+
+    Args:
+        num_augmentations: Number of augmentations, A, at least 1.
+        augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
+
+    Raises:
+        InputError: If ``num_augmentations`` is less than 1, or, when queried, the augmentation changes nothing.
+
+    Reference:
+        Gao, Zhang, Yu, Arik, Davis and Pfister, "Consistency-based Semi-supervised Active Learning: Towards Minimizing
+        Labeling Cost", ECCV 2020.
+    """
+
+    def __init__(self, num_augmentations: int = 50, augmentation: nn.Module | None = None) -> None:
+        if num_augmentations < 1:
+            raise InputError(
+                f"Expected `num_augmentations` of Consistency to be at least 1, but got {num_augmentations}."
+            )
+        self.num_augmentations = num_augmentations
+        self.augmentation = RandomShift() if augmentation is None else augmentation
+
+    def score(self, batch: Predictions) -> Tensor:
+        return consistency_score(batch.probs, batch.augmented_probs(self.augmentation, self.num_augmentations))
+
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        query = super().query(pool, query_size, generator)
+        if pool.scores is not None and not pool.scores.any() and not self._changes_something(pool):
+            raise InputError(
+                f"Expected `augmentation` of Consistency to change images, but {type(self.augmentation).__name__} "
+                "changed none: all scores are 0."
+            )
+        return query
+
+    def _changes_something(self, pool: PoolPredictor) -> bool:
+        def changed(batch: Predictions) -> Tensor:
+            images = batch.augmented_inputs(self.augmentation, self.num_augmentations)
+            return torch.stack([(image != batch.inputs).flatten(1).any(dim=1) for image in images]).any(dim=0)
+
+        return bool(pool.map(changed).any())
