@@ -35,6 +35,7 @@ from al_lightning import (
     BADGE,
     BALD,
     ActiveLearningLoop,
+    Consistency,
     Convergence,
     CoreSet,
     DropoutMLP,
@@ -158,6 +159,7 @@ def query(arguments: argparse.Namespace) -> dict:
                 "BALD, T=20": BALD(20),
                 "BALD, T=100": BALD(100),
                 "BADGE": BADGE(),
+                "Consistency, A=50": Consistency(50),
             }
         works: dict[str, Callable[[], object]] = {"plain pass": plain_pass}
         for name, strategy in strategies.items():

@@ -72,4 +72,4 @@ def test_the_protocol_config_states_the_defaults(capsys: pytest.CaptureFixture) 
 
 
 def test_configs_are_short() -> None:
-    assert all(4 <= len(path.read_text().splitlines()) <= 18 for path in STRATEGY_CONFIGS)
+    assert all(4 <= len(path.read_text().splitlines()) <= 12 for path in STRATEGY_CONFIGS)

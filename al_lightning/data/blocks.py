@@ -91,7 +91,7 @@ class MinibatchLoader:
         group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
             several; otherwise each item is one minibatch.
         generator: CPU generator of the shuffles; torch's global one if not given.
-        num_minibatches: Minibatches in an epoch, by as many passes as that takes; those of one pass if not given.
+        least: Least number of minibatches in an epoch, which is one pass if that has as many.
         unlabeled: If given, each minibatch has as many of these rows as a third part.
     """
 
@@ -102,7 +102,7 @@ class MinibatchLoader:
         batch_size: int,
         group: int | None = None,
         generator: torch.Generator | None = None,
-        num_minibatches: int | None = None,
+        least: int = 1,
         unlabeled: EndlessRows | None = None,
     ) -> None:
         self._inputs = inputs
@@ -110,7 +110,7 @@ class MinibatchLoader:
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
-        self._num_minibatches = num_minibatches or -(-len(targets) // batch_size)
+        self._num_minibatches = max(least, -(-len(targets) // batch_size))
         self._unlabeled = unlabeled
 
     def __len__(self) -> int:

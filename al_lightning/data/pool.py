@@ -180,7 +180,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Shuffled minibatches of the labeled set, as the model that is fitted wants them.
 
         ``minibatches_per_step`` of the model groups them, unless the trainer counts minibatches, for ``max_steps`` or
-        ``limit_train_batches``; ``updates_per_epoch`` says how many there are in an epoch; with ``needs_unlabeled``
+        ``limit_train_batches``; an epoch is a pass, or ``min_updates_per_epoch`` of them; with ``needs_unlabeled``
         each comes with as many inputs of the pool.
         """
         trainer = self.trainer
@@ -196,7 +196,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.batch_size,
             group=group,
             generator=self.shuffle_generator,
-            num_minibatches=getattr(model, "updates_per_epoch", None),
+            least=getattr(model, "min_updates_per_epoch", 1),
             unlabeled=unlabeled,
         )
 

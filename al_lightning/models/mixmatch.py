@@ -45,9 +45,10 @@ class MixMatch(DropoutMLP):
     tested, scored and saved is the exponential moving average of the weights; guesses are made without dropout by the
     weights that are trained.
 
-    An epoch is a pass over the labeled samples, or ``updates_per_epoch`` updates. So a fit that ends by the training
-    accuracy, as others do, is had by the defaults of :class:`~al_lightning.convergence.Convergence`, and a fixed number
-    of updates by ``updates_per_epoch`` times ``trainer.max_epochs``, without a threshold.
+    An epoch is a pass over the labeled samples, or as many as it takes for ``min_updates_per_epoch`` updates. A fit
+    ends as others do: when the training accuracy, here of the averaged weights, reaches the threshold of
+    :class:`~al_lightning.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed number of updates is had
+    without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
 
     Args:
         input_dim: Number of input features.
@@ -60,7 +61,7 @@ class MixMatch(DropoutMLP):
         unlabeled_weight: Weight of the consistency loss after the ramp, at least 0.
         ramp_updates: Number of updates in which the weight rises, linearly.
         ema_decay: Of the averaged weights, in [0, 1); less in the first updates, so that the first weights fade.
-        updates_per_epoch: Updates in an epoch; those of one pass over the labeled samples if not given.
+        min_updates_per_epoch: Least number of updates in an epoch.
         augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
 
@@ -90,7 +91,7 @@ class MixMatch(DropoutMLP):
         unlabeled_weight: float = 25.0,
         ramp_updates: int = 2000,
         ema_decay: float = 0.999,
-        updates_per_epoch: int | None = None,
+        min_updates_per_epoch: int = 30,
         augmentation: nn.Module | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
@@ -101,7 +102,7 @@ class MixMatch(DropoutMLP):
             ("unlabeled_weight", unlabeled_weight, "at least 0", unlabeled_weight >= 0),
             ("ramp_updates", ramp_updates, "at least 0", ramp_updates >= 0),
             ("ema_decay", ema_decay, "in [0, 1)", 0 <= ema_decay < 1),
-            ("updates_per_epoch", updates_per_epoch, "at least 1", updates_per_epoch is None or updates_per_epoch >= 1),
+            ("min_updates_per_epoch", min_updates_per_epoch, "at least 1", min_updates_per_epoch >= 1),
         ]:
             if not is_allowed:
                 raise InputError(f"Expected `model.{name}` to be {allowed}, but got {value}.")
@@ -116,7 +117,7 @@ class MixMatch(DropoutMLP):
         self.unlabeled_weight = unlabeled_weight
         self.ramp_updates = ramp_updates
         self.ema_decay = ema_decay
-        self.updates_per_epoch = updates_per_epoch
+        self.min_updates_per_epoch = min_updates_per_epoch
         self.augmentation = RandomShift() if augmentation is None else augmentation
         self.streams: Mapping[str, torch.Generator] = {
             purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes

@@ -120,14 +120,14 @@ def test_without_a_generator_the_global_one_shuffles():
     assert not targets[0].equal(targets[2])
 
 
-@pytest.mark.parametrize(("num_minibatches", "group"), [(1, None), (5, None), (5, 2), (40, 16)])
-def test_an_epoch_of_a_number_of_minibatches_takes_passes_as_needed(num_minibatches, group):
+@pytest.mark.parametrize(("least", "group", "expected"), [(1, None, 3), (5, None, 5), (5, 2, 5), (40, 16, 40)])
+def test_an_epoch_takes_passes_until_it_has_enough_minibatches(least, group, expected):
     rows = torch.arange(11)
-    loader = MinibatchLoader(rows, 10 * rows, 4, group, generator(), num_minibatches)
+    loader = MinibatchLoader(rows, 10 * rows, 4, group, generator(), least)
     items = list(loader)
     assert len(items) == len(loader)
     minibatches = [minibatch for item in items for minibatch in item] if group else items
-    assert len(minibatches) == num_minibatches
+    assert len(minibatches) == expected
     seen = torch.cat([inputs for inputs, _ in minibatches]).tolist()
     for start in range(0, len(seen) - 10, 11):
         assert sorted(seen[start : start + 11]) == list(range(11))

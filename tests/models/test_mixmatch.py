@@ -50,6 +50,7 @@ def images(start: int, stop: int) -> Tensor:
 
 
 def run(path: Path, model: L.LightningModule, epochs: int = 5, **kwargs) -> list[dict[str, str]]:
+    data = Images(num_initial=kwargs.pop("num_initial", 50))
     defaults = {"query_size": 20, "num_rounds": 1}
     loop = ActiveLearningLoop(kwargs.pop("strategy", Random()), run_dir=str(path), **{**defaults, **kwargs})
     trainer = L.Trainer(
@@ -59,7 +60,7 @@ def run(path: Path, model: L.LightningModule, epochs: int = 5, **kwargs) -> list
         enable_checkpointing=False,
         accelerator="cpu",
     )
-    loop.run(trainer, model, Images(num_initial=50))
+    loop.run(trainer, model, data)
     with (path / "rounds.csv").open() as file:
         return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)]
 
@@ -218,7 +219,7 @@ def test_a_fit_learns_from_samples_without_labels(tmp_path):
                 dropout=0.2,
                 unlabeled_weight=weight,
                 ramp_updates=1000,
-                updates_per_epoch=100,
+                min_updates_per_epoch=100,
                 optimizer=lambda params: torch.optim.Adam(params, lr=3e-3),
             )
             row = run(tmp_path / f"{weight}-{seed}", model, epochs=20, num_rounds=0, seed=seed)[0]
@@ -238,10 +239,10 @@ def test_a_run_is_repeated_and_continued_to_the_bit(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
-@pytest.mark.parametrize(("updates_per_epoch", "expected"), [(None, 3), (7, 21), (40, 120)])
-def test_an_epoch_is_a_pass_or_a_number_of_updates(tmp_path, updates_per_epoch, expected):
-    model = make_model(updates_per_epoch=updates_per_epoch)
-    run(tmp_path, model, epochs=3, num_rounds=0)
+@pytest.mark.parametrize(("least", "num_labeled", "expected"), [(1, 50, 3), (2, 70, 6), (7, 50, 21), (40, 50, 120)])
+def test_an_epoch_is_a_pass_or_enough_updates(tmp_path, least, num_labeled, expected):
+    model = make_model(min_updates_per_epoch=least)
+    run(tmp_path, model, epochs=3, num_rounds=0, num_initial=num_labeled)
     assert model.num_updates == expected
 
 
@@ -284,7 +285,7 @@ def test_targets_of_the_pool_are_never_seen(tmp_path):
         ("unlabeled_weight", -1.0, "at least 0"),
         ("ramp_updates", -1, "at least 0"),
         ("ema_decay", 1.0, r"in \[0, 1\)"),
-        ("updates_per_epoch", 0, "at least 1"),
+        ("min_updates_per_epoch", 0, "at least 1"),
     ],
 )
 def test_arguments_out_of_range_raise(name, value, allowed):
