@@ -1,4 +1,4 @@
-"""What the README shows works as shown."""
+"""What the README and the documents show works as shown."""
 
 import re
 import shlex
@@ -9,7 +9,8 @@ import pytest
 from al_lightning.cli import main
 
 README = Path("README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+DOCUMENTS = README + "".join(path.read_text() for path in sorted(Path("docs").glob("*.md")))
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENTS, flags=re.DOTALL)
 COMMANDS = [
     line
     for language, block in BLOCKS
@@ -49,12 +50,12 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
-    assert "@@" not in README
-    assert "TODO" not in README
+    assert "@" not in DOCUMENTS
+    assert "TODO" not in DOCUMENTS
 
 
 def test_every_file_that_is_named_exists() -> None:
     for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(
-        r"`((?:configs|scripts|al_lightning)/[\w./]+)`", README
+        r"`((?:configs|scripts|al_lightning)/[\w./]+)`", DOCUMENTS
     ):
         assert Path(name).exists(), name

@@ -165,10 +165,12 @@ class MixMatch(DropoutMLP):
         mixed = mixup(all_inputs, all_inputs[order], weights.to(all_inputs))
         mixed_targets = mixup(all_targets, all_targets[order], weights.to(all_targets))
         logits = self.logits(mixed, dropout=True)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        mixed_targets = mixed_targets.to(logits)
         supervised = F.cross_entropy(logits[: len(inputs)], mixed_targets[: len(inputs)])
         consistency = supervised.new_zeros(())
         if len(unlabeled):
-            consistency = F.mse_loss(logits[len(inputs) :].float().softmax(dim=1), mixed_targets[len(inputs) :])
+            consistency = F.mse_loss(logits[len(inputs) :].softmax(dim=1), mixed_targets[len(inputs) :])
         loss = supervised + self._weight() * consistency
         return {"train_loss": loss, "train_loss_supervised": supervised, "train_loss_consistency": consistency}
 

@@ -8,10 +8,22 @@ import lightning.pytorch as L
 import pytest
 import torch
 from scipy.stats import kstest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from al_lightning import ActiveLearningLoop, Convergence, DropoutMLP, Margin, MixMatch, Random, RandomShift
+from al_lightning import (
+    ActiveLearningLoop,
+    Consistency,
+    Convergence,
+    DropoutMLP,
+    Margin,
+    MixMatch,
+    Random,
+    RandomShift,
+    strategies,
+)
+from al_lightning.commands import KNOWN_CLASSES
 from al_lightning.data import Arrays
 from al_lightning.errors import InputError
 from al_lightning.models.mixmatch import mixup, sharpen
@@ -52,8 +64,10 @@ def images(start: int, stop: int) -> Tensor:
 def run(path: Path, model: L.LightningModule, epochs: int = 5, **kwargs) -> list[dict[str, str]]:
     data = Images(num_initial=kwargs.pop("num_initial", 50))
     defaults = {"query_size": 20, "num_rounds": 1}
+    precision = kwargs.pop("precision", None)
     loop = ActiveLearningLoop(kwargs.pop("strategy", Random()), run_dir=str(path), **{**defaults, **kwargs})
     trainer = L.Trainer(
+        precision=precision,
         max_epochs=epochs,
         callbacks=[loop, Convergence(stopping_threshold=None)],
         logger=False,
@@ -236,6 +250,38 @@ def test_a_run_is_repeated_and_continued_to_the_bit(tmp_path):
     assert run(tmp_path / "parts", make_model(), strategy=Margin(), num_rounds=2) == whole
     queries = [(tmp_path / name / "queries.csv").read_bytes() for name in ("whole", "parts")]
     assert queries[0] == queries[1]
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+@pytest.mark.parametrize("name", KNOWN_CLASSES["loop.strategy"])
+def test_any_strategy_goes_with_it(tmp_path, name):
+    strategy = Consistency(5) if name == "Consistency" else getattr(strategies, name)()
+    rows = run(tmp_path, make_model(), strategy=strategy, epochs=2, num_rounds=2)
+    assert [row["num_labeled"] for row in rows] == ["50", "70", "90"]
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_learn_as_much(tmp_path, precision):
+    accuracies = [
+        float(run(tmp_path / p, make_model(), epochs=10, num_rounds=0, precision=p)[0]["test_acc"])
+        for p in ("32-true", precision)
+    ]
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_both_parts_of_the_loss_have_their_curves(tmp_path):
+    run(tmp_path, make_model(ramp_updates=0, unlabeled_weight=3.0), epochs=4)
+    curves = EventAccumulator(str(tmp_path / "fit")).Reload()
+    losses = {
+        name: [event.value for event in curves.Scalars(f"fit/train_loss{name}")]
+        for name in ("", "_supervised", "_consistency")
+    }
+    assert [len(values) for values in losses.values()] == [8, 8, 8]
+    for total, supervised, consistency in zip(*losses.values(), strict=True):
+        assert total == pytest.approx(supervised + 3 * consistency, rel=1e-4)
+        assert consistency > 0
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
