@@ -107,6 +107,6 @@ def test_arguments_out_of_range_raise(arguments, message):
 @pytest.mark.parametrize("shape", [(5, 64), (5, 2, 8)])
 def test_rows_that_are_no_images_raise(shape):
     with pytest.raises(InputError, match="images of shape"):
-        RandomShift()(torch.zeros(shape))
+        RandomShift(2)(torch.zeros(shape))
     with pytest.raises(InputError, match="images of shape"):
-        RandomShift().each(torch.zeros(shape), generator())
+        RandomShift(2).each(torch.zeros(shape), generator())
