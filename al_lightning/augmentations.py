@@ -92,16 +92,20 @@ def augment_all(transform: nn.Module, images: Tensor, seed: int) -> Tensor:
     """Changes all images of a batch in the same way, by the seed alone.
 
     Args:
-        transform: A transform of torchvision's ``transforms.v2``, which draws once for a whole batch.
-        images: Shape ``(B, ..., H, W)``.
+        transform: A transform of torchvision's ``transforms.v2``, which draws once for a whole batch; noise that is
+            drawn for each pixel differs between images.
+        images: Shape ``(B, H, W)`` or ``(B, C, H, W)``.
         seed: Two batches of one seed are changed alike.
 
     Returns:
         A batch of the same shape.
+
+    Raises:
+        InputError: If the transform changes the shape.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes fifty times as long, for GPUs
-        return transform(images)
+        return _apply(transform, images)
 
 
 def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -109,11 +113,14 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
 
     Args:
         transform: :class:`RandomShift`, or any transform of ``transforms.v2``, which is then called for each image.
-        images: Shape ``(B, ..., H, W)``.
+        images: Shape ``(B, H, W)`` or ``(B, C, H, W)``.
         generator: CPU generator to draw from.
 
     Returns:
         A batch of the same shape.
+
+    Raises:
+        InputError: If the transform changes the shape.
     """
     if not len(images):
         return images
@@ -121,5 +128,16 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
     if each is not None:
         return each(images, generator)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        return torch.cat([transform(image[None]) for image in images])
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        return torch.cat([_apply(transform, image[None]) for image in images])
+
+
+def _apply(transform: nn.Module, images: Tensor) -> Tensor:
+    """Applies a transform to images with a channel axis: torchvision would take the batch for the channels."""
+    changed = transform(images.unsqueeze(1)).squeeze(1) if images.dim() == 3 else transform(images)
+    if changed.shape != images.shape:
+        raise InputError(
+            f"Expected an augmentation that keeps the shape {tuple(images.shape[1:])} of images, but "
+            f"{type(transform).__name__} made it {tuple(changed.shape[1:])}."
+        )
+    return changed

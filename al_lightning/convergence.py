@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
@@ -42,3 +43,8 @@ class Convergence(EarlyStopping):
             stopping_threshold=stopping_threshold,
             check_on_train_epoch_end=True,
         )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks the metric, unless the module says that its training is still ``warming_up``."""
+        if not getattr(pl_module, "warming_up", False):
+            super().on_train_epoch_end(trainer, pl_module)

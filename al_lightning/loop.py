@@ -438,7 +438,7 @@ def _describe(
             "precision": str(trainer.precision),
             "accelerator": type(trainer.accelerator).__name__,
         },
-        "model": _class_and_args(model, model.hparams),
+        "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
         "optimizer": repr(model.configure_optimizers()),
         "data": _class_and_args(datamodule, datamodule.hparams),
         "loop": {
@@ -451,6 +451,11 @@ def _describe(
             for args in stopping
         ],
     }
+
+
+def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
+    """Augmentations, which are modules and so not among the hyperparameters."""
+    return {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
 
 
 def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ from al_lightning.strategies.badge import badge_query
 from al_lightning.strategies.core_set import k_center_greedy
 
 SCALES = ("CoreSet", "BADGE", "Entropy of 1,000 classes")
+SCORING = ("LeastConfidence", "Margin", "Entropy", "BALD, T=20", "Consistency, A=50")
 QUERY_SIZE = 100
 BLOCK_ROWS = 4096
 
@@ -165,11 +166,11 @@ def query(arguments: argparse.Namespace) -> dict:
         for name, strategy in strategies.items():
             works[name] = lambda strategy=strategy: whole_query(strategy)
         if num_labeled == 5000:
-            for name in ("LeastConfidence", "Margin", "Entropy", "BALD, T=20"):
+            for name in SCORING:
                 works[f"{name}, bf16"] = lambda strategy=strategies[name]: whole_query(strategy, bf16=True)
         table = ratios(interleaved(works, arguments.repetitions), "plain pass")
         if num_labeled == 5000:
-            for name in ("LeastConfidence", "Margin", "Entropy", "BALD, T=20"):
+            for name in SCORING:
                 both = [set(whole_query(strategies[name], bf16).tolist()) for bf16 in (False, True)]
                 table[f"{name}, bf16"]["ratio to fp32"] = (
                     table[f"{name}, bf16"]["milliseconds"] / table[name]["milliseconds"]

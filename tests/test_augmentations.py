@@ -110,3 +110,17 @@ def test_rows_that_are_no_images_raise(shape):
         RandomShift(2)(torch.zeros(shape))
     with pytest.raises(InputError, match="images of shape"):
         RandomShift(2).each(torch.zeros(shape), generator())
+
+
+@pytest.mark.parametrize("augment", [augment_all, lambda t, x, seed: augment_each(t, x, generator(seed))])
+def test_transforms_of_colour_take_images_without_channels_for_grey(augment):
+    changed = augment(v2.ColorJitter(brightness=0.5), images().sigmoid(), 1)
+    assert changed.shape == images().shape
+    assert not changed.equal(images().sigmoid())
+
+
+def test_a_transform_that_changes_the_shape_raises():
+    with pytest.raises(InputError, match=r"shape \(8, 8\) of images, but Resize made it \(4, 4\)"):
+        augment_all(v2.Resize(4), images(), 0)
+    with pytest.raises(InputError, match="Resize"):
+        augment_each(v2.Resize(4), images(), generator())

@@ -1,5 +1,6 @@
 """RunEvents: after kills and continuations a curve is one curve."""
 
+import time
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -30,6 +31,7 @@ def test_what_a_killed_process_wrote_of_a_repeated_round_is_purged(tmp_path: Pat
     killed.log_round({"test_acc": 0.5}, 500)
     killed.log_epoch({"train_loss": 9.0})  # of the round that is repeated
     killed.log_round({"test_acc": 0.9}, 600)  # written, but killed before the commit
+    time.sleep(1.1)  # files are read in the order of their names, which begin with the second
     continued = RunEvents(tmp_path, num_labeled=600, epochs=1)
     continued.log_epoch({"train_loss": 0.5})
     continued.log_round({"test_acc": 0.75}, 600)

@@ -46,9 +46,9 @@ class MixMatch(DropoutMLP):
     weights that are trained.
 
     An epoch is a pass over the labeled samples, or as many as it takes for ``min_updates_per_epoch`` updates. A fit
-    ends as others do: when the training accuracy, here of the averaged weights, reaches the threshold of
-    :class:`~al_lightning.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed number of updates is had
-    without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
+    ends as others do, but not before the ramp: when the training accuracy, here of the averaged weights, reaches the
+    threshold of :class:`~al_lightning.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed number of
+    updates is had without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
 
     Args:
         input_dim: Number of input features.
@@ -56,11 +56,12 @@ class MixMatch(DropoutMLP):
         num_classes: Number of classes, C.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         num_augmentations: Number of augmentations of an unlabeled sample, K.
-        temperature: Of the sharpening, above 0.
+        temperature: Of the sharpening, at least 0.001.
         mixup_alpha: MixUp draws its weights from Beta(alpha, alpha); above 0.
         unlabeled_weight: Weight of the consistency loss after the ramp, at least 0.
         ramp_updates: Number of updates in which the weight rises, linearly.
-        ema_decay: Of the averaged weights, in [0, 1); less in the first updates, so that the first weights fade.
+        ema_decay: Of the averaged weights, in [0, 1). After n updates it is at most n / (10 + n), so that the first
+            weights fade.
         min_updates_per_epoch: Least number of updates in an epoch.
         augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
@@ -97,7 +98,7 @@ class MixMatch(DropoutMLP):
     ) -> None:
         for name, value, allowed, is_allowed in [
             ("num_augmentations", num_augmentations, "at least 1", num_augmentations >= 1),
-            ("temperature", temperature, "above 0", temperature > 0),
+            ("temperature", temperature, "at least 0.001", temperature >= 0.001),
             ("mixup_alpha", mixup_alpha, "above 0", mixup_alpha > 0),
             ("unlabeled_weight", unlabeled_weight, "at least 0", unlabeled_weight >= 0),
             ("ramp_updates", ramp_updates, "at least 0", ramp_updates >= 0),
@@ -123,6 +124,11 @@ class MixMatch(DropoutMLP):
             purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes
         }
         self.num_updates = 0
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the weight of the unlabeled samples still rises: a fit does not end before it is there."""
+        return self.num_updates < self.ramp_updates
 
     def reset_parameters(self) -> None:
         """Draws the same weights as DropoutMLP does, for the trained layers and the averaged ones."""
@@ -184,9 +190,7 @@ class MixMatch(DropoutMLP):
         return order.to(self.device), torch.maximum(weights, 1 - weights).float()
 
     def _weight(self) -> float:
-        if self.num_updates >= self.ramp_updates:
-            return self.unlabeled_weight
-        return self.unlabeled_weight * self.num_updates / self.ramp_updates
+        return self.unlabeled_weight * (self.num_updates / self.ramp_updates if self.warming_up else 1)
 
     @torch.no_grad()
     def after_step(self) -> None:

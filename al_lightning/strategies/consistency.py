@@ -10,6 +10,8 @@ from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
+MIN_TRIES = 20  # one draw of an augmentation may well change nothing
+
 
 def consistency_score(probs: Tensor, augmented_probs: Iterable[Tensor]) -> Tensor:
     r"""Sum over the classes of the variance of their probabilities over an image and its augmentations.
@@ -77,8 +79,10 @@ class Consistency(ScoreStrategy):
         return query
 
     def _changes_something(self, pool: PoolPredictor) -> bool:
+        num_tries = max(self.num_augmentations, MIN_TRIES)
+
         def changed(batch: Predictions) -> Tensor:
-            images = batch.augmented_inputs(self.augmentation, self.num_augmentations)
+            images = batch.augmented_inputs(self.augmentation, num_tries)
             return torch.stack([(image != batch.inputs).flatten(1).any(dim=1) for image in images]).any(dim=0)
 
         return bool(pool.map(changed).any())

@@ -64,12 +64,12 @@ def images(start: int, stop: int) -> Tensor:
 def run(path: Path, model: L.LightningModule, epochs: int = 5, **kwargs) -> list[dict[str, str]]:
     data = Images(num_initial=kwargs.pop("num_initial", 50))
     defaults = {"query_size": 20, "num_rounds": 1}
-    precision = kwargs.pop("precision", None)
+    precision, threshold = kwargs.pop("precision", None), kwargs.pop("threshold", None)
     loop = ActiveLearningLoop(kwargs.pop("strategy", Random()), run_dir=str(path), **{**defaults, **kwargs})
     trainer = L.Trainer(
         precision=precision,
         max_epochs=epochs,
-        callbacks=[loop, Convergence(stopping_threshold=None)],
+        callbacks=[loop, Convergence(stopping_threshold=threshold)],
         logger=False,
         enable_checkpointing=False,
         accelerator="cpu",
@@ -293,6 +293,19 @@ def test_an_epoch_is_a_pass_or_enough_updates(tmp_path, least, num_labeled, expe
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
+def test_a_fit_does_not_end_before_the_ramp(tmp_path):
+    """A few labels are learned at once, by the labels alone."""
+    epochs = []
+    for ramp_updates in (0, 300):
+        model = make_model(ramp_updates=ramp_updates, unlabeled_weight=1.0, min_updates_per_epoch=10)
+        row = run(tmp_path / str(ramp_updates), model, epochs=60, num_rounds=0, threshold=0.5)[0]
+        epochs.append(int(row["epochs"]))
+        assert row["converged"] == "True"
+    assert epochs[0] < 30
+    assert epochs[1] == 30
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
 def test_targets_of_the_pool_are_never_seen(tmp_path):
     class Lying(Images):
         def load(self) -> Arrays:
@@ -326,7 +339,7 @@ def test_targets_of_the_pool_are_never_seen(tmp_path):
     ("name", "value", "allowed"),
     [
         ("num_augmentations", 0, "at least 1"),
-        ("temperature", 0.0, "above 0"),
+        ("temperature", 0.0, "at least 0.001"),
         ("mixup_alpha", -1.0, "above 0"),
         ("unlabeled_weight", -1.0, "at least 0"),
         ("ramp_updates", -1, "at least 0"),

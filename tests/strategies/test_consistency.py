@@ -1,5 +1,7 @@
 """Consistency: the variance over augmentations, and nothing else."""
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -98,6 +100,16 @@ def test_other_views_give_other_scores():
 def test_an_augmentation_that_changes_nothing_raises(augmentation):
     with pytest.raises(InputError, match=f"to change images, but {type(augmentation).__name__} changed none"):
         Consistency(3, augmentation).query(image_pool(), 5, generator())
+
+
+def test_a_draw_that_changes_nothing_is_no_error():
+    """One in nine shifts of a pixel is none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*share the acquisition score")
+        pools = [image_pool(view_seed=seed) for seed in range(40)]
+        for pool in pools:
+            Consistency(1).query(pool, 5, generator())
+    assert any(not pool.scores.any() for pool in pools)
 
 
 def test_a_model_that_never_changes_its_mind_is_no_error():
