@@ -30,10 +30,14 @@ class RunEvents:
         for name, value in metrics.items():
             self._fits.add_scalar(f"fit/{name}", value, self._epochs)
 
-    def log_round(self, metrics: Mapping[str, float], num_labeled: int) -> None:
-        """Adds one point to the learning curves, and sees to it that all points are on disk."""
+    def log_round(
+        self, metrics: Mapping[str, float], num_labeled: int, diagnostics: Mapping[str, float] | None = None
+    ) -> None:
+        """Adds one point to the learning curves and to those of the strategy's diagnostics, and syncs to disk."""
         for name, value in metrics.items():
             self._curves.add_scalar(f"learning_curve/{name}", value, num_labeled)
+        for name, value in (diagnostics or {}).items():
+            self._curves.add_scalar(f"diagnostics/{name}", value, num_labeled)
         self._curves.flush()
         self._fits.flush()
 

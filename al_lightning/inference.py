@@ -117,7 +117,7 @@ class Predictions:
         """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``; see :meth:`mc_map`."""
         return self.mc_map(lambda logits: logits - logits.logsumexp(dim=-1, keepdim=True), num_samples)
 
-    def mc_map(self, fn: Callable[[Tensor], Tensor], num_samples: int) -> Tensor:
+    def mc_map(self, fn: Callable[[Tensor], Tensor], num_samples: int, draw: int = 0) -> Tensor:
         """Applies ``fn`` to the logits under Monte Carlo dropout, a few rows at a time, and concatenates the results.
 
         The masks are consistent (Kirsch et al., 2019): sample t uses the same mask for every row of the pool, so that
@@ -127,11 +127,12 @@ class Predictions:
         Args:
             fn: Takes logits, float32, of shape ``(b, T, C)``, returns a tensor of shape ``(b, ...)``.
             num_samples: Number of masks, T.
+            draw: Which masks: those of another number are other masks.
 
         Raises:
             InputError: If the model has no active dropout; its samples would all be the same.
         """
-        drawn = self._predictor.monte_carlo(num_samples)
+        drawn = self._predictor.monte_carlo(num_samples, draw)
         if isinstance(drawn, MonteCarloDropout):
             return torch.cat([fn(logits) for logits in self._passes(drawn, num_samples)])
         masks = drawn.to(self.embeddings.device)
@@ -184,7 +185,7 @@ class PoolPredictor:
         self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
         self._view_generator = view_generator or torch.Generator().manual_seed(0)
         self._augmentation_seeds: dict[int, list[int]] = {}
-        self._monte_carlo: dict[int, Tensor | MonteCarloDropout] = {}
+        self._monte_carlo: dict[tuple[int, int], Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
@@ -244,15 +245,15 @@ class PoolPredictor:
             return torch.empty(0)
         return columns[0] if isinstance(result, Tensor) else columns
 
-    def monte_carlo(self, num_samples: int) -> Tensor | MonteCarloDropout:
-        """Returns what makes the T samples of this query: drawn once, then the same for all blocks.
+    def monte_carlo(self, num_samples: int, draw: int = 0) -> Tensor | MonteCarloDropout:
+        """Returns what makes the T samples of this query: drawn once for each ``draw``, then the same for all blocks.
 
         Returns:
             T dropout masks, ``(T, D)``, for a model that samples from its embeddings, else what takes T whole passes.
         """
-        if num_samples not in self._monte_carlo:
-            self._monte_carlo[num_samples] = self._draw(num_samples)
-        return self._monte_carlo[num_samples]
+        if (num_samples, draw) not in self._monte_carlo:
+            self._monte_carlo[num_samples, draw] = self._draw(num_samples)
+        return self._monte_carlo[num_samples, draw]
 
     def augmentation_seeds(self, num_augmentations: int) -> list[int]:
         """Returns a seed for each of the augmentations of this query: drawn once, then the same for all blocks."""

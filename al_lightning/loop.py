@@ -1,12 +1,14 @@
 """ActiveLearningLoop: rounds of fit, query, test and label. The one file that knows Lightning's insides."""
 
 import copy
+import hashlib
+import json
 import logging
 import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +26,14 @@ from torch import Tensor
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
+from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.inference import Blocks, PoolPredictor, evaluation_mode
 from al_lightning.models import DropoutMLP
+from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
-from al_lightning.run_folder import Query, Round, RunFolder
+from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, comparable_settings
 from al_lightning.strategies import QueryStrategy
 
 TRAIN_ACC = "train_acc"
@@ -52,6 +56,11 @@ class _Fit:
     """Positions in the pool; none after the last round."""
     scores: Tensor | None = None
     """Acquisition scores of the whole pool, if the strategy has them."""
+    predicted: list[tuple[int, float]] = field(default_factory=list)
+    """Class and confidence that the model predicts for each queried sample."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    shared: FirstFit | None = None
+    """The fit of another run, to be taken over instead of fitting."""
     labeled: tuple[PoolPredictor, Blocks, Tensor] | None = None
     """What measures the training accuracy: predictor, labeled inputs, targets."""
 
@@ -69,6 +78,9 @@ class ActiveLearningLoop(Callback):
         run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given, or ``runs/<strategy>_<model>/...`` with
             another model than DropoutMLP. An unfinished run in it is continued.
         seed: Seed of all random streams.
+        shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
+            for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
+            not given.
 
     Raises:
         InputError: If an argument is out of range.
@@ -81,6 +93,7 @@ class ActiveLearningLoop(Callback):
         num_rounds: int = 100,
         run_dir: str | None = None,
         seed: int = 0,
+        shared_dir: str | None = None,
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -93,7 +106,9 @@ class ActiveLearningLoop(Callback):
         self.num_rounds = num_rounds
         self.seed = seed
         self.run_dir = Path(run_dir) if run_dir else None
+        self.shared_dir = Path(shared_dir) if shared_dir else None
         self._fit: _Fit | None = None
+        self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
         self._fresh_scaling: dict[str, Any] = {}
         self._progress: RunProgress | None = None
@@ -136,9 +151,10 @@ class ActiveLearningLoop(Callback):
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
-            folder = RunFolder.open(path, settings or _describe(self, trainer, model, datamodule))
+            settings = settings or _describe(self, trainer, model, datamodule)
+            folder = RunFolder.open(path, settings)
             try:
-                self._run_in(folder, initial, trainer, model, datamodule)
+                self._run_in(folder, settings, initial, trainer, model, datamodule)
             finally:
                 folder.close()
 
@@ -164,6 +180,7 @@ class ActiveLearningLoop(Callback):
     def _run_in(
         self,
         folder: RunFolder,
+        settings: Mapping[str, Any],
         initial: Tensor,
         trainer: L.Trainer,
         model: L.LightningModule,
@@ -193,13 +210,21 @@ class ActiveLearningLoop(Callback):
         self._progress.start()
         try:
             for round in range(folder.next_round, self.num_rounds + 1):
-                row, fit = self._run_round(round, trainer, model, datamodule)
+                if round == 0 and self.shared_dir is not None:
+                    row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
+                else:
+                    row, fit = self._run_round(round, trainer, model, datamodule)
                 indices = datamodule.label(fit.query)
                 scores = None if fit.scores is None else fit.scores[fit.query]
                 trainer.save_checkpoint(folder.path / "model.ckpt.new", weights_only=True)
                 (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
-                self._events.log_round(row.measured(), row.num_labeled)
-                folder.commit([row], _bought(round + 1, indices, targets, scores))
+                self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
+                folder.commit(
+                    [row],
+                    _bought(round + 1, indices, targets, scores, fit.predicted),
+                    self._calibration_bins(round),
+                    [Diagnostic(round, name, value) for name, value in fit.diagnostics.items()],
+                )
                 self._progress.end_round(row)
         finally:
             self._progress.stop()
@@ -207,10 +232,34 @@ class ActiveLearningLoop(Callback):
             self._events = None
         self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
 
-    def _run_round(
-        self, round: int, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
+    def _run_shared_round(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
     ) -> tuple[Round, _Fit]:
-        """Fits, queries and tests; labels nothing."""
+        """Runs round 0 with the fit of another run, or leaves its own to others."""
+        recipe = training_recipe(settings)
+        name = f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+        shared = SharedFirstFit(folder, name, recipe)
+        with shared.claim() as first:
+            row, fit = self._run_round(0, trainer, model, datamodule, first)
+            if first is None:
+                weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+                shared.save(FirstFit(recipe, weights, fit.epochs, row.train_acc, fit.converged, fit.seconds_fit))
+        return row, fit
+
+    def _run_round(
+        self,
+        round: int,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
+        shared: FirstFit | None = None,
+    ) -> tuple[Round, _Fit]:
+        """Fits, or takes over a fit, queries and tests; labels nothing."""
         assert self._progress is not None
         num_labeled = int(datamodule.labeled.sum())
         self._progress.start_round(round, num_labeled)
@@ -226,7 +275,7 @@ class ActiveLearningLoop(Callback):
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
-        self._fit = fit = _Fit(round)
+        self._fit = fit = _Fit(round, shared=shared)
         try:
             trainer.fit(model, datamodule=datamodule)
         except RuntimeError as error:
@@ -238,6 +287,7 @@ class ActiveLearningLoop(Callback):
             self._fit = None
         if fit.train_acc is None:
             raise InputError(f"Expected round {round} to train, but the trainer's limits left it no step.")
+        self._calibration = None
         started = time.perf_counter()
         trainer.test(model, datamodule=datamodule, verbose=False)
         seconds_test = time.perf_counter() - started
@@ -283,6 +333,9 @@ class ActiveLearningLoop(Callback):
         if self._fit is None:
             return
         torch.manual_seed(stream_seed(self.seed, "dropout", self._fit.round))
+        if self._fit.shared is not None:
+            pl_module.load_state_dict(self._fit.shared.weights)
+            trainer.should_stop = True  # before its first epoch
         self._fit.started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -308,12 +361,16 @@ class ActiveLearningLoop(Callback):
         fit = self._fit
         if fit is None:
             return
-        self._report_epoch(trainer)
-        if fit.train_acc is None:
-            fit.train_acc = self._train_acc(trainer, pl_module)
-        reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
-        fit.converged = any(reason in CONVERGED for reason in reasons)
-        fit.seconds_fit = time.perf_counter() - fit.started
+        if fit.shared is not None:
+            fit.epochs, fit.train_acc = fit.shared.epochs, fit.shared.train_acc
+            fit.converged, fit.seconds_fit = fit.shared.converged, fit.shared.seconds_fit
+        else:
+            self._report_epoch(trainer)
+            if fit.train_acc is None:
+                fit.train_acc = self._train_acc(trainer, pl_module)
+            reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
+            fit.converged = any(reason in CONVERGED for reason in reasons)
+            fit.seconds_fit = time.perf_counter() - fit.started
         if fit.round < self.num_rounds:
             self._query(fit, trainer, pl_module)
 
@@ -338,6 +395,28 @@ class ActiveLearningLoop(Callback):
                 f"Expected {type(self.strategy).__name__}.query to return a tensor of shape ({self.query_size},), "
                 f"but got {got}."
             )
+        fit.diagnostics = dict(self.strategy.diagnose(pool, fit.query))
+        datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        confidences, classes = self._predictor(trainer, model).map(
+            lambda batch: tuple(batch.probs.max(dim=1)), over=datamodule.pool_blocks(fit.query)
+        )
+        fit.predicted = list(zip(classes.tolist(), map(_shortest, confidences.tolist()), strict=True))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the calibration curve before the model resets its metrics."""
+        metrics = getattr(pl_module, "test_metrics", None)
+        if isinstance(metrics, ClassificationMetrics):
+            self._calibration = metrics.calibration_bins()
+
+    def _calibration_bins(self, round: int) -> list[CalibrationBin]:
+        if self._calibration is None:
+            return []
+        columns = zip(*(column.tolist() for column in self._calibration), strict=True)
+        return [
+            CalibrationBin(round, bin, count, _shortest(confidence), _shortest(accuracy))
+            for bin, (count, confidence, accuracy) in enumerate(columns)
+            if count
+        ]
 
     def _predictor(self, trainer: L.Trainer, model: L.LightningModule) -> PoolPredictor:
         assert self._fit is not None
@@ -404,11 +483,35 @@ def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int
     return Path("runs", "_".join(names), f"seed{seed}")
 
 
-def _bought(round: int, indices: Tensor, targets: Tensor, scores: Tensor | None = None) -> list[Query]:
+def _bought(
+    round: int,
+    indices: Tensor,
+    targets: Tensor,
+    scores: Tensor | None = None,
+    predicted: Sequence[tuple[int, float]] | None = None,
+) -> list[Query]:
     """The rows of queries.csv for labels that are first trained on in a round."""
-    values = [None] * len(indices) if scores is None else [_shortest(score) for score in scores.tolist()]
-    labels = targets[indices].tolist()
-    return [Query(round, *row) for row in zip(range(len(indices)), indices.tolist(), labels, values, strict=True)]
+    nothing = [None] * len(indices)
+    columns = zip(
+        range(len(indices)),
+        indices.tolist(),
+        targets[indices].tolist(),
+        nothing if scores is None else map(_shortest, scores.tolist()),
+        nothing if predicted is None else [c for c, _ in predicted],
+        nothing if predicted is None else [confidence for _, confidence in predicted],
+        strict=True,
+    )
+    return [Query(round, *row) for row in columns]
+
+
+def training_recipe(settings: Mapping[str, Any]) -> str:
+    """All settings that a first fit depends on, as text: not the strategy, nor how much is queried later."""
+    recipe = {
+        name: value
+        for name, value in comparable_settings(settings).items()
+        if not name.startswith("loop.strategy") and name != "loop.query_size"
+    }
+    return json.dumps(recipe, sort_keys=True, default=str)
 
 
 def _summary(rounds: list[Round]) -> str:

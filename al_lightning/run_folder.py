@@ -2,12 +2,14 @@
 
 ::
 
-    config.yaml    the resolved settings
-    rounds.csv     one row a round
-    queries.csv    one row a label, in the order bought
-    commit.json    the number of rounds in the files above and their SHA-256
-    events.out.*   TensorBoard, the learning curves; fit/ has the training curves
-    model.ckpt     weights of the last fit
+    config.yaml      the resolved settings
+    rounds.csv       one row a round
+    queries.csv      one row a label, in the order bought
+    calibration.csv  one row a round and confidence bin: how often the model was right on the test set
+    diagnostics.csv  one row a round and figure that the strategy reports
+    commit.json      the number of rounds in the files above and their SHA-256
+    events.out.*     TensorBoard, the learning curves; fit/ has the training curves
+    model.ckpt       weights of the last fit
 
 A commit writes the new files beside the old ones, as ``*.new``, and syncs them. Then it renames ``commit.json.new``:
 from that moment the round is committed. Then it renames the others. Whoever opens the folder finishes a commit that was
@@ -21,10 +23,10 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from filelock import FileLock, Timeout
@@ -32,6 +34,7 @@ from filelock import FileLock, Timeout
 from al_lightning.errors import InputError
 
 CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
+CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
 
 FREE_SETTINGS = frozenset(
     {
@@ -39,6 +42,7 @@ FREE_SETTINGS = frozenset(
         "data.root",
         "loop.num_rounds",
         "loop.run_dir",
+        "loop.shared_dir",
         "trainer.default_root_dir",
         "trainer.enable_checkpointing",
         "trainer.enable_model_summary",
@@ -87,12 +91,43 @@ class Query:
     label: int
     score: float | None
     """Acquisition score, if the strategy has one."""
+    predicted: int | None = None
+    """The class that the model predicted when it asked for the label; none in the initial set."""
+    confidence: float | None = None
+    """The probability that it gave to that class, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """One row of calibration.csv: the test samples whose confidence fell into one of equally wide bins."""
+
+    round: int
+    bin: int
+    """From 0, the least confident; empty bins are left out."""
+    count: int
+    confidence: float
+    """Mean probability of the predicted class."""
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One row of diagnostics.csv: a figure that a strategy reports of a round."""
+
+    round: int
+    name: str
+    value: float
+
+
+RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic)
+Row = Round | Query | CalibrationBin | Diagnostic
+TABLES: dict[str, type[Row]] = {ROUNDS: Round, QUERIES: Query, CALIBRATION: CalibrationBin, DIAGNOSTICS: Diagnostic}
 
 
 class RunFolder:
     """The folder of one run, locked as long as it is open.
 
-    Use :meth:`open`. ``rounds`` and ``queries`` are what was committed so far.
+    Use :meth:`open`. ``rounds``, ``queries`` and the other tables are what was committed so far.
 
     Raises:
         InputError: If the folder cannot be used; the message names it or the file in it.
@@ -102,6 +137,8 @@ class RunFolder:
         self.path = path
         self.rounds: list[Round] = []
         self.queries: list[Query] = []
+        self.calibration: list[CalibrationBin] = []
+        self.diagnostics: list[Diagnostic] = []
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
 
@@ -136,17 +173,26 @@ class RunFolder:
 
     # ----------------------------------------------------------------------------------------------------- writing
 
-    def commit(self, rounds: Iterable[Round] = (), queries: Iterable[Query] = ()) -> None:
+    def commit(
+        self,
+        rounds: Iterable[Round] = (),
+        queries: Iterable[Query] = (),
+        calibration: Iterable[CalibrationBin] = (),
+        diagnostics: Iterable[Diagnostic] = (),
+    ) -> None:
         """Adds rows, atomically: after a kill at any moment either all of them are there or none.
 
         Raises:
             InputError: If the disk is full or the folder cannot be written; what was committed before stays valid.
         """
         all_rounds, all_queries = [*self.rounds, *rounds], [*self.queries, *queries]
+        all_bins, all_diagnostics = [*self.calibration, *calibration], [*self.diagnostics, *diagnostics]
         contents = {
             CONFIG: self._contents[CONFIG],
             ROUNDS: _to_csv(Round, all_rounds),
             QUERIES: _to_csv(Query, all_queries),
+            CALIBRATION: _to_csv(CalibrationBin, all_bins),
+            DIAGNOSTICS: _to_csv(Diagnostic, all_diagnostics),
         }
         state = {"rounds": len(all_rounds), "sha256": {name: _sha256(text) for name, text in contents.items()}}
         try:
@@ -169,6 +215,7 @@ class RunFolder:
             os.replace(self._new(name), self.path / name)
         _sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
+        self.calibration, self.diagnostics = all_bins, all_diagnostics
 
     def _new(self, name: str) -> Path:
         return self.path / f"{name}.new"
@@ -182,7 +229,7 @@ class RunFolder:
             InputError: If a file is missing or is not what was committed.
         """
         commit_path = self.path / COMMIT
-        names = (CONFIG, ROUNDS, QUERIES)
+        names = (CONFIG, *TABLES)
         if not commit_path.exists():
             found = [name for name in names if (self.path / name).exists()]
             if found:
@@ -193,7 +240,8 @@ class RunFolder:
             return
         try:
             sha256 = json.loads(commit_path.read_text())["sha256"]
-            expected = {name: sha256[name] for name in names}
+            # runs of version 0.1 have no calibration.csv and no diagnostics.csv
+            expected = {name: sha256[name] for name in names if name in sha256 or name in (CONFIG, ROUNDS, QUERIES)}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"Expected {commit_path} as it was written, but it was edited or is torn.") from error
         for name, digest in expected.items():
@@ -207,9 +255,14 @@ class RunFolder:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
         self._new(COMMIT).unlink(missing_ok=True)
-        self._contents = {name: (self.path / name).read_text() for name in names}
-        self.rounds = [_parse_round(row) for row in _read_csv(self._contents[ROUNDS])]
-        self.queries = [_parse_query(row) for row in _read_csv(self._contents[QUERIES])]
+        self._contents = {name: (self.path / name).read_text() for name in expected}
+        self.rounds = self._parse(ROUNDS, Round)
+        self.queries = self._parse(QUERIES, Query)
+        self.calibration = self._parse(CALIBRATION, CalibrationBin)
+        self.diagnostics = self._parse(DIAGNOSTICS, Diagnostic)
+
+    def _parse(self, name: str, row_type: type[RowT]) -> list[RowT]:
+        return [_from_csv(row_type, row) for row in csv.DictReader(io.StringIO(self._contents.get(name, "")))]
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
@@ -219,12 +272,8 @@ class RunFolder:
         if not self.rounds:
             self.queries = []
             return
-        stored, given = (_identity(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
-        differing = [
-            name
-            for name in sorted(stored.keys() | given.keys())
-            if name not in FREE_SETTINGS and stored.get(name) != given.get(name)
-        ]
+        stored, given = (comparable_settings(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
+        differing = [name for name in sorted(stored.keys() | given.keys()) if stored.get(name) != given.get(name)]
         if differing:
             details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
             raise InputError(
@@ -239,7 +288,10 @@ class RunFolder:
 
     def reopen_last_round(self) -> None:
         """Forgets, in memory, the row of a last round that asked for no labels; the next commit replaces it."""
-        self.rounds = self.rounds[: self.next_round]
+        last = self.next_round
+        self.rounds = self.rounds[:last]
+        self.calibration = [row for row in self.calibration if row.round < last]
+        self.diagnostics = [row for row in self.diagnostics if row.round < last]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -259,15 +311,16 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by name; a class of ours is the same by its short name and by its module's."""
+def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name, without the free ones; a class of ours is the same by its short and its full name."""
     return {
         name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
         for name, value in flatten(settings).items()
+        if name not in FREE_SETTINGS
     }
 
 
-def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterable[Query]) -> str:
+def _to_csv(row_type: type[Row], rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(row_type))
@@ -275,18 +328,20 @@ def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterabl
     return text.getvalue()
 
 
-def _read_csv(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+def _from_csv(row_type: type[RowT], row: Mapping[str, str]) -> RowT:
+    """Reads one row; a column that is not there, or an empty value, is ``None``."""
+    values = {field.name: _PARSERS[field.type](row.get(field.name, "")) for field in fields(row_type)}
+    return row_type(**values)
 
 
-def _parse_round(row: dict[str, str]) -> Round:
-    parsers = {int: int, float: float, bool: "True".__eq__}
-    return Round(**{field.name: parsers[field.type](row[field.name]) for field in fields(Round)})  # type: ignore
-
-
-def _parse_query(row: dict[str, str]) -> Query:
-    score = float(row["score"]) if row["score"] else None
-    return Query(int(row["round"]), int(row["order"]), int(row["index"]), int(row["label"]), score)
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: "True".__eq__,
+    int | None: lambda text: int(text) if text else None,
+    float | None: lambda text: float(text) if text else None,
+}
 
 
 def _sha256(content: str | bytes) -> str:

@@ -17,7 +17,7 @@ from al_lightning.run_folder import Query, Round, RunFolder, flatten
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
 FIRST = Round(0, 2, 0.1, 2.5, 0.9, 0.25, 1.0, 12, True, 0.5, 0.125, 0.0, 0.25)
-BOUGHT = [Query(1, 0, 9, 4, 0.1), Query(1, 1, 11, 0, 1 / 3)]
+BOUGHT = [Query(1, 0, 9, 4, 0.1, 4, 0.75), Query(1, 1, 11, 0, 1 / 3)]
 FILES = ("config.yaml", "rounds.csv", "queries.csv")
 
 
@@ -50,11 +50,11 @@ def test_columns_are_those_that_readers_rely_on(path: Path) -> None:
         "seconds_fit,seconds_score,seconds_select,seconds_test"
     )
     assert (path / "queries.csv").read_text().splitlines() == [
-        "round,order,index,label,score",
-        "0,0,7,3,",
-        "0,1,2,1,",
-        "1,0,9,4,0.1",
-        "1,1,11,0,0.3333333333333333",
+        "round,order,index,label,score,predicted,confidence",
+        "0,0,7,3,,,",
+        "0,1,2,1,,,",
+        "1,0,9,4,0.1,4,0.75",
+        "1,1,11,0,0.3333333333333333,,",
     ]
 
 

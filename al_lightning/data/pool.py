@@ -139,7 +139,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return torch.cat(positions).sort().values
 
     def label(self, query: Tensor) -> Tensor:
-        """Moves samples from the pool to the labeled set. The one place that turns positions into indices.
+        """Moves samples from the pool to the labeled set.
 
         Args:
             query: Distinct positions in the pool, int64, shape ``(b,)``.
@@ -150,6 +150,13 @@ class PoolDataModule(L.LightningDataModule, ABC):
         Raises:
             InputError: If ``query`` is anything else; nothing is labeled then.
         """
+        indices = self.indices_of(query)
+        self._labeled[indices] = True
+        self._labeled_samples = None
+        return indices
+
+    def indices_of(self, query: Tensor) -> Tensor:
+        """Turns positions in the pool into training-set indices: the one place that does. Arguments as of `label`."""
         unlabeled = self.unlabeled_indices
         if not isinstance(query, Tensor) or query.dtype != torch.int64 or query.dim() != 1:
             got = f"{query.dtype} of shape {tuple(query.shape)}" if isinstance(query, Tensor) else type(query).__name__
@@ -163,10 +170,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             raise InputError(
                 f"Expected a query of distinct positions, but got {len(query) - len(query.unique())} twice."
             )
-        indices = unlabeled[query.cpu()]
-        self._labeled[indices] = True
-        self._labeled_samples = None
-        return indices
+        return unlabeled[query.cpu()]
 
     def set_labeled(self, indices: Tensor) -> None:
         """Makes exactly these training-set indices the labeled set; this is how a run is resumed."""
@@ -207,9 +211,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """The test set."""
         return self.test_dataloader()
 
-    def pool_blocks(self) -> TensorBlocks:
-        """The unlabeled inputs, in pool order."""
-        return TensorBlocks(self.arrays.train_inputs, self.unlabeled_indices)
+    def pool_blocks(self, query: Tensor | None = None) -> TensorBlocks:
+        """The unlabeled inputs, in pool order, or those of a query, in its order; see :meth:`label`."""
+        return TensorBlocks(
+            self.arrays.train_inputs, self.unlabeled_indices if query is None else self.indices_of(query)
+        )
 
     def labeled_blocks(self) -> TensorBlocks:
         """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""

@@ -1,9 +1,13 @@
 """Test metrics of a classifier: accuracy and how far its probabilities can be trusted."""
 
+from typing import cast
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.utilities.data import dim_zero_cat
 
 
 class NegativeLogLikelihood(MeanMetric):
@@ -26,6 +30,22 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
     def update(self, logits: Tensor, targets: Tensor) -> None:
         # torchmetrics guesses from their range whether it was given logits: give it probabilities
         super().update(logits.softmax(dim=-1), targets)
+
+    def bins(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the error is computed from.
+
+        Returns:
+            For each of the 15 bins the number of samples, int64, their mean confidence and their accuracy, float64; the
+            last two are NaN for an empty bin.
+        """
+        confidences, correct = (dim_zero_cat(parts).double() for parts in (self.confidences, self.accuracies))
+        boundaries = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float32, device=confidences.device)
+        # a confidence of 1 goes to the last bin
+        index = (torch.bucketize(confidences.float(), boundaries, right=True) - 1).clamp(max=self.n_bins - 1)
+        count = torch.bincount(index, minlength=self.n_bins)
+        sums = (torch.bincount(index, weights, minlength=self.n_bins) for weights in (confidences, correct))
+        confidence, accuracy = (total / count for total in sums)
+        return count, confidence, accuracy
 
 
 def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
@@ -62,3 +82,7 @@ class ClassificationMetrics(MetricCollection):
             "ece": ExpectedCalibrationError(num_classes, validate_args=False),
         }
         super().__init__(metrics, prefix=prefix, compute_groups=False)
+
+    def calibration_bins(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Number of samples, mean confidence and accuracy of each confidence bin, ``(15,)`` each."""
+        return cast(ExpectedCalibrationError, self["ece"]).bins()

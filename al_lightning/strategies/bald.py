@@ -1,11 +1,13 @@
 """BALD: query where the Monte Carlo dropout samples disagree."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from al_lightning.errors import InputError
-from al_lightning.inference import Predictions
-from al_lightning.strategies.base import ScoreStrategy
+from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.strategies.base import ScoreStrategy, top_k
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -46,6 +48,9 @@ class BALD(ScoreStrategy):
 
     Args:
         num_samples: Number of dropout masks, T, at least 2.
+        reliability: Whether to score the pool a second time with T other masks, after the query, and to report in
+            diagnostics.csv how far the two agree: ``bald_rank_correlation``, Spearman's, in [-1, 1], and
+            ``bald_top_overlap``, the share of the query that the other masks ask for as well, in [0, 1].
 
     Raises:
         InputError: If ``num_samples`` is less than 2, or, when queried, the model has no active dropout.
@@ -55,10 +60,21 @@ class BALD(ScoreStrategy):
         Gal, Islam and Ghahramani, "Deep Bayesian Active Learning with Image Data", ICML 2017.
     """
 
-    def __init__(self, num_samples: int = 20) -> None:
+    def __init__(self, num_samples: int = 20, reliability: bool = False) -> None:
         if num_samples < 2:
             raise InputError(f"Expected `num_samples` of BALD to be at least 2, but got {num_samples}.")
         self.num_samples = num_samples
+        self.reliability = reliability
 
     def score(self, batch: Predictions) -> Tensor:
         return batch.mc_map(bald_score, self.num_samples)
+
+    def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
+        if not self.reliability or pool.scores is None:
+            return {}
+        from scipy.stats import spearmanr
+
+        others = pool.map(lambda batch: batch.mc_map(bald_score, self.num_samples, draw=1))
+        correlation = spearmanr(pool.scores.numpy(), others.numpy()).statistic
+        overlap = torch.isin(query, top_k(others, len(query))).float().mean()
+        return {"bald_rank_correlation": float(correlation), "bald_top_overlap": float(overlap)}

@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -31,6 +32,17 @@ class QueryStrategy(ABC):
         Raises:
             InputError: If ``query_size`` is larger than the pool or the model's predictions are not finite.
         """
+
+    def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
+        """Returns figures about a query that was just made, by name, for diagnostics.csv and TensorBoard.
+
+        The time it takes is not counted as that of the query.
+
+        Args:
+            pool: As given to :meth:`query`.
+            query: What that returned.
+        """
+        return {}
 
 
 class ScoreStrategy(QueryStrategy):
