@@ -36,6 +36,7 @@ ALLOWED = {
         "run_folder",
         "strategies",
     },
+    "study": {"errors", "run_folder", "study"},
     "cli": {"errors", "commands"},
 }
 

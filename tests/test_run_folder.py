@@ -1,6 +1,7 @@
 """RunFolder: atomic commits, recovery, refusal of what was not committed."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -12,13 +13,15 @@ import pytest
 
 from al_lightning import run_folder
 from al_lightning.errors import InputError
-from al_lightning.run_folder import Query, Round, RunFolder, flatten
+from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, flatten
 
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
 FIRST = Round(0, 2, 0.1, 2.5, 0.9, 0.25, 1.0, 12, True, 0.5, 0.125, 0.0, 0.25)
 BOUGHT = [Query(1, 0, 9, 4, 0.1, 4, 0.75), Query(1, 1, 11, 0, 1 / 3)]
-FILES = ("config.yaml", "rounds.csv", "queries.csv")
+FILES = ("config.yaml", "rounds.csv", "queries.csv", "calibration.csv", "diagnostics.csv")
+BINS = [CalibrationBin(0, 3, 2, 0.25, 0.5), CalibrationBin(0, 14, 7, 0.99, 1.0)]
+DIAGNOSTICS = [Diagnostic(0, "bald_top_overlap", 0.34)]
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     """A run folder with one round committed."""
     folder = RunFolder.open(tmp_path / "run", SETTINGS)
     folder.commit(queries=INITIAL)
-    folder.commit([FIRST], BOUGHT)
+    folder.commit([FIRST], BOUGHT, BINS, DIAGNOSTICS)
     folder.close()
     return folder.path
 
@@ -41,7 +44,31 @@ def test_committed_rows_are_read_back_to_the_same_bits(path: Path) -> None:
     folder = reopened(path)
     assert folder.rounds == [FIRST]
     assert folder.queries == INITIAL + BOUGHT
+    assert folder.calibration == BINS
+    assert folder.diagnostics == DIAGNOSTICS
     assert folder.next_round == 1
+
+
+def test_a_last_round_that_is_reopened_loses_its_rows_in_all_tables(path: Path) -> None:
+    folder = RunFolder.open(path, SETTINGS)
+    folder.commit([replace(FIRST, round=1)], [], [CalibrationBin(1, 0, 1, 0.1, 0.0)], [Diagnostic(1, "x", 0.0)])
+    folder.reopen_last_round()
+    assert (folder.rounds, folder.calibration, folder.diagnostics) == ([FIRST], BINS, DIAGNOSTICS)
+    folder.close()
+
+
+def test_a_run_of_version_0_1_has_fewer_tables_and_columns(path: Path) -> None:
+    queries = path / "queries.csv"
+    queries.write_text("".join(",".join(line.split(",")[:5]) + "\n" for line in queries.read_text().splitlines()))
+    for name in ("calibration.csv", "diagnostics.csv"):
+        (path / name).unlink()
+    state = json.loads((path / "commit.json").read_text())
+    state["sha256"] = {name: state["sha256"][name] for name in ("config.yaml", "rounds.csv", "queries.csv")}
+    state["sha256"]["queries.csv"] = hashlib.sha256(queries.read_bytes()).hexdigest()
+    (path / "commit.json").write_text(json.dumps(state))
+    folder = reopened(path)
+    assert folder.queries == [replace(query, predicted=None, confidence=None) for query in INITIAL + BOUGHT]
+    assert folder.calibration == folder.diagnostics == []
 
 
 def test_columns_are_those_that_readers_rely_on(path: Path) -> None:
@@ -104,7 +131,7 @@ def test_a_kill_at_any_moment_of_a_commit_leaves_all_of_it_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = calls_of_a_commit(tmp_path, monkeypatch)
-    assert total == 8  # three files and commit.json, each written and renamed
+    assert total == 12  # five files and commit.json, each written and renamed
     outcomes = []
     for stop_at in range(total):
         path = tmp_path / str(stop_at)
@@ -113,10 +140,10 @@ def test_a_kill_at_any_moment_of_a_commit_leaves_all_of_it_or_nothing(
         assert (folder.rounds, folder.queries) in [([], []), ([FIRST], INITIAL + BOUGHT)]
         assert {file.name for file in path.iterdir()} <= {*FILES, "commit.json", ".lock"}
         outcomes.append(len(folder.rounds))
-    assert outcomes == [0, 0, 0, 0, 0, 1, 1, 1]  # committed from the rename of commit.json on
+    assert outcomes == [0] * 7 + [1] * 5  # committed from the rename of commit.json on
 
 
-@pytest.mark.parametrize("stop_at", range(8))
+@pytest.mark.parametrize("stop_at", range(12))
 def test_a_kill_during_the_first_commit_leaves_a_run_or_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
@@ -137,7 +164,7 @@ def test_a_kill_during_the_first_commit_leaves_a_run_or_an_empty_folder(
         with pytest.raises(Killed):
             folder.commit(queries=INITIAL)
     folder.close()
-    assert (tmp_path / "commit.json").exists() == (stop_at >= 5)
+    assert (tmp_path / "commit.json").exists() == (stop_at >= 7)
     begun_again = RunFolder.open(tmp_path, SETTINGS)
     begun_again.commit(queries=INITIAL)
     begun_again.commit([FIRST], BOUGHT)
