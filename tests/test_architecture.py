@@ -21,6 +21,7 @@ ALLOWED = {
     "events": set(),
     "convergence": set(),
     "explain": set(),
+    "study": {"errors", "study"},
     "loop": {
         "data",
         "errors",

@@ -1,0 +1,1 @@
+"""Statistics of a study: paired seeds, tests, intervals, learning curves and what was queried."""
