@@ -59,8 +59,8 @@ def aubc(num_labeled: ArrayLike, accuracy: ArrayLike, low: float | None = None, 
     low = labels[0] if low is None else low
     high = labels[-1] if high is None else high
     if not labels[0] <= low < high <= labels[-1]:
-        covered = f"{labels[0]:g} to {labels[-1]:g}"
-        raise InputError(f"Expected `low` and `high` to be a range within {covered} labels, but got {low:g} to {high:g}.")
+        covered = f"{labels[0]:g} to {labels[-1]:g} labels"
+        raise InputError(f"Expected `low` and `high` to be a range within {covered}, but got {low:g} to {high:g}.")
     inside = (labels > low) & (labels < high)
     points = np.concatenate([[low], labels[inside], [high]])
     ends = _interpolate(labels, curves, np.array([low, high]))
@@ -92,7 +92,8 @@ def final_accuracy(num_labeled: ArrayLike, accuracy: ArrayLike, at: float = 10_0
     curves, labels = _check_curves(num_labeled, accuracy)
     (rounds,) = np.nonzero(labels == at)
     if len(rounds) == 0:
-        raise InputError(f"Expected `at` to be the label count of a round, {labels[0]:g} to {labels[-1]:g}, but got {at:g}.")
+        counts = f"{labels[0]:g} to {labels[-1]:g}"
+        raise InputError(f"Expected `at` to be the label count of a round, from {counts}, but got {at:g}.")
     stop = int(rounds[0]) + 1
     if not 1 <= last <= stop:
         raise InputError(f"Expected `last` to be from 1 to {stop}, the rounds up to {at:g} labels, but got {last}.")
@@ -134,10 +135,10 @@ def pointwise_band(accuracy: ArrayLike, level: float = 0.95) -> Band:
 def simultaneous_band(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Band:
     """Band of the mean difference of two methods that holds at all rounds together, by sign flips.
 
-    The critical value is the quantile, over all flips of the signs of whole seeds, of the largest \\|t\\| of any round. So
-    if the methods do not differ, the band excludes 0 at any round with probability of at most 1 - level, exactly and
-    however the rounds are correlated; and so it is for those rounds at which they do not differ, whatever they do
-    elsewhere. As a band of a difference that is not 0 its level is approximate.
+    The critical value is the quantile, over all flips of the signs of whole seeds, of the largest absolute t of any
+    round. So if the methods do not differ, the band excludes 0 at any round with probability of at most 1 - level,
+    exactly and however the rounds are correlated; and so it is for those rounds at which they do not differ, whatever
+    they do elsewhere. As a band of a difference that is not 0 its level is approximate.
 
     With few seeds the quantile does not exist: p-values are at least 2 / 2^S, 0.0625 for 5 seeds, so that at 95 % no
     difference could be significant. The band is then infinite, at every round at which not all differences are 0.
@@ -162,7 +163,7 @@ def simultaneous_band(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int
         >>> a = [[0.5, 0.71], [0.5, 0.72], [0.5, 0.73], [0.5, 0.72], [0.5, 0.71], [0.5, 0.73]]
         >>> band = simultaneous_band(a, [[0.5, 0.7]] * 6)
         >>> band.low.round(3).tolist(), band.high.round(3).tolist()
-        ([0.0, 0.009], [0.0, 0.031])
+        ([0.0, 0.01], [0.0, 0.03])
     """
     check_share(level, "level")
     d = differences(a, b, num_dims=2)
@@ -198,15 +199,15 @@ def first_lasting_lead(num_labeled: ArrayLike, band: Band) -> float | None:
 
 
 def _max_t_quantile(difference: Floats, level: float, seed: int) -> float:
-    """The value that the largest \\|t\\| of rounds, not all 0, exceeds in a share of at most 1 - level of the flips."""
+    """The value that the largest absolute t of any round exceeds in a share of at most 1 - level of the flips."""
     num_seeds, num_rounds = difference.shape
     flips = sign_flips(num_seeds, seed)
     num_above = int((1 - level) * len(flips) + ROUNDING)
-    if num_above < 2:  # flips come in pairs, s and -s, of the same |t|
+    if num_above < 2:  # flips come in pairs, s and -s, of the same absolute t
         return np.inf
     if num_rounds == 0:
         return 0.0
-    # \\|mean\\| in root mean squares, which the flips do not change: \\|t\\| is an ascending function of it
+    # the absolute mean over the root mean square, which flips do not change: absolute t is an ascending function of it
     scaled = np.abs(flips @ difference)
     scaled /= np.sqrt(num_seeds * np.square(difference).sum(axis=0))
     largest = min(float(np.sort(scaled.max(axis=1))[-1 - num_above]), 1.0)

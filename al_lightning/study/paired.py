@@ -249,7 +249,7 @@ def seeds_needed(sd: float, delta: float, power: float = 0.8, alpha: float = 0.0
 
 
 def _interval(difference: Floats, level: float) -> tuple[float, float]:
-    """t interval of the mean of at least 2 differences."""
+    """The t interval of the mean of at least 2 differences."""
     mean = float(difference.mean())
     half = float(stats.t.ppf((1 + level) / 2, len(difference) - 1) * standard_error(difference))
     return mean - half, mean + half

@@ -35,4 +35,4 @@ def sign_flips(num_seeds: int, seed: int = 0) -> Floats:
     else:
         bits = np.random.default_rng(seed).integers(2, size=(2**MAX_EXACT, num_seeds))
         bits[0] = 0
-    return 1.0 - 2.0 * bits
+    return np.where(bits == 0, 1.0, -1.0)
