@@ -15,10 +15,10 @@ SATURATED = 0.99  # of the final accuracy
 
 
 def penalty_budgets(num_labeled: ArrayLike, random: ArrayLike, query_size: int) -> Floats:
-    """Label counts at which methods are compared: the initial one, and ever wider apart until random sampling saturates.
+    """Label counts at which methods are compared, ever wider apart, until random sampling saturates.
 
     They are n0 and n0 + query_size * 2^m, m = 0, 1, ..., before the first round at which the mean accuracy of random
-    sampling is above 99 % of that of its last round. The initial one, at which methods that share it cannot differ, is
+    sampling reaches 99 % of that of its last round. The initial one, at which methods that share it cannot differ, is
     one of them, as in the authors' code.
 
     Args:
@@ -46,7 +46,7 @@ def penalty_budgets(num_labeled: ArrayLike, random: ArrayLike, query_size: int) 
     if query_size < 1:
         raise InputError(f"Expected `query_size` to be at least 1, but got {query_size}.")
     mean = curves.mean(axis=0)
-    (saturated,) = np.nonzero(mean > SATURATED * mean[-1])
+    (saturated,) = np.nonzero(mean >= SATURATED * mean[-1])
     end = labels[saturated[0]]
     num_doublings = int(np.log2(max(end - labels[0], 1))) + 2  # enough to pass the end
     budgets = labels[0] + np.concatenate([[0], query_size * 2.0 ** np.arange(num_doublings)])

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from al_lightning.errors import InputError
-from al_lightning.study.checks import Floats, check_num_labeled, check_values
+from al_lightning.study.checks import Floats, check_num_labeled
 
 
 @dataclass(frozen=True)
