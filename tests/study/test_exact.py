@@ -19,7 +19,7 @@ def test_sums_do_not_depend_on_order(values, seed):
     assert total == grid.sum()
 
 
-@given(values=VALUES, scale=st.floats(1e-300, 1e6))
+@given(values=VALUES, scale=st.floats(1e-290, 1e6))
 def test_values_hardly_move(values, scale):
     values = np.array(values) / 1e6 * scale
     assert np.abs(to_grid(values, scale) - values).max() <= 2**-40 * scale

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -20,6 +20,7 @@ def test_holm_worked_example():
     assert holm([0.2]).tolist() == [0.2]
 
 
+@settings(max_examples=20, deadline=None)  # statsmodels collects garbage at each call
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_keeps_the_order_and_never_lowers(p):
     adjusted = holm(p)
@@ -98,7 +99,7 @@ def test_best_probability_of_bad_input():
 
 
 def test_friedman_by_the_formula():
-    values = np.random.default_rng(0).normal(size=(10, 4)) + [0.0, 0.5, 1.0, 1.5]
+    values = np.random.default_rng(0).normal(loc=[0.0, 0.5, 1.0, 1.5], size=(10, 4))
     result = friedman(values)
     n, k = values.shape
     ranks = np.array([[1 + sum(x > y for x in row) for y in row] for row in values.tolist()]).mean(axis=0)

@@ -150,7 +150,7 @@ def test_tost_is_the_interval_inside_the_margin():
         result = tost(a, b, margin=0.003)
         expected = contrast(a, b, level=0.9)
         assert (result.low, result.high) == (expected.low, expected.high)
-        assert result.equivalent == (-0.003 < result.low and result.high < 0.003) == (result.p < 0.05)
+        assert result.equivalent == (result.low > -0.003 and result.high < 0.003) == (result.p < 0.05)
         decided.add(result.equivalent)
     assert decided == {True, False}
 
