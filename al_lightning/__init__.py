@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from al_lightning.data import FashionMNIST, PoolDataModule
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
-    from al_lightning.models import DropoutMLP, MixMatch
+    from al_lightning.models import DropoutMLP, MixMatch, MonteCarloMLP
     from al_lightning.strategies import (
         BADGE,
         BALD,
@@ -39,6 +39,7 @@ _MODULES = {
     "LeastConfidence": "strategies",
     "Margin": "strategies",
     "MixMatch": "models",
+    "MonteCarloMLP": "models",
     "PoolDataModule": "data",
     "QueryStrategy": "strategies",
     "Random": "strategies",

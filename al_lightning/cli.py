@@ -25,6 +25,7 @@ commands:
   fit      run an experiment, or continue one: rounds of training, testing, querying and labeling
   test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
   predict  write its class probabilities of the test images to predictions.csv, likewise
+  report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
 
 options:
   -h, --help     show this message, or all options of a command: al-lightning fit --help
@@ -38,7 +39,7 @@ examples:
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "test", "predict")
+COMMANDS = ("fit", "test", "predict", "report")
 
 
 class Interrupted(BaseException):
@@ -79,6 +80,11 @@ def main(args: Sequence[str] | None = None) -> None:
             sys.path.append(os.getcwd())
         for signum in signals:
             signal.signal(signum, quit_now)
+        if words[0] == "report":
+            from al_lightning.study import command
+
+            command.run(words[1:])
+            return
         from al_lightning.commands import run
 
         for signum in signals:

@@ -22,6 +22,7 @@ ALLOWED = {
     "events": set(),
     "convergence": set(),
     "explain": set(),
+    "study": {"errors", "run_folder", "study"},
     "loop": {
         "data",
         "errors",
@@ -36,7 +37,6 @@ ALLOWED = {
         "run_folder",
         "strategies",
     },
-    "study": {"errors", "run_folder", "study"},
     "cli": {"errors", "commands"},
 }
 

@@ -2,10 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations, product
+from math import nan
 
+import numpy as np
 import pandas as pd
 
-from al_lightning.study.runs import Study
+from al_lightning.errors import InputError
+from al_lightning.study.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
+from al_lightning.study.efficiency import label_efficiency
+from al_lightning.study.multiple import best_probability, holm
+from al_lightning.study.paired import contrast
+from al_lightning.study.penalty import penalty_matrix
+from al_lightning.study.querying import class_balance, overlap
+from al_lightning.study.runs import Run, Study
+
+FINAL = 10_000
+"""The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
+LATE = 8_000
+LAST_ROUNDS = 5
+TARGETS = (2_500, 5_000, 10_000)
+"""Label efficiency is reported at the accuracies that the baseline has with so many labels."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +40,9 @@ class Analysis:
     """One row an arm and endpoint: ``arm, endpoint, mean, low, high, difference, difference_low, difference_high, p,
     p_holm, p_sign_flip, best``: the difference is to the baseline; ``best`` is the probability of the top mean."""
     efficiency: pd.DataFrame
-    """One row an arm and target: ``arm, target_labels, target_accuracy, labels, ratio, low, high, censored``."""
+    """One row an arm and target: ``arm, target_labels, target_accuracy, labels, ratio, low, high, censored``: how many
+    labels reach the accuracy that the baseline has with ``target_labels``, and the baseline's labels over these. Where
+    ``censored`` is ``strategy`` or ``baseline``, that one does not get there: the ratio is an upper or lower bound."""
     penalty: pd.DataFrame
     """Pairwise penalty matrix: the share of budgets at which the row's arm beats the column's."""
     overlap: pd.DataFrame
@@ -37,3 +56,225 @@ class Analysis:
     ``capped``, the share of rounds that hit the cap of epochs."""
     diagnostics: pd.DataFrame
     """One row an arm, round and figure: ``arm, num_labeled, name, mean, low, high``."""
+
+
+def analyse(study: Study, baseline: str | None = None) -> Analysis:
+    """Computes the tables.
+
+    Args:
+        study: The runs.
+        baseline: The arm to compare with: ``random`` if not given, or else the first one.
+
+    Raises:
+        InputError: If there is no such arm.
+    """
+    if baseline is None:
+        baseline = "random" if "random" in study.arms else study.arms[0]
+    if baseline not in study.arms:
+        raise InputError(f"Expected the baseline to be one of {', '.join(study.arms)}, but got `{baseline}`.")
+    return Analysis(
+        study=study,
+        baseline=baseline,
+        bands={arm: _bands(study, arm, baseline) for arm in study.arms},
+        endpoints=_endpoints(study, baseline),
+        efficiency=_efficiency(study, baseline),
+        penalty=_penalty(study),
+        overlap=_overlap(study),
+        balance=_balance(study),
+        calibration=_calibration(study),
+        cost=_cost(study),
+        diagnostics=_diagnostics(study),
+    )
+
+
+def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
+    """Returns what is compared, primary endpoint first: by name, then by arm, a value for each seed, ``(S,)``.
+
+    The primary one is the accuracy with 10,000 labels, or with as many as there are if these are fewer, as the mean of
+    the last five rounds up to there. The others are areas under the learning curve, all of it and its early and late
+    parts, and the accuracy of the last round.
+    """
+    labels, last = study.num_labeled, int(study.num_labeled[-1])
+    final = FINAL if FINAL in labels else last
+    rounds = min(LAST_ROUNDS, int((labels <= final).sum()))
+    values = {
+        f"accuracy at {final:,}": {
+            arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
+        }
+    }
+    ranges = [("AUBC", int(labels[0]), last), *part_ranges(study)]
+    for name, low, high in ranges:
+        if low < high:
+            values[f"{name} {low:,}-{high:,}"] = {
+                arm: aubc(labels, curves, low, high) for arm, curves in study.accuracy.items()
+            }
+    if rounds > 1 or last != final:
+        values[f"last round, {last:,}"] = {arm: curves[:, -1] for arm, curves in study.accuracy.items()}
+    return values
+
+
+def part_ranges(study: Study) -> list[tuple[str, int, int]]:
+    """Returns the early part of the curves, to four times the initial labels, and the late one, if they are covered."""
+    first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
+    ranges = [("early AUBC", first, 4 * first), ("late AUBC", LATE, FINAL)]
+    return [(name, low, high) for name, low, high in ranges if first <= low and high <= last]
+
+
+def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
+    curves, others = study.accuracy[arm], study.accuracy[baseline]
+    band, difference = pointwise_band(curves), pointwise_band(curves - others)
+    together = simultaneous_band(curves, others) if len(curves) > 1 else difference
+    return pd.DataFrame(
+        {
+            "num_labeled": study.num_labeled,
+            "mean": band.mean,
+            "low": band.low,
+            "high": band.high,
+            "difference": difference.mean,
+            "difference_low": difference.low,
+            "difference_high": difference.high,
+            "simultaneous_low": together.low,
+            "simultaneous_high": together.high,
+        }
+    )
+
+
+def _endpoints(study: Study, baseline: str) -> pd.DataFrame:
+    rows = []
+    for endpoint, by_arm in endpoint_values(study).items():
+        best = best_probability(np.stack(list(by_arm.values()))) if len(study.seeds) > 1 else [nan] * len(by_arm)
+        contrasts = {arm: contrast(values, by_arm[baseline]) for arm, values in by_arm.items() if arm != baseline}
+        adjusted = dict(zip(contrasts, _holm([found.p_t for found in contrasts.values()]), strict=True))
+        for (arm, values), probability in zip(by_arm.items(), best, strict=True):
+            band = pointwise_band(values[:, None])
+            found = contrasts.get(arm)
+            rows.append(
+                {
+                    "arm": arm,
+                    "endpoint": endpoint,
+                    "mean": band.mean[0],
+                    "low": band.low[0],
+                    "high": band.high[0],
+                    "difference": found.mean if found else nan,
+                    "difference_low": found.low if found else nan,
+                    "difference_high": found.high if found else nan,
+                    "p": found.p_t if found else nan,
+                    "p_holm": adjusted.get(arm, nan),
+                    "p_sign_flip": found.p_sign_flip if found else nan,
+                    "best": float(probability),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _holm(p: list[float]) -> list[float]:
+    return holm(p).tolist() if p and np.isfinite(p).all() else p
+
+
+def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
+    labels, random = study.num_labeled, study.accuracy[baseline]
+    targets = [n for n in TARGETS if n in labels] or [int(labels[-1])]
+    rows = []
+    for arm, n in product(study.arms, targets):
+        target = float(random.mean(axis=0)[labels == n][0])
+        found = label_efficiency(labels, study.accuracy[arm], random, target)
+        censored = [name for name, by in (("strategy", found.strategy), ("baseline", found.random)) if by.censored]
+        rows.append(
+            {
+                "arm": arm,
+                "target_labels": n,
+                "target_accuracy": target,
+                "labels": found.strategy.labels,
+                "ratio": found.ratio,
+                "low": found.low,
+                "high": found.high,
+                "censored": " and ".join(censored),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _penalty(study: Study) -> pd.DataFrame:
+    if len(study.seeds) > 1:
+        return penalty_matrix(study.num_labeled, study.accuracy)
+    return pd.DataFrame(nan, index=study.arms, columns=study.arms)  # one seed shows nothing
+
+
+def _bought(run: Run, study: Study) -> np.ndarray:
+    """Training-set indices in the order bought, as far as the last common round trains on them."""
+    return run.queries["index"].to_numpy(int)[: study.num_labeled[-1]]
+
+
+def _overlap(study: Study) -> pd.DataFrame:
+    table = pd.DataFrame(1.0, index=study.arms, columns=study.arms)
+    first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
+    for a, b in combinations(study.arms, 2):
+        pairs = zip(study.runs[a], study.runs[b], strict=True)
+        shares = [overlap(_bought(x, study), _bought(y, study), [last], first).share[0] for x, y in pairs]
+        table.loc[a, b] = table.loc[b, a] = float(np.mean(shares)) if last > first else nan
+    return table
+
+
+def _balance(study: Study) -> pd.DataFrame:
+    num_classes = max(2, 1 + max(int(run.queries["label"].max()) for runs in study.runs.values() for run in runs))
+    tables = []
+    for arm, runs in study.runs.items():
+        entropies = [
+            class_balance(run.queries["label"].to_numpy(int), num_classes, study.num_labeled).entropy for run in runs
+        ]
+        tables.append(
+            pd.DataFrame({"arm": arm, "num_labeled": study.num_labeled, "entropy": np.mean(entropies, axis=0)})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _calibration(study: Study) -> pd.DataFrame:
+    """Pools the bins of all seeds in the first, the middle and the last common round."""
+    rounds = sorted({0, (study.num_rounds - 1) // 2, study.num_rounds - 1})
+    tables = []
+    for arm, runs in study.runs.items():
+        table = pd.concat([run.calibration for run in runs], ignore_index=True)
+        table = table[table["round"].isin(rounds)]
+        weighted = table[["confidence", "accuracy"]].mul(table["count"], axis=0)
+        sums = pd.concat([table[["round", "bin", "count"]], weighted], axis=1).groupby(["round", "bin"]).sum()
+        means = sums[["confidence", "accuracy"]].div(sums["count"], axis=0)
+        found = pd.concat([sums["count"], means], axis=1).reset_index()
+        found.insert(0, "num_labeled", [int(study.num_labeled[int(r)]) for r in found.pop("round")])
+        found.insert(0, "arm", arm)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _cost(study: Study) -> pd.DataFrame:
+    rows = []
+    for arm in study.arms:
+        parts = {part: study.curves(arm, f"seconds_{part}") for part in ("fit", "score", "select", "test")}
+        rows.append(
+            {
+                "arm": arm,
+                **{part: float(np.median(seconds)) for part, seconds in parts.items()},
+                "total": float(sum(parts.values()).sum(axis=1).mean()) / 3600,  # type: ignore[union-attr]
+                "capped": 1 - float(study.curves(arm, "converged").mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _diagnostics(study: Study) -> pd.DataFrame:
+    tables = []
+    for arm, runs in study.runs.items():
+        for name in sorted(set().union(*(run.diagnostics["name"] for run in runs))):
+            curves = diagnostic_curves(study, arm, name)
+            band = pointwise_band(curves)
+            labels = study.num_labeled[: curves.shape[1]]
+            found = {"num_labeled": labels, "name": name, "mean": band.mean, "low": band.low, "high": band.high}
+            tables.append(pd.DataFrame({"arm": arm, **found}))
+    columns = ["arm", "num_labeled", "name", "mean", "low", "high"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def diagnostic_curves(study: Study, arm: str, name: str) -> np.ndarray:
+    """Returns a figure that a strategy reports, ``(S, Q)``, of the first Q rounds, in which all seeds have it."""
+    rows = [run.diagnostics[run.diagnostics["name"] == name].sort_values("round")["value"] for run in study.runs[arm]]
+    common = min(study.num_rounds, *map(len, rows))
+    return np.stack([values.to_numpy(float)[:common] for values in rows])

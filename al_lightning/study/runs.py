@@ -150,13 +150,13 @@ def read_run(path: Path) -> Run:
     )
 
 
-def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_rounds: int | None = None) -> Study:
+def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_labels: int | None = None) -> Study:
     """Reads the runs at or below some folders.
 
     Args:
         paths: Run folders, or folders of them.
         arms: The arms to keep, in this order; all of them, sorted, if not given.
-        max_rounds: Rounds to keep, at most.
+        max_labels: Rounds with more labels are left out.
 
     Raises:
         InputError: If there are no runs, or they are not of one protocol; the message names the setting that differs.
@@ -186,7 +186,7 @@ def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_rou
     _check_settings(by_arm)
     seeds = _common_seeds(by_arm, notes)
     by_arm = {name: [run for run in arm_runs if run.seed in seeds] for name, arm_runs in by_arm.items()}
-    return Study(by_arm, seeds, _common_rounds(by_arm, max_rounds, notes), tuple(notes))
+    return Study(by_arm, seeds, _common_rounds(by_arm, max_labels, notes), tuple(notes))
 
 
 # --------------------------------------------------------------------------------------------------- what is compared
@@ -226,7 +226,7 @@ def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tupl
     return tuple(sorted(common))
 
 
-def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_rounds: int | None, notes: list[str]) -> np.ndarray:
+def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, notes: list[str]) -> np.ndarray:
     runs = [run for arm_runs in by_arm.values() for run in arm_runs]
     common = min(len(run.rounds) for run in runs)
     shortest = min(runs, key=lambda run: len(run.rounds))
@@ -238,12 +238,14 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_rounds: int | None, 
     unfinished = sum(not run.is_finished for run in runs)
     if unfinished:
         notes.append(f"{unfinished} of {len(runs)} runs are in progress, or were stopped: figures will change.")
-    if max_rounds is not None:
-        common = min(common, max_rounds)
     num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
     for run in runs:
         if not np.array_equal(run.rounds["num_labeled"].to_numpy(int)[:common], num_labeled):
             raise InputError(f"Expected the same numbers of labels in {run.path} and {shortest.path}, but they differ.")
+    if max_labels is not None:
+        if max_labels < num_labeled[0]:
+            raise InputError(f"Expected `--max_labels` to be at least {num_labeled[0]}, but got {max_labels}.")
+        num_labeled = num_labeled[num_labeled <= max_labels]
     return num_labeled
 
 
@@ -309,7 +311,7 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
     if text is None:
         return pd.DataFrame(columns=columns)
     try:
-        table = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+        table = pd.read_csv(io.StringIO(text))
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"Expected {path / name} to be a table of a run, but it cannot be read: {error}.") from error
     missing = [column for column in columns if column not in table]

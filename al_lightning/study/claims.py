@@ -1,0 +1,492 @@
+"""The claims of the document that this project comes from: for each a test, and a verdict by a rule stated in advance.
+
+A claim is tested on the arms that share the training recipe of the baseline; the rules are those of ``docs/study.md``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import combinations
+from math import isfinite, isnan
+
+import numpy as np
+
+from al_lightning.study.analysis import FINAL, Analysis, diagnostic_curves, endpoint_values, part_ranges
+from al_lightning.study.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
+from al_lightning.study.multiple import beats_all, best_probability, holm
+from al_lightning.study.paired import Contrast, contrast, seeds_needed, tost
+from al_lightning.study.runs import Run, Study
+
+REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted", "inconclusive", "not tested"
+ALPHA = 0.05
+MARGIN = 0.003
+"""Differences of accuracy up to this are of no practical importance."""
+HEURISTICS = ("LeastConfidence", "Margin", "Entropy")
+NEARLY_RANDOM = 0.5
+"""A rank correlation between two mask sets below this counts as nearly random."""
+FIRST_ACCURACY = (0.45, 0.55)
+"""What "about 50 %" is taken to mean."""
+TWENTYFOLD = (10, 40)
+"""What "about 20 times" is taken to mean."""
+OVERHEAD = 1.1
+CHEAP = 0.1
+"""Querying is cheap if it takes less than this share of a run."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and what the runs say of it."""
+
+    id: str
+    claim: str
+    statistic: str
+    interval: str
+    verdict: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a test of a claim found."""
+
+    statistic: str
+    interval: str = ""
+    verdict: str = UNTESTED
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A study, with its arms by what they query."""
+
+    analysis: Analysis
+    factorial: Sequence[Run] = ()
+    """Runs of round 0 that differ in epochs, dropout and how the test set is evaluated."""
+
+    @property
+    def study(self) -> Study:
+        return self.analysis.study
+
+    @cached_property
+    def arms(self) -> dict[str, str]:
+        """Arms with the training recipe of the baseline, by the class of their strategy."""
+        return self._arms_with(self.study.recipe(self.analysis.baseline))
+
+    @cached_property
+    def without_dropout(self) -> dict[str, str]:
+        """Arms that differ from these in having no dropout, likewise."""
+        return self._arms_with({**self.study.recipe(self.analysis.baseline), "model.dropout": 0})
+
+    @cached_property
+    def semi_supervised(self) -> dict[str, str]:
+        """Arms whose fits learn from the pool as well, likewise."""
+        arms = [arm for arm in self.study.arms if self.study.recipe(arm)["model"] == "al_lightning.MixMatch"]
+        return {self._strategy(arm): arm for arm in arms}
+
+    def _arms_with(self, recipe: Mapping[str, object]) -> dict[str, str]:
+        return {self._strategy(arm): arm for arm in self.study.arms if self.study.recipe(arm) == recipe}
+
+    def _strategy(self, arm: str) -> str:
+        return str(self.study.method(arm)["loop.strategy"]).rsplit(".", 1)[-1]
+
+    def missing(self, strategies: Sequence[str]) -> list[str]:
+        return [strategy for strategy in strategies if strategy not in self.arms]
+
+    def curves(self, strategy: str) -> np.ndarray:
+        return self.study.accuracy[self.arms[strategy]]
+
+    def part(self, name: str) -> dict[str, np.ndarray] | None:
+        """Areas under the early or late part of the curves, by strategy; ``None`` if the runs do not cover it."""
+        for part, low, high in part_ranges(self.study):
+            if part == name:
+                return {s: aubc(self.study.num_labeled, self.curves(s), low, high) for s in self.arms}
+        return None
+
+    @cached_property
+    def final(self) -> dict[str, np.ndarray] | None:
+        """Accuracies with 10,000 labels, by strategy; ``None`` if the runs end before."""
+        if FINAL not in self.study.num_labeled:
+            return None
+        values = next(iter(endpoint_values(self.study).values()))
+        return {strategy: values[arm] for strategy, arm in self.arms.items()}
+
+    @property
+    def last(self) -> int:
+        return int(self.study.num_labeled[-1])
+
+
+def judge(analysis: Analysis, factorial: Sequence[Run] = ()) -> list[Claim]:
+    """Tests all claims.
+
+    Args:
+        analysis: The study.
+        factorial: Runs of round 0 with other epochs, dropout and evaluation, for claim C2b.
+    """
+    evidence = Evidence(analysis, factorial)
+    claims = []
+    for (id, claim), rule in RULES.items():
+        found = rule(evidence)
+        if len(evidence.study.seeds) == 1 and found.verdict != UNTESTED and id not in WITHOUT_SEEDS:
+            found = Finding(found.statistic, "", INCONCLUSIVE, "one seed shows nothing")
+        claims.append(Claim(id, claim, **vars(found)))
+    return claims
+
+
+# ---------------------------------------------------------------------------------------------------------- the rules
+
+
+def _budget(evidence: Evidence) -> Finding:
+    settings = evidence.study.protocol
+    initial, size = int(settings["data.num_initial"]), int(settings["loop.query_size"])
+    total = initial + 100 * size
+    reached, rest = divmod(FINAL - initial, size)
+    where = f"10,000 labels are those of round {reached}" if not rest else "no round has 10,000 labels"
+    return Finding(
+        f"{initial} + 100 x {size} = {total:,}",
+        verdict=REPLICATED if total == FINAL else CONTRADICTED,
+        note=f"arithmetic; {where}",
+    )
+
+
+def _first_accuracy(evidence: Evidence) -> Finding:
+    values = evidence.study.accuracy[evidence.analysis.baseline][:, 0]
+    band = pointwise_band(values[:, None])
+    low, high = float(band.low[0]), float(band.high[0])
+    same = all(np.array_equal(evidence.curves(s)[:, 0], values) for s in evidence.arms)
+    verdict = REPLICATED if low <= FIRST_ACCURACY[1] and high >= FIRST_ACCURACY[0] else CONTRADICTED
+    note = "the same to the bit for all strategies: nothing was queried yet" if same else "it differs between arms"
+    if isnan(low):
+        verdict = INCONCLUSIVE
+    return Finding(f"round 0: {band.mean[0]:.3f}", f"[{low:.3f}, {high:.3f}]", verdict, note)
+
+
+def _under_training(evidence: Evidence) -> Finding:
+    cells: dict[str, list[float]] = {}
+    for run in evidence.factorial:
+        cells.setdefault(_cell(run), []).append(float(run.rounds["test_acc"].iloc[0]))
+    if not cells:
+        return Finding("", note="needs the runs of configs/round0.yaml: --factorial FOLDER")
+    means = {cell: float(np.mean(values)) for cell, values in cells.items()}
+    inside = [cell for cell, mean in means.items() if FIRST_ACCURACY[0] <= mean <= FIRST_ACCURACY[1]]
+    converged = [mean for cell, mean in means.items() if cell.startswith("200 epochs")]
+    return Finding(
+        f"{len(inside)} of {len(cells)} cells in [{FIRST_ACCURACY[0]}, {FIRST_ACCURACY[1]}]",
+        f"converged cells {min(converged):.3f} to {max(converged):.3f}" if converged else "",
+        REPLICATED if inside else CONTRADICTED,
+        "; ".join(f"{cell}: {means[cell]:.3f}" for cell in sorted(inside, key=lambda cell: means[cell])) or "none",
+    )
+
+
+def _cell(run: Run) -> str:
+    settings = run.settings
+    samples = int(settings.get("model.test_samples") or 0)
+    evaluation = {0: "off", 1: "one pass"}.get(samples, f"mean of {samples} passes")
+    return f"{settings['trainer.max_epochs']} epochs, p {settings['model.dropout']}, dropout at test {evaluation}"
+
+
+def _lags_early(evidence: Evidence) -> Finding:
+    values = evidence.part("early AUBC")
+    others = [s for s in HEURISTICS if s in evidence.arms]
+    if "BALD" not in evidence.arms or not others:
+        return _no_arms(["BALD", *HEURISTICS], evidence)
+    if values is None:
+        return _too_short(evidence, 2_000)
+    found = {s: contrast(values["BALD"], values[s]) for s in others}
+    adjusted = _adjusted(found)
+    if all(c.mean < 0 and adjusted[s] < ALPHA for s, c in found.items()):
+        verdict = REPLICATED
+    elif all(c.low > -MARGIN for c in found.values()):
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    note = f"BALD minus each; Random {_plain(contrast(values['BALD'], values['Random']))}" if "Random" in values else ""
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, note)
+
+
+def _best_at_the_end(evidence: Evidence) -> Finding:
+    if "BALD" not in evidence.arms or len(evidence.arms) < 2:
+        return _no_arms(["BALD", "another strategy"], evidence)
+    if evidence.final is None:
+        return _too_short(evidence, FINAL)
+    values = evidence.final
+    others = {s: v for s, v in values.items() if s != "BALD"}
+    found = {s: contrast(values["BALD"], v) for s, v in others.items()}
+    adjusted = _adjusted(found)
+    runner_up = max(others, key=lambda s: float(others[s].mean()))
+    if beats_all(values["BALD"], others, ALPHA).beats_all:
+        verdict = REPLICATED
+    elif any(c.mean < 0 and adjusted[s] < ALPHA for s, c in found.items()):
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    best = "n/a"
+    if len(evidence.study.seeds) > 1:
+        shares = best_probability(np.stack(list(values.values())))
+        best = f"{shares[list(values).index('BALD')]:.2f}"
+    same = tost(values["BALD"], others[runner_up], MARGIN)
+    gap = values["BALD"] - others[runner_up]
+    relation = "the same as" if same.equivalent else "not shown to be the same as"
+    note = f"P(best) {best}; {relation} {runner_up}, the best of the others"
+    if len(gap) > 1 and gap.std(ddof=1) > 0 and gap.mean() != 0:
+        needed = seeds_needed(float(gap.std(ddof=1)), abs(float(gap.mean())))
+        note += f"; {needed} seeds would resolve a gap of {abs(gap.mean()):.4f}"
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, note)
+
+
+def _dropout_explains(evidence: Evidence) -> Finding:
+    common = [s for s in evidence.arms if s in evidence.without_dropout]
+    if not common:
+        return Finding("", note="needs arms with `model.dropout` 0, as in configs/study.yaml")
+    endpoint, values = next(iter(endpoint_values(evidence.study).items()))
+    found = {s: contrast(values[evidence.arms[s]], values[evidence.without_dropout[s]]) for s in common}
+    adjusted = _adjusted(found)
+    lifts = [c.mean > 0 and adjusted[s] < ALPHA for s, c in found.items()]
+    sinks = [c.high < MARGIN for c in found.values()]
+    verdict = REPLICATED if all(lifts) else CONTRADICTED if all(sinks) else INCONCLUSIVE
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, f"dropout 0.5 minus none, {endpoint}")
+
+
+def _crosses(evidence: Evidence) -> Finding:
+    if "BALD" not in evidence.arms or evidence.missing(HEURISTICS):
+        return _no_arms(["BALD", *HEURISTICS], evidence)
+    early, late = evidence.part("early AUBC"), evidence.part("late AUBC")
+    if early is None or late is None:
+        return _too_short(evidence, FINAL)
+    found = {
+        name: contrast(part["BALD"], np.mean([part[s] for s in HEURISTICS], axis=0))
+        for name, part in (("early", early), ("late", late))
+    }
+    signs = {"early": -1, "late": 1}
+    if all(signs[name] * c.mean > 0 and c.p_t < ALPHA for name, c in found.items()):
+        verdict = REPLICATED
+    elif any(signs[name] * c.mean < 0 and c.p_t < ALPHA for name, c in found.items()):
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    mean = np.mean([evidence.curves(s) for s in HEURISTICS], axis=0)
+    lead = None
+    if len(evidence.study.seeds) > 1:
+        lead = first_lasting_lead(evidence.study.num_labeled, simultaneous_band(evidence.curves("BALD"), mean))
+    note = "no lasting lead by the simultaneous band" if lead is None else f"a lasting lead from {lead:,.0f} labels on"
+    return Finding(_listed(found), _intervals(found), verdict, f"BALD minus the mean of the heuristics; {note}")
+
+
+def _second_tier(evidence: Evidence) -> Finding:
+    tier = ["BADGE", *HEURISTICS]
+    if evidence.missing([*tier, "Random", "BALD"]):
+        return _no_arms([*tier, "Random", "BALD"], evidence)
+    if evidence.final is None:
+        return _too_short(evidence, FINAL)
+    values = evidence.final
+    pairs = {f"{a} - {b}": contrast(values[a], values[b]) for a, b in combinations(tier, 2)}
+    same = all(tost(values[a], values[b], MARGIN).equivalent for a, b in combinations(tier, 2))
+    above = {s: contrast(values[s], values["Random"]) for s in tier}
+    below = {s: contrast(values["BALD"], values[s]) for s in tier}
+    adjusted = _adjusted({f"{s} - Random": c for s, c in above.items()} | {f"BALD - {s}": c for s, c in below.items()})
+    every = {f"{s} - Random": c for s, c in above.items()} | {f"BALD - {s}": c for s, c in below.items()}
+    holds = all(c.mean > 0 and adjusted[name] < ALPHA for name, c in every.items())
+    fails = any(c.mean < 0 and adjusted[name] < ALPHA for name, c in every.items())
+    fails |= any(c.low > MARGIN or c.high < -MARGIN for c in pairs.values())
+    verdict = REPLICATED if holds and same else CONTRADICTED if fails else INCONCLUSIVE
+    spread = max(abs(c.mean) for c in pairs.values())
+    note = f"largest gap within the tier {spread:.4f}; CSAL is compared with its own controls, see C6b"
+    return Finding(_listed(every), _intervals(every, adjusted), verdict, note)
+
+
+def _csal(evidence: Evidence) -> Finding:
+    arms = evidence.semi_supervised
+    if not {"Consistency", "Random"} <= arms.keys():
+        return Finding("", note="needs CSAL and its controls, Random and Margin with MixMatch")
+    endpoint, values = next(iter(endpoint_values(evidence.study).items()))
+    csal = values[arms["Consistency"]]
+    found = {f"{s} with MixMatch": contrast(csal, values[arms[s]]) for s in ("Random", "Margin") if s in arms}
+    adjusted = _adjusted(found)
+    wins = [c.mean > 0 and adjusted[s] < ALPHA for s, c in found.items()]
+    loses = [c.high < MARGIN for c in found.values()]
+    verdict = REPLICATED if all(wins) else CONTRADICTED if any(loses) else INCONCLUSIVE
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, f"CSAL minus its controls, {endpoint}")
+
+
+def _core_set(evidence: Evidence) -> Finding:
+    if evidence.missing(["CoreSet", "Random"]):
+        return _no_arms(["CoreSet", "Random"], evidence)
+    labels = evidence.study.num_labeled
+    if len(labels) == 1:
+        return _too_short(evidence, int(labels[0]) + 1)
+    found = contrast(aubc(labels, evidence.curves("CoreSet")), aubc(labels, evidence.curves("Random")))
+    difference = (evidence.curves("CoreSet") - evidence.curves("Random")).mean(axis=0)[1:]
+    if found.high <= MARGIN:
+        verdict = REPLICATED
+    elif found.low > MARGIN:
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    note = "below random; " if found.high < 0 else ""
+    note += f"at or below in {np.mean(difference <= 0):.0%} of the rounds up to {evidence.last:,} labels"
+    return Finding(f"AUBC {found.mean:+.4f}", _interval(found), verdict, note)
+
+
+def _twentyfold(evidence: Evidence) -> Finding:
+    if evidence.missing(["BALD", "Entropy"]):
+        return _no_arms(["BALD", "Entropy"], evidence)
+    queries = slice(0, max(1, evidence.study.num_rounds - 1))  # nothing is scored after the last round
+    seconds = {s: evidence.study.curves(evidence.arms[s], "seconds_score")[:, queries] for s in ("BALD", "Entropy")}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = float(np.median(seconds["BALD"] / seconds["Entropy"]))
+    parts = {
+        p: float(evidence.study.curves(evidence.arms["BALD"], f"seconds_{p}").sum())
+        for p in ("fit", "score", "select", "test")
+    }
+    share = (parts["score"] + parts["select"]) / sum(parts.values()) if sum(parts.values()) else float("nan")
+    if not isfinite(ratio):
+        return Finding("", note="the runs have no seconds of scoring")
+    low, high = TWENTYFOLD
+    verdict = REPLICATED if low <= ratio <= high else CONTRADICTED
+    samples = evidence.study.method(evidence.arms["BALD"])["loop.strategy.num_samples"]
+    note = f"T = {samples} as one matrix product; T passes are about {samples} times; {share:.1%} of a run is querying"
+    return Finding(f"{ratio:.2f} times entropy", "median over rounds and seeds", verdict, note)
+
+
+def _overhead(evidence: Evidence) -> Finding:
+    if evidence.missing(["BALD", "Entropy"]) or "Consistency" not in evidence.semi_supervised:
+        return Finding("", note="needs the arms BALD, CSAL and Entropy")
+    arms = {"BALD": evidence.arms["BALD"], "CSAL": evidence.semi_supervised["Consistency"]}
+    hours = evidence.analysis.cost.set_index("arm")["total"]
+    ratios = {name: float(hours[arm] / hours[evidence.arms["Entropy"]]) for name, arm in arms.items()}
+    verdict = REPLICATED if all(ratio > OVERHEAD for ratio in ratios.values()) else CONTRADICTED
+    listed = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+    return Finding(f"time of a run over entropy's: {listed}", "", verdict, "of all rounds, mostly fitting")
+
+
+def _nearly_random(evidence: Evidence) -> Finding:
+    arm = evidence.arms.get("BALD")
+    name = "bald_rank_correlation"
+    if arm is None or not all((run.diagnostics["name"] == name).any() for run in evidence.study.runs[arm]):
+        return Finding("", note="needs BALD with --loop.strategy.reliability true")
+    curves, overlap = (diagnostic_curves(evidence.study, arm, n) for n in (name, "bald_top_overlap"))
+    few = max(1, min(5, curves.shape[1] // 2))
+    early, late = curves[:, :few].mean(axis=1), curves[:, -few:].mean(axis=1)
+    band, rise = pointwise_band(early[:, None]), contrast(late, early)
+    if band.high[0] < NEARLY_RANDOM and rise.low > 0:
+        verdict = REPLICATED
+    elif band.low[0] > NEARLY_RANDOM:
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    return Finding(
+        f"rank correlation of two mask sets {band.mean[0]:.3f}",
+        f"[{band.low[0]:.3f}, {band.high[0]:.3f}]",
+        verdict,
+        f"first {few} rounds; last {few}: {late.mean():.3f}; of the query the other masks ask for "
+        f"{overlap[:, :few].mean():.0%} early and {overlap[:, -few:].mean():.0%} late",
+    )
+
+
+def _same_start(evidence: Evidence) -> Finding:
+    study, problems = evidence.study, []
+    recipes: dict[str, list[str]] = {}
+    for arm in study.arms:
+        recipes.setdefault(str(sorted(study.recipe(arm).items())), []).append(arm)
+    initial = int(study.num_labeled[0])
+    for first, *others in recipes.values():
+        for arm in others:
+            for run, other in zip(study.runs[arm], study.runs[first], strict=True):
+                if run.rounds["test_acc"].iloc[0] != other.rounds["test_acc"].iloc[0]:
+                    problems.append(f"round 0 of {arm} and {first} with seed {run.seed}")
+    first_arm = study.arms[0]
+    for arm in study.arms:
+        for run, other in zip(study.runs[arm], study.runs[first_arm], strict=True):
+            if not np.array_equal(run.queries["index"][:initial], other.queries["index"][:initial]):
+                problems.append(f"the initial set of {arm} and {first_arm} with seed {run.seed}")
+    statistic = f"{len(study.arms)} arms, {len(study.seeds)} seeds: {len(problems)} differences"
+    note = "; ".join(problems[:3]) or "of this study: same initial sets, and the same round 0 with the same recipe"
+    return Finding(statistic, "", CONTRADICTED if problems else REPLICATED, note)
+
+
+def _cheap(evidence: Evidence) -> Finding:
+    arms = [evidence.arms[s] for s in HEURISTICS if s in evidence.arms]
+    if not arms:
+        return _no_arms(list(HEURISTICS), evidence)
+    scoring = sum(
+        float((evidence.study.curves(arm, "seconds_score") + evidence.study.curves(arm, "seconds_select")).sum())
+        for arm in arms
+    )
+    total = sum(
+        float(evidence.study.curves(arm, f"seconds_{part}").sum())
+        for arm in arms
+        for part in ("fit", "score", "select", "test")
+    )
+    if not total:
+        return Finding("", note="the runs have no seconds")
+    verdict = REPLICATED if scoring / total < CHEAP else CONTRADICTED
+    return Finding(f"{scoring / total:.1%} of a run is querying", "", verdict, f"cheap is below {CHEAP:.0%}")
+
+
+def _untested(evidence: Evidence, note: str) -> Finding:
+    return Finding("", note=note)
+
+
+RULES: dict[tuple[str, str], Callable[[Evidence], Finding]] = {
+    ("C1", "100 rounds of 100 queries after 500 labels make 10,000 labels"): _budget,
+    ("C2", "BALD starts near 50 % accuracy"): _first_accuracy,
+    ("C2b", "under-training or dropout at test can make about 50 % of a round 0"): _under_training,
+    ("C3", "BALD lags simple heuristics early"): _lags_early,
+    ("C4", "BALD has the highest final accuracy"): _best_at_the_end,
+    ("C4b", "dropout alone lifts the final accuracy, whatever is queried"): _dropout_explains,
+    ("C5", "BALD is behind early and ahead late"): _crosses,
+    ("C6", "BADGE and the uncertainty heuristics are one strong second tier"): _second_tier,
+    ("C6b", "CSAL's consistency query beats its controls with the same training"): _csal,
+    ("C7", "Core-Set often matches or falls below random"): _core_set,
+    ("C8", "T = 20 makes BALD's scoring about 20 times dearer than entropy's"): _twentyfold,
+    ("C9", "BALD and CSAL incur higher overhead"): _overhead,
+    ("C10", "early disagreement under dropout is nearly random"): _nearly_random,
+    ("C11", "BALD avoids aleatoric noise and outliers"): partial(
+        _untested, note="needs pools with planted label noise, ambiguous and foreign images"
+    ),
+    ("C12", "Core-Set fails because the network's features have poor geometry and it picks outliers"): partial(
+        _untested, note="needs Core-Set on other features and with outliers removed"
+    ),
+    ("C13", "the controlled setup ensures a fair comparison"): _same_start,
+    ("C14", "BALD's score isolates epistemic uncertainty"): partial(
+        _untested, note="an identity for the exact posterior; Monte Carlo dropout is an approximation of one"
+    ),
+    ("C15", "the uncertainty heuristics are cheap"): _cheap,
+}
+
+
+WITHOUT_SEEDS = ("C1", "C2b", "C13")
+"""Claims whose verdict does not rest on a test over seeds."""
+
+# ---------------------------------------------------------------------------------------------------------- sentences
+
+
+def _adjusted(found: Mapping[str, Contrast]) -> dict[str, float]:
+    """p-values after Holm's correction; those of one seed are NaN."""
+    p = [c.p_t for c in found.values()]
+    return dict(zip(found, holm(p).tolist() if np.isfinite(p).all() else p, strict=True))
+
+
+def _listed(found: Mapping[str, Contrast]) -> str:
+    return ", ".join(f"{name} {c.mean:+.4f}" for name, c in found.items())
+
+
+def _plain(found: Contrast) -> str:
+    return f"{found.mean:+.4f} {_interval(found)}"
+
+
+def _interval(found: Contrast) -> str:
+    return f"[{found.low:+.4f}, {found.high:+.4f}]"
+
+
+def _intervals(found: Mapping[str, Contrast], adjusted: Mapping[str, float] | None = None) -> str:
+    p = {name: f" p {value:.3g}" for name, value in (adjusted or {}).items()}
+    return ", ".join(f"{name} {_interval(c)}{p.get(name, '')}" for name, c in found.items())
+
+
+def _no_arms(needed: Sequence[str], evidence: Evidence) -> Finding:
+    missing = ", ".join(s for s in needed if s not in evidence.arms)
+    return Finding("", note=f"needs {missing} with the training recipe of {evidence.analysis.baseline}")
+
+
+def _too_short(evidence: Evidence, needed: int) -> Finding:
+    return Finding("", note=f"needs {needed:,} labels; the runs that all arms have end at {evidence.last:,}")

@@ -1,0 +1,101 @@
+"""``al-lightning report RUNS... --out DIR``: compares runs, and judges the claims."""
+
+import argparse
+import shlex
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from al_lightning.errors import InputError
+from al_lightning.study.analysis import Analysis, analyse
+from al_lightning.study.claims import Claim, judge
+from al_lightning.study.report import write_report
+from al_lightning.study.runs import find_runs, read_run, read_study
+
+EPILOG = """\
+examples:
+  al-lightning report runs/study --out report
+  al-lightning report runs/badge runs/random runs/margin --out report --max_labels 5000
+  al-lightning report results --claims
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"Expected the options of `report`, but got: {message}; see al-lightning report --help.")
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: The words after ``report``.
+
+    Raises:
+        InputError: If an option is bad, there are no runs, or they cannot be compared.
+    """
+    options = _parser().parse_args(args)
+    arms = options.arms.split(",") if options.arms else None
+    study = read_study(options.runs, arms, options.max_labels)
+    analysis = analyse(study, options.baseline)
+    factorial = [read_run(path) for path in find_runs([options.factorial])] if options.factorial else []
+    claims = judge(analysis, factorial) if options.claims or options.factorial else []
+    for note in study.notes:
+        print(f"Note: {note}")
+    print(_endpoints(analysis))
+    if claims:
+        print(f"\n{_claims(claims)}")
+    if options.out is not None:
+        command = shlex.join(["al-lightning", "report", *args])
+        page = write_report(analysis, options.out, claims=claims, root=options.data_root, command=command)
+        print(f"\nWrote {page}, figures, summary.csv and summary.json to {options.out}.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="al-lightning report",
+        description="Compares runs that differ in their strategy or model, paired by seed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders of them")
+    parser.add_argument(
+        "--out", type=Path, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
+    )
+    parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
+    parser.add_argument("--factorial", type=Path, help="runs of configs/round0.yaml, for claim C2b; implies --claims")
+    parser.add_argument("--arms", help="the arms to compare, with commas; all if not given")
+    parser.add_argument("--baseline", help="the arm to compare the others with; random if not given")
+    parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
+    parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")
+    return parser
+
+
+def _endpoints(analysis: Analysis) -> str:
+    """The primary endpoint as text, best arm first."""
+    table = analysis.endpoints
+    primary = table["endpoint"].iloc[0]
+    rows = table[table["endpoint"] == primary].sort_values("mean", ascending=False)
+    width = max(map(len, rows["arm"]))
+    seeds = len(analysis.study.seeds)
+    lines = [f"{primary} labels, {seeds} seed{'s' * (seeds != 1)}; difference to {analysis.baseline}, 95 % intervals:"]
+    for row in rows.itertuples():
+        line = f"  {row.arm:{width}}  {row.mean:.4f}"
+        if row.arm != analysis.baseline:
+            line += f"  {row.difference:+.4f}"
+            if seeds > 1:
+                line += f" [{row.difference_low:+.4f}, {row.difference_high:+.4f}]  p {row.p_holm:.3g} (Holm)"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    """The claims as text."""
+    lines = []
+    for claim in claims:
+        lines.append(f"{claim.id:4} {claim.claim}: {claim.verdict.upper()}")
+        for text in (claim.statistic, claim.interval, claim.note):
+            lines += textwrap.wrap(text, 110, initial_indent="       ", subsequent_indent="         ")
+    return "\n".join(lines)
