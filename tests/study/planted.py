@@ -1,0 +1,120 @@
+"""Run folders with planted accuracies: what a study has to find in them is known."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder
+
+QUERY_SIZE = 100
+NUM_CLASSES = 10
+Curve = Callable[[int, int], float]
+"""Accuracy by seed and number of labels."""
+
+
+def settings(
+    strategy: str = "Random",
+    seed: int = 0,
+    num_rounds: int = 100,
+    num_initial: int = 500,
+    dropout: float = 0.5,
+    model: str = "DropoutMLP",
+    **trainer: Any,
+) -> dict[str, Any]:
+    init_args = {"num_samples": 20} if strategy == "BALD" else {}
+    return {
+        "seed_everything": seed,
+        "trainer": {"max_epochs": 200, **trainer},
+        "model": {"class_path": f"al_lightning.{model}", "init_args": {"dropout": dropout}},
+        "data": {"class_path": "al_lightning.FashionMNIST", "init_args": {"num_initial": num_initial}},
+        "loop": {
+            "strategy": {"class_path": f"al_lightning.{strategy}", "init_args": init_args},
+            "query_size": QUERY_SIZE,
+            "num_rounds": num_rounds,
+        },
+    }
+
+
+def write_run(
+    path: Path,
+    given: dict[str, Any],
+    accuracy: Sequence[float],
+    seconds_score: float = 0.25,
+    diagnostics: dict[str, Sequence[float]] | None = None,
+) -> Path:
+    """Writes a run folder whose rounds have these test accuracies; each strategy and seed queries at random."""
+    first = given["data"]["init_args"]["num_initial"]
+    seed, strategy = given["seed_everything"], given["loop"]["strategy"]["class_path"]
+    total = first + QUERY_SIZE * len(accuracy)
+    initial = np.random.default_rng(seed).permutation(60_000)[:first]
+    rest = np.setdiff1d(np.arange(60_000), initial)
+    rng = np.random.default_rng([seed, *strategy.encode()])
+    indices = np.concatenate([initial, rng.permutation(rest)[: total - first]]).tolist()
+    folder = RunFolder.open(path, given)
+    queries = [
+        Query(
+            round=max(0, (i - first) // QUERY_SIZE + 1),
+            order=i if i < first else (i - first) % QUERY_SIZE,
+            index=index,
+            label=index % NUM_CLASSES,
+            score=None,
+            predicted=None if i < first else index % 7,
+            confidence=None if i < first else 0.5,
+        )
+        for i, index in enumerate(indices[: total - QUERY_SIZE])
+    ]
+    rounds = [
+        Round(r, first + QUERY_SIZE * r, acc, 0.5, 0.3, 0.05, 0.99, 60, True, 2.0, seconds_score, 0.0, 0.125)
+        for r, acc in enumerate(accuracy)
+    ]
+    bins = [CalibrationBin(r, b, 10 * (b + 1), (b + 0.5) / 15, b / 15) for r in range(len(rounds)) for b in range(15)]
+    figures = [Diagnostic(r, name, v) for name, values in (diagnostics or {}).items() for r, v in enumerate(values)]
+    folder.commit(rounds, queries, bins, figures)
+    folder.close()
+    return path
+
+
+def noise(seed: int, labels: int) -> float:
+    """Common to all arms, as the initial set and the test set are."""
+    return 0.01 * float(np.sin(seed + 1)) + 0.002 * float(np.sin(0.01 * labels))
+
+
+def jitter(arm: str, seed: int, labels: int, size: float = 0.0005) -> float:
+    """The part of the noise that pairing does not cancel; none in round 0."""
+    if labels == 500:
+        return 0.0
+    return size * float(np.random.default_rng([seed, labels, *arm.encode()]).normal())
+
+
+def learning_curve(gain: float = 0.0, late_gain: float | None = None) -> Curve:
+    """Rises from 0.78 at 500 labels; ``gain`` comes on top as soon as something was queried."""
+
+    def accuracy(seed: int, labels: int) -> float:
+        start = 0.78 + 0.035 * float(np.log(labels / 500))
+        share = (labels - 500) / 10_000
+        added = gain if late_gain is None else gain + (late_gain - gain) * share
+        return start + noise(seed, labels) + (added if labels > 500 else 0.0)
+
+    return accuracy
+
+
+def write_study(
+    folder: Path,
+    arms: dict[str, tuple[dict[str, Any], Curve]],
+    num_seeds: int = 10,
+    num_rounds: int = 100,
+    seconds_score: dict[str, float] | None = None,
+) -> Path:
+    """Writes a run for each arm, ``(arguments of settings, curve)``, and seed."""
+    for arm, (given, curve) in arms.items():
+        for seed in range(num_seeds):
+            labels = [500 + QUERY_SIZE * r for r in range(num_rounds + 1)]
+            write_run(
+                folder / arm / f"seed{seed}",
+                settings(seed=seed, num_rounds=num_rounds, **given),
+                [round(curve(seed, n) + jitter(arm, seed, n), 4) for n in labels],
+                (seconds_score or {}).get(arm, 0.25),
+            )
+    return folder

@@ -1,0 +1,129 @@
+"""The tables of an analysis find what was planted, and nothing that was not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from al_lightning.errors import InputError
+from al_lightning.study.analysis import Analysis, analyse, endpoint_values
+from al_lightning.study.runs import read_study
+from tests.study.planted import learning_curve, settings, write_run, write_study
+
+pytestmark = pytest.mark.filterwarnings("error")
+GAIN = 0.01
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """Random, a strategy that is one point better from its first query on, and one that is the same as random."""
+    arms = {
+        "random": ({}, learning_curve()),
+        "margin": ({"strategy": "Margin"}, learning_curve(GAIN)),
+        "entropy": ({"strategy": "Entropy"}, learning_curve(0.0)),
+    }
+    return analyse(read_study([write_study(tmp_path_factory.mktemp("runs"), arms)]))
+
+
+def row(table, **conditions):
+    for column, value in conditions.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_endpoints_are_the_declared_ones_and_the_primary_comes_first(analysis: Analysis) -> None:
+    assert list(endpoint_values(analysis.study)) == [
+        "accuracy at 10,000",
+        "AUBC 500-10,500",
+        "early AUBC 500-2,000",
+        "late AUBC 8,000-10,000",
+        "last round, 10,500",
+    ]
+
+
+def test_a_planted_difference_is_found_and_covered(analysis: Analysis) -> None:
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000")
+    assert found.difference_low < GAIN < found.difference_high
+    assert found.difference_high - found.difference_low < 0.002
+    assert found.p <= found.p_holm < 0.001
+    assert found.p_sign_flip == 2 / 2**10
+    assert found.best == 1
+
+
+def test_identical_methods_are_not_told_apart(analysis: Analysis) -> None:
+    found = row(analysis.endpoints, arm="entropy", endpoint="accuracy at 10,000")
+    assert found.difference_low < 0 < found.difference_high
+    assert found.p_holm > 0.05
+    assert found.best == 0
+
+
+def test_the_final_accuracy_is_the_mean_of_the_last_five_rounds_up_to_10_000_labels(analysis: Analysis) -> None:
+    curves = analysis.study.accuracy["margin"]
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000")
+    assert found["mean"] == pytest.approx(curves[:, 91:96].mean())
+    assert row(analysis.endpoints, arm="margin", endpoint="last round, 10,500")["mean"] == curves[:, -1].mean()
+
+
+def test_bands_hold_the_means_and_round_0_does_not_differ(analysis: Analysis) -> None:
+    band = analysis.bands["margin"]
+    assert np.allclose(band["mean"], analysis.study.accuracy["margin"].mean(axis=0))
+    assert (band["difference"][0], band["simultaneous_low"][0], band["simultaneous_high"][0]) == (0, 0, 0)
+    assert (band["simultaneous_low"][1:] > 0).all()
+    inner = band["difference_high"] - band["difference_low"]
+    outer = band["simultaneous_high"] - band["simultaneous_low"]
+    assert (outer[1:] > inner[1:]).all()
+
+
+def test_the_better_arm_reaches_randoms_accuracy_with_fewer_labels(analysis: Analysis) -> None:
+    found = row(analysis.efficiency, arm="margin", target_labels=5_000)
+    # 0.035 log(n / 500) + 0.01 of the one is 0.035 log(5000 / 500) of the other
+    expected = 5_000 / np.exp(GAIN / 0.035)
+    assert found.labels == pytest.approx(expected, rel=0.05)
+    assert found.low < 5_000 / expected < found.high
+    assert found.censored == ""
+    assert row(analysis.efficiency, arm="random", target_labels=5_000).ratio == 1
+
+
+def test_the_penalty_matrix_has_the_winner_in_its_row(analysis: Analysis) -> None:
+    assert analysis.penalty.loc["margin", "random"] == pytest.approx(100 / 101)  # not in round 0
+    assert analysis.penalty.loc["random", "margin"] == 0
+    assert analysis.penalty.loc["entropy", "random"] < 0.15
+
+
+def test_overlap_balance_cost_and_calibration(analysis: Analysis) -> None:
+    assert analysis.overlap.loc["margin", "margin"] == 1
+    assert analysis.overlap.loc["margin", "random"] == pytest.approx(10_000 / 59_500, rel=0.1)  # both queried at random
+    assert analysis.overlap.loc["margin", "random"] == analysis.overlap.loc["random", "margin"]
+    assert analysis.balance["entropy"].between(0.99, 1).all()
+    cost = row(analysis.cost, arm="margin")
+    assert (cost.fit, cost.score, cost.select, cost.test, cost.capped) == (2, 0.25, 0, 0.125, 0)
+    assert cost.total == pytest.approx(101 * 2.375 / 3600)
+    bin = row(analysis.calibration, arm="random", num_labeled=10_500, bin=14)
+    assert (bin["count"], bin.confidence, bin.accuracy) == (
+        10 * 150,
+        pytest.approx(14.5 / 15),
+        pytest.approx(14 / 15),
+    )
+    assert sorted(set(analysis.calibration["num_labeled"])) == [500, 5_500, 10_500]
+
+
+def test_one_seed_gives_means_and_no_tests(tmp_path: Path) -> None:
+    arms = {"random": ({}, learning_curve()), "margin": ({"strategy": "Margin"}, learning_curve(GAIN))}
+    analysis = analyse(read_study([write_study(tmp_path, arms, num_seeds=1, num_rounds=20)]))
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 2,500")
+    assert found.difference == pytest.approx(GAIN, abs=0.001)
+    assert found[["difference_low", "difference_high", "p", "p_holm", "best"]].isna().all()
+    assert analysis.penalty.isna().all(axis=None)
+
+
+def test_one_arm_of_one_round_can_be_looked_at(tmp_path: Path) -> None:
+    write_run(tmp_path / "badge" / "seed0", settings("BADGE", num_rounds=0), [0.75])
+    analysis = analyse(read_study([tmp_path]))
+    assert analysis.baseline == "badge"
+    assert analysis.endpoints["mean"].tolist() == [0.75]
+
+
+def test_a_baseline_that_is_not_there_is_named(analysis: Analysis) -> None:
+    with pytest.raises(InputError, match="baseline to be one of entropy, margin, random, but got `bald`"):
+        analyse(analysis.study, "bald")

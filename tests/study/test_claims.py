@@ -1,0 +1,165 @@
+"""Each claim gets the verdict that planted curves call for, in all directions."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from al_lightning.study.analysis import analyse
+from al_lightning.study.claims import Claim, judge
+from al_lightning.study.runs import read_run, read_study
+from tests.study.planted import Curve, learning_curve, settings, write_run, write_study
+
+pytestmark = pytest.mark.filterwarnings("error")
+STRATEGIES = {
+    "random": "Random",
+    "least_confidence": "LeastConfidence",
+    "margin": "Margin",
+    "entropy": "Entropy",
+    "bald": "BALD",
+    "badge": "BADGE",
+    "core_set": "CoreSet",
+}
+
+
+def claims(
+    folder: Path, curves: dict[str, Curve], num_seeds: int = 10, num_rounds: int = 100, **kwargs: Any
+) -> dict[str, Claim]:
+    extra = kwargs.pop("extra", {})
+    arms = {
+        name: ({"strategy": strategy}, curves.get(name, learning_curve()))
+        for name, strategy in STRATEGIES.items()
+        if name in curves or name == "random"
+    }
+    study = read_study([write_study(folder, arms | extra, num_seeds, num_rounds, **kwargs)])
+    return {claim.id: claim for claim in judge(analyse(study))}
+
+
+@pytest.fixture(scope="module")
+def as_claimed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Claim]:
+    """All that the document says of BALD, Core-Set and the rest, but for the start near 50 %."""
+    tier = learning_curve(0.02)
+    curves = {"margin": tier, "entropy": tier, "least_confidence": tier, "badge": tier}
+    curves |= {"bald": learning_curve(-0.02, 0.04), "core_set": learning_curve(-0.005)}
+    return claims(tmp_path_factory.mktemp("as_claimed"), curves, seconds_score={"bald": 5.0})
+
+
+@pytest.fixture(scope="module")
+def contrary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Claim]:
+    """The contrary of it."""
+    curves = {"margin": learning_curve(0.03), "entropy": learning_curve(-0.01), "least_confidence": learning_curve(0.0)}
+    curves |= {"badge": learning_curve(0.03), "bald": learning_curve(0.035, -0.02), "core_set": learning_curve(0.02)}
+    return claims(tmp_path_factory.mktemp("contrary"), curves)
+
+
+def test_claims_that_hold_are_replicated(as_claimed: dict[str, Claim]) -> None:
+    verdicts = {id: claim.verdict for id, claim in as_claimed.items()}
+    for id in ("C3", "C4", "C5", "C6", "C7", "C8", "C13"):
+        assert verdicts[id] == "replicated", as_claimed[id]
+
+
+def test_claims_that_do_not_hold_are_contradicted(contrary: dict[str, Claim]) -> None:
+    verdicts = {id: claim.verdict for id, claim in contrary.items()}
+    for id in ("C3", "C4", "C5", "C6", "C7", "C8"):
+        assert verdicts[id] == "contradicted", contrary[id]
+
+
+def test_ties_are_inconclusive(tmp_path: Path) -> None:
+    """Differences that are smaller than the noise of few seeds, and as large as the margin."""
+    names = [name for name in STRATEGIES if name != "random"]
+    arms = {}
+    for i, name in enumerate(names):
+        arms[name] = (lambda i: lambda seed, n: learning_curve()(seed, n) + (n > 500) * 0.01 * ((seed + i) % 2))(i)
+    found = claims(tmp_path, arms, num_seeds=4)
+    for id in ("C3", "C4", "C5"):
+        assert found[id].verdict == "inconclusive", found[id]
+
+
+def test_arithmetic_and_the_first_round_need_no_strategy(as_claimed: dict[str, Claim]) -> None:
+    assert as_claimed["C1"].statistic == "500 + 100 x 100 = 10,500"
+    assert as_claimed["C1"].verdict == "contradicted"
+    assert "round 95" in as_claimed["C1"].note
+    assert as_claimed["C2"].verdict == "contradicted"
+    assert "the same to the bit" in as_claimed["C2"].note
+
+
+def test_a_start_near_a_half_is_replicated(tmp_path: Path) -> None:
+    found = claims(tmp_path, {"random": lambda seed, n: 0.5 + 0.01 * (seed - 2)}, num_seeds=5, num_rounds=2)
+    assert found["C2"].verdict == "replicated"
+
+
+def test_what_cannot_be_tested_says_what_is_missing(tmp_path: Path) -> None:
+    found = claims(tmp_path, {"bald": learning_curve(), "margin": learning_curve()}, num_seeds=3, num_rounds=20)
+    assert {found[id].verdict for id in ("C4", "C5", "C6", "C7", "C9", "C10", "C11", "C12", "C14")} == {"not tested"}
+    assert found["C4"].note == "needs 10,000 labels; the runs that all arms have end at 2,500"
+    assert found["C7"].note == "needs CoreSet with the training recipe of random"
+    assert found["C3"].verdict != "not tested"
+
+
+def test_one_seed_decides_nothing(tmp_path: Path) -> None:
+    curves = {name: learning_curve(0.01 * i) for i, name in enumerate(STRATEGIES)}
+    found = claims(tmp_path, curves, num_seeds=1)
+    assert {found[id].verdict for id in ("C2", "C3", "C4", "C5", "C6", "C7")} == {"inconclusive"}
+
+
+def test_the_lift_of_dropout_is_told_apart_from_that_of_the_strategy(tmp_path: Path) -> None:
+    def extra(gain: float) -> dict[str, Any]:
+        return {
+            f"{name}_dropout0": ({"strategy": strategy, "dropout": 0.0}, learning_curve(gain))
+            for name, strategy in (("random", "Random"), ("margin", "Margin"))
+        }
+
+    for gain, verdict in ((-0.01, "replicated"), (0.01, "contradicted")):
+        curves = {"random": learning_curve(), "margin": learning_curve()}
+        found = claims(tmp_path / verdict, curves, num_rounds=20, extra=extra(gain))
+        assert found["C4b"].verdict == verdict
+        assert f"{-gain:+.2f}"[:4] in found["C4b"].statistic
+
+
+def test_csal_is_compared_with_its_controls_only(tmp_path: Path) -> None:
+    def extra(gain: float) -> dict[str, Any]:
+        arms = {"csal": "Consistency", "random_mixmatch": "Random", "margin_mixmatch": "Margin"}
+        return {
+            name: ({"strategy": s, "model": "MixMatch"}, learning_curve(0.05 + (gain if name == "csal" else 0)))
+            for name, s in arms.items()
+        }
+
+    for gain, verdict in ((0.01, "replicated"), (-0.01, "contradicted")):
+        found = claims(tmp_path / verdict, {"random": learning_curve()}, num_rounds=10, extra=extra(gain))
+        assert found["C6b"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("curve", "verdict"),
+    [([0.2, 0.3, 0.4, 0.9], "replicated"), ([0.9, 0.9, 0.9, 0.9], "contradicted"), ([0.4] * 4, "inconclusive")],
+)
+def test_disagreement_that_is_nearly_random_at_first(tmp_path: Path, curve: list[float], verdict: str) -> None:
+    for seed in range(4):
+        noisy = [v + 0.01 * seed for v in curve]
+        figures = {"bald_rank_correlation": noisy, "bald_top_overlap": noisy}
+        accuracy = [0.78, 0.79, 0.8, 0.81, 0.82]
+        given = settings("BALD", seed, num_rounds=4)
+        write_run(tmp_path / "bald" / f"seed{seed}", given, accuracy, diagnostics=figures)
+    found = {claim.id: claim for claim in judge(analyse(read_study([tmp_path])))}
+    assert found["C10"].verdict == verdict
+
+
+def test_the_factorial_names_the_cells_that_start_near_a_half(tmp_path: Path) -> None:
+    study = read_study([write_study(tmp_path / "study", {"random": ({}, learning_curve())}, 3, 3)])
+    for epochs, accuracy in ((1, 0.5), (2, 0.6), (200, 0.79)):
+        given = settings(num_rounds=0, max_epochs=epochs)
+        write_run(tmp_path / "factorial" / f"epochs{epochs}" / "seed0", given, [accuracy])
+    factorial = [read_run(path) for path in sorted((tmp_path / "factorial").glob("*/seed0"))]
+    found = {claim.id: claim for claim in judge(analyse(study), factorial)}
+    assert found["C2b"].statistic == "1 of 3 cells in [0.45, 0.55]"
+    assert found["C2b"].note == "1 epochs, p 0.5, dropout at test off: 0.500"
+    assert found["C2b"].interval == "converged cells 0.790 to 0.790"
+
+
+def test_different_starts_are_found(tmp_path: Path) -> None:
+    curves = {"random": learning_curve(), "margin": learning_curve()}
+    write_study(tmp_path, {"random": ({}, curves["random"])}, 2, 2)
+    write_study(tmp_path, {"margin": ({"strategy": "Margin"}, lambda seed, n: curves["margin"](seed, n) + 0.01)}, 2, 2)
+    found = {claim.id: claim for claim in judge(analyse(read_study([tmp_path])))}
+    assert found["C13"].verdict == "contradicted"
+    assert "round 0 of random and margin with seed 0" in found["C13"].note
