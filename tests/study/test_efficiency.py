@@ -99,7 +99,7 @@ def test_interval_covers_about_as_often_as_it_says():
         strategy, random = (curve(labels, x) + common + rng.normal(0, 0.004, (10, len(labels))) for x in (1.5, 1.0))
         result = label_efficiency(labels, strategy, random, curve(1500, 1.0), num_resamples=200, seed=repeat)
         covered += result.low <= 1.5 <= result.high
-    assert 82 <= covered  # percentile intervals of 10 seeds are a little short
+    assert covered >= 82  # percentile intervals of 10 seeds are a little short
 
 
 def test_random_that_never_gets_there_bounds_from_below():
