@@ -167,7 +167,7 @@ def simultaneous_band(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int
         >>> a = [[0.5, 0.71], [0.5, 0.72], [0.5, 0.73], [0.5, 0.72], [0.5, 0.71], [0.5, 0.73]]
         >>> band = simultaneous_band(a, [[0.5, 0.7]] * 6)
         >>> band.low.round(3).tolist(), band.high.round(3).tolist()
-        ([0.0, 0.01], [0.0, 0.03])
+        ([0.0, 0.008], [0.0, 0.032])
     """
     check_share(level, "level")
     d = differences(a, b, num_dims=2)
