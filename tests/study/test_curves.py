@@ -184,7 +184,7 @@ def test_no_false_lead_where_there_is_none_whatever_happens_elsewhere():
 def test_five_seeds_cannot_reach_95_percent():
     a = np.linspace(0.5, 0.9, 5)[:, None] + np.array([0.0, 0.1, 0.2])
     b = a - np.array([0.0, 0.1, 0.1])
-    b[0, 2] += 0.01
+    b[0, 1:] += 0.01
     band = simultaneous_band(a, b)
     assert band.critical == np.inf
     assert band.low.tolist() == [0, -np.inf, -np.inf]
