@@ -19,12 +19,12 @@ def check_values(values: ArrayLike, name: str, num_dims: int) -> Floats:
 
 
 def check_num_labeled(num_labeled: ArrayLike, num_rounds: int) -> Floats:
-    """Raises InputError unless there are R strictly ascending label counts; returns them."""
+    """Raises InputError unless there are R strictly ascending label counts, all above 0; returns them."""
     labels = check_values(num_labeled, "num_labeled", 1)
     if len(labels) != num_rounds:
         raise InputError(f"Expected `num_labeled` to be of {num_rounds} rounds, as the curve, but got {len(labels)}.")
-    if (np.diff(labels) <= 0).any():
-        raise InputError(f"Expected `num_labeled` to be strictly ascending, but got {labels.tolist()}.")
+    if (np.diff(labels, prepend=0) <= 0).any():
+        raise InputError(f"Expected `num_labeled` to be above 0 and strictly ascending, but got {labels.tolist()}.")
     return labels
 
 

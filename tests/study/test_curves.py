@@ -65,7 +65,7 @@ def test_area_of_a_range_that_is_not_covered(span):
         aubc(LABELS, np.ones(101), *span)
 
 
-@pytest.mark.parametrize("labels", [[1, 2], [1, 1, 2], [3, 2, 1], [1, 2, np.nan]])
+@pytest.mark.parametrize("labels", [[1, 2], [1, 1, 2], [3, 2, 1], [0, 1, 2], [1, 2, np.nan]])
 def test_label_counts_must_go_with_the_curve(labels):
     with pytest.raises(InputError, match="`num_labeled`"):
         aubc(labels, [0.1, 0.2, 0.3])
@@ -127,27 +127,28 @@ def max_t_by_brute_force(d: np.ndarray) -> list[float]:
 @pytest.mark.parametrize("num_seeds", [6, 8])
 def test_critical_value_by_brute_force(num_seeds):
     d = correlated(np.random.default_rng(0), num_seeds, 10)[:, 1:]
-    ts = sorted(max_t_by_brute_force(d), reverse=True)
+    raw, residual = (sorted(max_t_by_brute_force(x), reverse=True) for x in (d, d - d.mean(axis=0)))
     band = simultaneous_band(d, np.zeros_like(d))
     num_above = int(0.05 * 2**num_seeds)
-    assert band.critical == pytest.approx(ts[num_above])
-    assert sum(t > band.critical for t in ts) <= num_above
+    assert band.critical == pytest.approx(max(raw[num_above], residual[num_above]))
+    assert sum(t > band.critical for t in raw) <= num_above
     half = band.critical * d.std(axis=0, ddof=1) / num_seeds**0.5
     assert band.mean == pytest.approx(d.mean(axis=0))
     assert band.low == pytest.approx(d.mean(axis=0) - half)
     assert band.high == pytest.approx(d.mean(axis=0) + half)
 
 
-def test_band_excludes_zero_just_when_the_max_t_test_rejects():
+def test_band_excludes_zero_only_when_the_max_t_test_rejects():
     rng = np.random.default_rng(1)
-    rejections = []
+    excluded = 0
     for _ in range(40):
         d = correlated(rng, 6, 6)[:, 1:] + 1.5
         ts = max_t_by_brute_force(d)
         band = simultaneous_band(d, np.zeros_like(d))
-        rejections.append(sum(t >= ts[0] - 1e-9 for t in ts) / len(ts) <= 0.05)
-        assert bool(((band.low > 0) | (band.high < 0)).any()) == rejections[-1]
-    assert 5 < sum(rejections) < 35
+        if ((band.low > 0) | (band.high < 0)).any():
+            assert sum(t >= ts[0] - 1e-9 for t in ts) / len(ts) <= 0.05
+            excluded += 1
+    assert 5 < excluded < 35
 
 
 def test_simultaneous_band_is_wider_than_the_pointwise_one_of_a_null():
@@ -155,9 +156,9 @@ def test_simultaneous_band_is_wider_than_the_pointwise_one_of_a_null():
     assert simultaneous_band(d, np.zeros_like(d)).critical > pointwise_band(d).critical
 
 
-@pytest.mark.parametrize("effect", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("effect", [0.0, 1.0, 5.0, 50.0])
 def test_family_wise_coverage(effect):
-    """Exact without an effect; approximate with one."""
+    """Of the true curve, also where it is far from 0, for which flips of the differences alone would miss a fifth."""
     rng = np.random.default_rng(0)
     truth = effect * np.linspace(-1, 1, 15)
     truth[0] = 0
@@ -166,7 +167,7 @@ def test_family_wise_coverage(effect):
         d = correlated(rng, 8, 15) + truth
         band = simultaneous_band(d, np.zeros_like(d))
         missed += bool(((band.low > truth) | (band.high < truth)).any())
-    assert 0.02 < missed / 400 < 0.085
+    assert 0.015 < missed / 400 < 0.085  # 0.05, four standard errors around
 
 
 def test_no_false_lead_where_there_is_none_whatever_happens_elsewhere():
@@ -183,7 +184,7 @@ def test_no_false_lead_where_there_is_none_whatever_happens_elsewhere():
 def test_five_seeds_cannot_reach_95_percent():
     a = np.linspace(0.5, 0.9, 5)[:, None] + np.array([0.0, 0.1, 0.2])
     b = a - np.array([0.0, 0.1, 0.1])
-    b[0, 2] += 0.01
+    b[0, 1:] += 0.01
     band = simultaneous_band(a, b)
     assert band.critical == np.inf
     assert band.low.tolist() == [0, -np.inf, -np.inf]

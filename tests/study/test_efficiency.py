@@ -146,6 +146,17 @@ def test_repeats_with_its_seed():
     assert (one.low, one.high) != (other.low, other.high)
 
 
+def test_ends_are_values_of_resamples():
+    """Of two resamples they are the lower and the higher, not something between, which could be half of infinity."""
+    strategy = np.array([[0.5, 0.7], [0.5, 0.9]])
+    random = np.tile([0.5, 0.9], (2, 1))
+    # seeds (1, 1), (1, 2) and (2, 2) reach .6 with 150, 133 and 125 labels, random sampling with 125
+    possible = [125 / 150, 125 / (400 / 3), 1.0]
+    results = [label_efficiency([100, 200], strategy, random, 0.6, num_resamples=2, seed=seed) for seed in range(20)]
+    assert all(min(abs(end - x) for x in possible) < 1e-9 for result in results for end in (result.low, result.high))
+    assert any(result.low < result.high for result in results)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -20,10 +20,11 @@ def test_holm_worked_example():
     assert holm([0.2]).tolist() == [0.2]
 
 
-@settings(max_examples=20, deadline=None)  # statsmodels collects garbage at each call
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_keeps_the_order_and_never_lowers(p):
-    adjusted = holm(p)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gc.collect", lambda: 0)  # which statsmodels calls each time, for a quarter of a second
+        adjusted = holm(p)
     assert (adjusted >= p).all()
     assert adjusted.max() <= 1
     assert adjusted.min() == pytest.approx(min(1, len(p) * min(p)))

@@ -45,7 +45,7 @@ def test_the_initial_set_alone_has_no_overlap():
         ([1, 2, 3], [2, 1, 3], [3], 1, "the same initial set"),
         ([1, 2, 3], [1, 2], [3], 1, "`num_labeled` to be from `num_initial`, 1, to 2"),
         ([1, 2, 3], [1, 2, 3], [1, 2], 2, "`num_labeled` to be from `num_initial`, 2, to 3"),
-        ([1, 2, 3], [1, 2, 3], [3, 2], 1, "`num_labeled` to be strictly ascending"),
+        ([1, 2, 3], [1, 2, 3], [3, 2], 1, "`num_labeled` to be above 0 and strictly"),
         ([1.0, 2.0], [1, 2], [2], 1, "`a` to be integers"),
         ([1, 2], [1, 2], [1.5], 1, "`num_labeled` to be integers"),
         ([1, 2], [1, 2], [2], -1, "`num_initial`, -1"),
