@@ -37,7 +37,7 @@ ALLOWED = {
         "run_folder",
         "strategies",
     },
-    "cli": {"errors", "commands"},
+    "cli": {"errors", "commands", "study"},
 }
 
 

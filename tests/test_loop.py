@@ -603,3 +603,92 @@ def test_the_last_model_is_saved(tmp_path: Path) -> None:
 def test_default_run_dir_is_named_as_the_configs(strategy: QueryStrategy, name: str) -> None:
     assert default_run_dir(strategy, DropoutMLP(), 3) == Path("runs", name, "seed3")
     assert default_run_dir(strategy, MixMatch(), 3) == Path("runs", f"{name}_mix_match", "seed3")
+
+
+# ------------------------------------------------------------------------------------------- what is kept of a round
+
+
+def test_the_prediction_at_the_time_of_the_query_is_kept(tmp_path: Path) -> None:
+    def predict(trainer: L.Trainer, model: L.LightningModule) -> tuple[Tensor, Tensor]:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        model.eval()
+        with torch.no_grad():
+            return data.unlabeled_indices, model(data.arrays.train_inputs[data.unlabeled_indices]).softmax(dim=1)
+
+    spy = Spy(predict)
+    run(tmp_path, BADGE(), spy)
+    bought = rows(tmp_path, "queries.csv")
+    assert all(row["predicted"] == row["confidence"] == "" for row in bought[:50])
+    for round, (indices, probs) in enumerate(spy.results[:2]):
+        by_index = dict(zip(indices.tolist(), probs, strict=True))
+        for row in bought[50 + 10 * round : 60 + 10 * round]:
+            expected = by_index[int(row["index"])]
+            assert int(row["predicted"]) == int(expected.argmax())
+            assert float(row["confidence"]) == pytest.approx(float(expected.max()), abs=1e-6)
+
+
+def test_the_calibration_curve_of_each_round_gives_its_error(tmp_path: Path) -> None:
+    run(tmp_path)
+    bins = rows(tmp_path, "calibration.csv")
+    for row in rows(tmp_path):
+        own = [b for b in bins if b["round"] == row["round"]]
+        total = sum(int(b["count"]) for b in own)
+        assert total == 397
+        gaps = [int(b["count"]) * abs(float(b["accuracy"]) - float(b["confidence"])) for b in own]
+        assert sum(gaps) / total == pytest.approx(float(row["test_ece"]), abs=1e-6)
+        right = sum(int(b["count"]) * float(b["accuracy"]) for b in own)
+        assert right / total == pytest.approx(float(row["test_acc"]), abs=1e-6)
+
+
+def test_a_model_with_metrics_of_its_own_has_no_calibration_curve(tmp_path: Path) -> None:
+    run(tmp_path, model=PlainMLP())
+    assert rows(tmp_path, "calibration.csv") == []
+
+
+def test_diagnostics_of_a_strategy_are_kept_and_change_no_query(tmp_path: Path) -> None:
+    run(tmp_path / "with", BALD(5, reliability=True))
+    run(tmp_path / "without", BALD(5))
+    assert [(row["round"], row["name"]) for row in rows(tmp_path / "with", "diagnostics.csv")] == [
+        (round, name) for round in ("0", "1") for name in ("bald_rank_correlation", "bald_top_overlap")
+    ]
+    assert rows(tmp_path / "without", "diagnostics.csv") == []
+    assert rows(tmp_path / "with", "queries.csv") == rows(tmp_path / "without", "queries.csv")
+
+
+# --------------------------------------------------------------------------------------------------- shared first fit
+
+
+@pytest.mark.parametrize("model", [DigitsMLP, lambda: MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity())])
+def test_runs_share_their_first_fit_to_the_same_bits(tmp_path: Path, model: Callable[[], L.LightningModule]) -> None:
+    shared = str(tmp_path / "round0")
+    run(tmp_path / "alone", BADGE(), model=model())
+    run(tmp_path / "first", Entropy(), model=model(), shared_dir=shared)
+    spy = Spy(lambda trainer, module: trainer.current_epoch, at="on_train_epoch_end")
+    run(tmp_path / "second", BADGE(), spy, model=model(), shared_dir=shared)
+    assert len(spy.results) == 2 * 3  # rounds 1 and 2: round 0 trained nothing
+    assert timeless(tmp_path / "second") == timeless(tmp_path / "alone")
+    for name in ("queries.csv", "calibration.csv"):
+        assert rows(tmp_path / "second", name) == rows(tmp_path / "alone", name)
+    assert len(list(Path(shared).glob("*.pt"))) == 1
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"model": DigitsMLP(hidden_dim=16)}, {"trainer": {"max_epochs": 2}}])
+def test_other_recipes_and_seeds_have_a_first_fit_of_their_own(tmp_path: Path, change: dict) -> None:
+    shared = str(tmp_path / "round0")
+    run(tmp_path / "first", shared_dir=shared)
+    run(tmp_path / "second", shared_dir=shared, **change)
+    assert len(list(Path(shared).glob("*.pt"))) == 2
+
+
+def test_a_first_fit_that_is_torn_is_refused_by_name(tmp_path: Path) -> None:
+    run(tmp_path / "first", shared_dir=str(tmp_path / "round0"))
+    (file,) = (tmp_path / "round0").glob("*.pt")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match=f"{file.name} to be a first fit as it was saved"):
+        run(tmp_path / "second", Random(), shared_dir=str(tmp_path / "round0"))
+
+
+def test_a_run_continues_whatever_becomes_of_the_shared_folder(tmp_path: Path) -> None:
+    run(tmp_path / "run", shared_dir=str(tmp_path / "round0"), num_rounds=1)
+    run(tmp_path / "run", num_rounds=2)
+    assert len(rows(tmp_path / "run")) == 3

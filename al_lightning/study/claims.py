@@ -14,7 +14,7 @@ import numpy as np
 from al_lightning.study.analysis import FINAL, Analysis, diagnostic_curves, endpoint_values, part_ranges
 from al_lightning.study.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
 from al_lightning.study.multiple import beats_all, best_probability, holm
-from al_lightning.study.paired import Contrast, contrast, seeds_needed, tost
+from al_lightning.study.paired import Contrast, contrast, differences, seeds_needed, tost
 from al_lightning.study.runs import Run, Study
 
 REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted", "inconclusive", "not tested"
@@ -224,7 +224,7 @@ def _best_at_the_end(evidence: Evidence) -> Finding:
         shares = best_probability(np.stack(list(values.values())))
         best = f"{shares[list(values).index('BALD')]:.2f}"
     same = tost(values["BALD"], others[runner_up], MARGIN)
-    gap = values["BALD"] - others[runner_up]
+    gap = differences(values["BALD"], others[runner_up])
     relation = "the same as" if same.equivalent else "not shown to be the same as"
     note = f"P(best) {best}; {relation} {runner_up}, the best of the others"
     if len(gap) > 1 and gap.std(ddof=1) > 0 and gap.mean() != 0:

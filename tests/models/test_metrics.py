@@ -110,3 +110,23 @@ def test_reset_forgets():
     metrics.reset()
     metrics.update(logits, targets)
     assert {name: float(value) for name, value in metrics.compute().items()} == compute(logits, targets)
+
+
+def test_calibration_bins_are_those_of_the_error():
+    logits, targets = logits_and_targets()
+    metrics = ClassificationMetrics(10, prefix="test_")
+    for part in (slice(0, 200), slice(200, None)):
+        metrics.update(logits[part], targets[part])
+    count, confidence, accuracy = metrics.calibration_bins()
+    assert count.sum() == len(targets)
+    filled = count > 0
+    error = (count * (confidence - accuracy).abs())[filled].sum() / count.sum()
+    assert error.item() == pytest.approx(ece_by_hand(probs_by_hand(logits), targets.numpy()), abs=1e-6)
+    assert confidence[~filled].isnan().all()
+
+
+def test_a_confidence_of_1_is_in_the_last_calibration_bin():
+    metrics = ClassificationMetrics(3, prefix="test_")
+    metrics.update(torch.tensor([[1000.0, 0.0, 0.0]]), torch.tensor([1]))
+    count, confidence, accuracy = metrics.calibration_bins()
+    assert (count[14], confidence[14], accuracy[14]) == (1, 1, 0)

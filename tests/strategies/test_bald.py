@@ -172,3 +172,24 @@ def test_a_model_without_dropout_raises():
     """Regression: the samples are all the same and their order is noise (DeepAL+, JordanAsh's MLP)."""
     with pytest.raises(InputError, match=r"active dropout .* but got `model.dropout` = 0"):
         BALD().query(make_pool(model=DigitsMLP(dropout=0)), 10, generator())
+
+
+def test_reliability_compares_two_draws_of_masks():
+    strategy = BALD(10, reliability=True)
+    pool = make_pool()
+    query = strategy.query(pool, 30, generator())
+    figures = strategy.diagnose(pool, query)
+    masks = fitted_model().draw_masks(20, torch.Generator().manual_seed(0))  # 10 of the query, then 10 others
+    embeddings = pool.embeddings()
+    scores = [bald_of_dropout_by_hand(embeddings, part, fitted_model().head) for part in (masks[:10], masks[10:])]
+    expected = scipy.stats.spearmanr(*scores).statistic
+    assert figures["bald_rank_correlation"] == pytest.approx(expected, abs=1e-3)
+    tops = [set(score.topk(30).indices.tolist()) for score in scores]
+    assert set(query.tolist()) == tops[0]
+    assert figures["bald_top_overlap"] == pytest.approx(len(tops[0] & tops[1]) / 30)
+
+
+def test_without_reliability_nothing_is_reported():
+    pool = make_pool()
+    strategy = BALD(10)
+    assert strategy.diagnose(pool, strategy.query(pool, 30, generator())) == {}

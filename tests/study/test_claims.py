@@ -23,7 +23,7 @@ STRATEGIES = {
 
 
 def claims(
-    folder: Path, curves: dict[str, Curve], num_seeds: int = 10, num_rounds: int = 100, **kwargs: Any
+    folder: Path, curves: dict[str, Curve], num_seeds: int = 6, num_rounds: int = 100, **kwargs: Any
 ) -> dict[str, Claim]:
     extra = kwargs.pop("extra", {})
     arms = {
@@ -67,9 +67,11 @@ def test_claims_that_do_not_hold_are_contradicted(contrary: dict[str, Claim]) ->
 def test_ties_are_inconclusive(tmp_path: Path) -> None:
     """Differences that are smaller than the noise of few seeds, and as large as the margin."""
     names = [name for name in STRATEGIES if name != "random"]
-    arms = {}
-    for i, name in enumerate(names):
-        arms[name] = (lambda i: lambda seed, n: learning_curve()(seed, n) + (n > 500) * 0.01 * ((seed + i) % 2))(i)
+
+    def swinging(i: int) -> Curve:
+        return lambda seed, n: learning_curve()(seed, n) + (n > 500) * 0.01 * ((seed + i) % 2)
+
+    arms = {name: swinging(i) for i, name in enumerate(names)}
     found = claims(tmp_path, arms, num_seeds=4)
     for id in ("C3", "C4", "C5"):
         assert found[id].verdict == "inconclusive", found[id]

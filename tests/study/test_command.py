@@ -1,0 +1,84 @@
+"""The command line of `report`: what it prints and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from al_lightning.cli import main
+from tests.study.planted import learning_curve, settings, write_run, write_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    arms = {"random": ({}, learning_curve()), "margin": ({"strategy": "Margin"}, learning_curve(0.01))}
+    return write_study(tmp_path_factory.mktemp("study"), arms, num_seeds=3, num_rounds=6)
+
+
+def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", *words])
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    return err
+
+
+def test_the_primary_endpoint_is_printed_best_first(study: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "accuracy at 1,100 labels, 3 seeds; difference to random, 95 % intervals:"
+    assert lines[1].split()[0] == "margin"
+    assert "p " in lines[1]
+    assert lines[2].split()[0] == "random"
+
+
+def test_claims_are_printed_with_their_verdicts(study: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study), "--claims"])
+    out = capsys.readouterr().out
+    assert "C1   100 rounds of 100 queries after 500 labels make 10,000 labels: CONTRADICTED" in out
+    assert "C4   BALD has the highest final accuracy: NOT TESTED" in out
+
+
+def test_a_report_is_written(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study), "--out", str(tmp_path / "report"), "--claims"])
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
+    assert {"summary.csv", "summary.json"} <= {path.name for path in (tmp_path / "report").iterdir()}
+    assert "Wrote" in capsys.readouterr().out
+
+
+def test_help_needs_no_runs(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "--help"])
+    assert stop.value.code == 0
+    assert "--claims" in capsys.readouterr().out
+
+
+def test_one_seed_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for arm, strategy in (("random", "Random"), ("margin", "Margin")):
+        write_run(tmp_path / arm / "seed0", settings(strategy, num_rounds=1), [0.7, 0.75])
+    main(["report", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "no interval and no test is possible" in out
+    assert "p " not in out.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "the following arguments are required: RUNS"),
+        (["nothing"], "there is no folder nothing"),
+        (["."], "Expected runs"),
+        (["STUDY", "--arms", "bald"], "arms to be among margin, random, but got `bald`"),
+        (["STUDY", "--baseline", "bald"], "baseline to be one of margin, random, but got `bald`"),
+        (["STUDY", "--max_labels", "x"], "invalid int value: 'x'"),
+        (["STUDY", "--max_labels", "10"], "`--max_labels` to be at least 500, but got 10"),
+        (["STUDY", "--no_such"], "unrecognized arguments: --no_such"),
+        (["STUDY", "--factorial", "nothing"], "there is no folder nothing"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, words: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused(capsys, *[str(study) if word == "STUDY" else word for word in words])
