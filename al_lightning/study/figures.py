@@ -174,17 +174,19 @@ def wall_time(analysis: Analysis, styles: Styles) -> Drawing:
     study = analysis.study
     figure, grid = _panels(1, 1, 3.4 + 0.11 * len(study.arms), label_margin(study.arms))
     axes = grid[0][0]
-    ends, alt = [], []
+    ends, hours = [], {}
     for arm in study.arms:
-        seconds = sum(study.curves(arm, f"seconds_{part}") for part in ("fit", "score", "select", "test"))
-        hours, accuracy = np.mean(np.cumsum(seconds, axis=1), axis=0) / 3600, study.accuracy[arm].mean(axis=0)
-        axes.plot(hours, accuracy, **styles[arm].line(len(hours)))
-        ends.append((arm, float(accuracy[-1])))
-        alt.append(f"{arm} {hours[-1]:.2f} h")
+        parts = [study.curves(arm, f"seconds_{part}") for part in ("fit", "score", "select", "test")]
+        hours[arm] = np.cumsum(np.sum(parts, axis=0), axis=1).mean(axis=0) / 3600
+        ends.append((arm, float(study.accuracy[arm][:, -1].mean())))
+    unit, per_hour = _time_unit([float(curve[-1]) for curve in hours.values()])
+    for arm in study.arms:
+        x = hours[arm] * per_hour
+        axes.plot(x, study.accuracy[arm].mean(axis=0), **styles[arm].line(len(x)))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-    axes.set(xlabel="hours, logarithmic", ylabel="test accuracy")
+    axes.set(xlabel=f"{unit}, logarithmic", ylabel="test accuracy")
     axes.margins(x=0.02)
     label_ends(axes, ends, styles)
     return Drawing(
@@ -192,7 +194,9 @@ def wall_time(analysis: Analysis, styles: Styles) -> Drawing:
         "Accuracy against time",
         f"{_mean_of(analysis)} over the mean time of fitting, scoring, selecting and testing so far. Times are those "
         "of the machine as it was: runs that shared it with others took longer.",
-        f"Test accuracy over hours. Whole runs: {', '.join(alt)}.",
+        "Test accuracy over time. Whole runs: "
+        + ", ".join(f"{arm} {hours[arm][-1] * per_hour:.2f} {unit}" for arm in study.arms)
+        + ".",
         figure,
     )
 
@@ -336,7 +340,7 @@ def penalty(analysis: Analysis, styles: Styles) -> Drawing | None:
         "Share of budgets at which the arm of the row beats the arm of the column (two-sided paired t-test, 5 %)."
         " Large values in a row, and small ones in a column, are good.",
         "Pairwise penalty matrix, the numbers are in summary.json.",
-        _heat_map(analysis.penalty, ""),
+        _heat_map(analysis.penalty),
     )
 
 
@@ -349,7 +353,7 @@ def overlap(analysis: Analysis, styles: Styles) -> Drawing | None:
         "Query overlap",
         "Mean share of the labels bought by the last common round that two arms have in common.",
         "Query overlap of each two arms, the numbers are in summary.json.",
-        _heat_map(analysis.overlap, ""),
+        _heat_map(analysis.overlap),
     )
 
 
@@ -366,9 +370,11 @@ def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
         seconds = table[part].fillna(0).to_numpy(float)
         axes.barh(y, seconds, left=start, color=color, label=part, height=0.68)
         start += seconds
-    for i, (end, hours) in enumerate(zip(start, table["total"], strict=True)):
+    unit, per_hour = _time_unit(table["total"])
+    totals = [f"{hours * per_hour:.3g} {unit}" for hours in table["total"]]
+    for i, (end, total) in enumerate(zip(start, totals, strict=True)):
         axes.annotate(
-            f"{hours:.2f} h", (end, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=LABEL_SIZE
+            total, (end, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=LABEL_SIZE
         )
     axes.set_yticks(y, [short(arm) for arm in table["arm"]])
     axes.set_ylim(len(table) - 0.5, -0.5)
@@ -376,11 +382,11 @@ def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
     axes.set_xlabel("median seconds of a round")
     axes.margins(x=0.12)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0, fontsize=LABEL_SIZE)
-    listed = ", ".join(f"{arm} {hours:.2f} h" for arm, hours in zip(table["arm"], table["total"], strict=True))
+    listed = ", ".join(f"{arm} {total}" for arm, total in zip(table["arm"], totals, strict=True))
     return Drawing(
         "cost",
         "Cost",
-        "Median seconds of a round, by what they were spent on; at the bars, hours of a whole run. Times are those of "
+        "Median seconds of a round, by what they were spent on; at the bars, the time of a whole run. Times are those of "
         "the machine as it was.",
         f"Seconds of a round by part. Whole runs: {listed}.",
         figure,
@@ -447,15 +453,15 @@ def _legend(axes: Axes, places: Sequence[tuple[str, float]], styles: Styles) -> 
     label_ends(axes, [(name, low + place * (high - low)) for name, place in places], styles)
 
 
-def _heat_map(table: pd.DataFrame, label: str) -> Figure:
+def _heat_map(table: pd.DataFrame) -> Figure:
     """A matrix of shares, with its numbers."""
     rows, columns = [str(name) for name in table.index], [str(name) for name in table.columns]
     left, bottom = label_margin(rows) + 0.1, label_margin(columns) * 0.75 + 0.1
-    cell = min(0.62, (WIDTH - left - 0.2) / len(columns))
-    height = bottom + cell * 0.75 * len(rows) + 0.15
+    cell = min(0.8, (WIDTH - left - 0.2) / len(columns))
+    height = bottom + cell * 0.62 * len(rows) + 0.15
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes(
-        (left / WIDTH, bottom / height, cell * len(columns) / WIDTH, cell * 0.75 * len(rows) / height)
+        (left / WIDTH, bottom / height, cell * len(columns) / WIDTH, cell * 0.62 * len(rows) / height)
     )
     values = table.to_numpy(float)
     colors = mpl.colormaps["cividis"]
@@ -488,6 +494,11 @@ def _windows(num_labeled: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]
     early = EARLY if first <= EARLY[0] and last >= EARLY[1] else (first, int(num_labeled[third]))
     late = LATE if first <= LATE[0] and last >= LATE[1] else (int(num_labeled[-1 - third]), last)
     return early, late
+
+
+def _time_unit(hours: Iterable[float]) -> tuple[str, float]:
+    """A unit that suits the longest of some times, and how many of it are an hour."""
+    return ("hours", 1.0) if max(hours) >= 1 else ("minutes", 60.0)
 
 
 def _arms_of(analysis: Analysis, table: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ INK = "#1c1f24"
 GRID = "#d5d9de"
 """Grid lines; in an SVG the page's ``--grid``."""
 BASELINE_COLOR = "#868d96"
-COLORS = ("#0f7bc4", "#e8702a", "#0a9a72", "#cf79ae", "#c99700", "#4fb3e8", "#a0559e", "#d63d3d")
+COLORS = ("#0f7bc4", "#e8702a", "#0a9a72", "#cf79ae", "#c99700", "#9a5bbd", "#4fb3e8", "#d63d3d")
 """After Okabe and Ito: told apart with any colour vision, and seen on white and on black."""
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
@@ -28,6 +28,7 @@ LABEL_SIZE = 8.5  # points
 MAX_NAME = 28  # characters
 
 RC: dict[str, Any] = {
+    "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.grid": True,
     "axes.labelcolor": INK,
