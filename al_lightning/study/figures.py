@@ -1,6 +1,6 @@
 """The figures of a report, drawn from the tables of an analysis."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from al_lightning.study.analysis import Analysis
 from al_lightning.study.style import (
-    GRID,
     INK,
     LABEL_SIZE,
     RC,
@@ -22,14 +21,39 @@ from al_lightning.study.style import (
     short,
 )
 
-WIDTH = 8.6
-"""Inches."""
+WIDE, NARROW = 8.6, 4.4
+"""Inches, for a screen and for a phone."""
 EARLY, LATE = (500, 2_000), (8_000, 10_000)
 """Labels that the protocol of the README looks at closely."""
+LEAST_CELL = 0.3
+"""Inches of a cell with a number."""
 FEW = 0.005
 """Share of the samples under which a bin of a calibration curve is noise."""
 
-Styles = dict[str, ArmStyle]
+
+@dataclass(frozen=True)
+class Look:
+    """What a figure depends on besides its numbers."""
+
+    styles: Mapping[str, ArmStyle]
+    width: float = WIDE
+
+    def columns(self, most: int) -> int:
+        """How many panels stand side by side, of up to three that a wide figure has."""
+        return most if self.width >= WIDE else max(1, most - 1)
+
+    @property
+    def max_name(self) -> int:
+        """Characters of a name that there is room for."""
+        return 28 if self.width >= WIDE else 18
+
+    def margin(self, names: Sequence[str]) -> float:
+        """Inches for names beside an axes."""
+        return label_margin([self.short(name) for name in names])
+
+    def short(self, name: str) -> str:
+        """A name that fits."""
+        return short(name, self.max_name)
 
 
 @dataclass(frozen=True)
@@ -45,10 +69,15 @@ class Drawing:
     figure: Figure
 
 
-def draw(analysis: Analysis) -> list[Drawing]:
-    """Draws all figures that the analysis has numbers for."""
-    styles = arm_styles(analysis.study, analysis.baseline)
-    makers: Iterable[Callable[[Analysis, Styles], Drawing | None]] = (
+def draw(analysis: Analysis, width: float = WIDE) -> list[Drawing]:
+    """Draws all figures that the analysis has numbers for.
+
+    Args:
+        analysis: What is drawn.
+        width: Inches: ``WIDE``, or ``NARROW``, in which panels stand below each other.
+    """
+    look = Look(arm_styles(analysis.study, analysis.baseline), width)
+    makers: Iterable[Callable[[Analysis, Look], Drawing | None]] = (
         learning_curves,
         zooms,
         differences,
@@ -62,21 +91,21 @@ def draw(analysis: Analysis) -> list[Drawing]:
         diagnostics,
     )
     with mpl.rc_context(RC):
-        drawings = [make(analysis, styles) for make in makers]
+        drawings = [make(analysis, look) for make in makers]
     return [drawing for drawing in drawings if drawing is not None]
 
 
 # -------------------------------------------------------------------------------------------------------- the curves
 
 
-def learning_curves(analysis: Analysis, styles: Styles) -> Drawing:
+def learning_curves(analysis: Analysis, look: Look) -> Drawing:
     """Test accuracy over labels, all arms."""
     arms = analysis.study.arms
-    figure, grid = _panels(1, 1, 3.4 + 0.11 * len(arms), label_margin(arms))
+    figure, grid = _panels(look, 1, 1, 3.4 + 0.11 * len(arms), look.margin(arms))
     axes = grid[0][0]
-    _draw_bands(axes, analysis, arms, styles)
+    _draw_bands(axes, analysis, arms, look)
     axes.set(xlabel="labels", ylabel="test accuracy")
-    _label_last(axes, analysis, arms, styles)
+    _label_last(axes, analysis, arms, look)
     last = {arm: analysis.bands[arm]["mean"].iloc[-1] for arm in arms}
     ranking = ", ".join(f"{arm} {last[arm]:.4f}" for arm in sorted(arms, key=lambda arm: -last[arm]))
     return Drawing(
@@ -88,7 +117,7 @@ def learning_curves(analysis: Analysis, styles: Styles) -> Drawing:
     )
 
 
-def zooms(analysis: Analysis, styles: Styles) -> Drawing | None:
+def zooms(analysis: Analysis, look: Look) -> Drawing | None:
     """The same early and late, apart for each way of training, since one may be far above the other."""
     study = analysis.study
     windows = _windows(study.num_labeled)
@@ -102,44 +131,50 @@ def zooms(analysis: Analysis, styles: Styles) -> Drawing | None:
                 break
         else:
             groups.append([arm])
+    columns = look.columns(2)
     height = max(2.6, 0.8 + 0.17 * max(map(len, groups)))
-    figure, grid = _panels(len(groups), 2, height * len(groups), label_margin(study.arms))
-    for row, group in zip(grid, groups, strict=True):
-        for axes, (low, high), title in zip(row, windows, ("Early", "Late"), strict=True):
-            _draw_bands(axes, analysis, group, styles, low, high)
-            axes.set_title(f"{title}, {low:,} to {high:,} labels", loc="left")
-        row[0].set_ylabel("test accuracy")
-        _label_last(row[1], analysis, group, styles, windows[1][1])
-    for axes in grid[-1]:
-        axes.set_xlabel("labels")
+    rows = 2 * len(groups) // columns
+    figure, grid = _panels(look, rows, columns, height * rows, look.margin(study.arms))
+    panels = [axes for row in grid for axes in row]
+    for i, axes in enumerate(panels):
+        group, (low, high), title = groups[i // 2], windows[i % 2], ("Early", "Late")[i % 2]
+        _draw_bands(axes, analysis, group, look, low, high)
+        axes.set_title(f"{title}, {low:,} to {high:,} labels", loc="left")
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+        if i % columns == 0:
+            axes.set_ylabel("test accuracy")
+        if i % columns == columns - 1:
+            _label_last(axes, analysis, group, look, high)
+        if i >= len(panels) - columns:
+            axes.set_xlabel("labels")
     (early_low, early_high), (late_low, late_high) = windows
     return Drawing(
         "learning_curves_zoom",
         "Early and late",
         f"The same curves{_band_words(analysis)}, with {early_low:,} to {early_high:,} labels and with "
         f"{late_low:,} to {late_high:,}"
-        + ("; a row for each way of training." if len(groups) > 1 else ".")
+        + ("; arms that are trained in other ways are apart." if len(groups) > 1 else ".")
         + " The vertical axes differ.",
         "The learning curves early and late, enlarged.",
         figure,
     )
 
 
-def differences(analysis: Analysis, styles: Styles) -> Drawing | None:
+def differences(analysis: Analysis, look: Look) -> Drawing | None:
     """Paired differences to the baseline, a panel for each arm."""
     arms = [arm for arm in analysis.study.arms if arm != analysis.baseline]
     if not arms:
         return None
-    columns = min(3, len(arms))
+    columns = min(look.columns(3), len(arms))
     rows = -(-len(arms) // columns)
-    figure, grid = _panels(rows, columns, 0.5 + 1.9 * rows, 0.15, share=True)
+    figure, grid = _panels(look, rows, columns, 0.5 + 1.9 * rows, 0.15, share=True)
     unbounded = False
     for i, axes in enumerate(axes for row in grid for axes in row):
         if i >= len(arms):
             axes.remove()
             continue
         arm = arms[i]
-        band, style = analysis.bands[arm], styles[arm]
+        band, style = analysis.bands[arm], look.styles[arm]
         x = band["num_labeled"]
         simultaneous = band["simultaneous_low"], band["simultaneous_high"]
         unbounded |= bool(np.isinf(simultaneous[1]).any())
@@ -147,7 +182,7 @@ def differences(analysis: Analysis, styles: Styles) -> Drawing | None:
         _fill(axes, x, band["difference_low"], band["difference_high"], style.color, 0.32)
         axes.plot(x, band["difference"], **style.line(len(x)))
         axes.axhline(0, color=INK, linewidth=0.8)
-        axes.set_title(short(arm), loc="left")
+        axes.set_title(look.short(arm), loc="left")
         if i % columns == 0:
             axes.set_ylabel("difference")
         axes.tick_params(labelbottom=i + columns >= len(arms), labelleft=i % columns == 0)
@@ -169,10 +204,10 @@ def differences(analysis: Analysis, styles: Styles) -> Drawing | None:
     )
 
 
-def wall_time(analysis: Analysis, styles: Styles) -> Drawing:
+def wall_time(analysis: Analysis, look: Look) -> Drawing:
     """Test accuracy over the hours that a run had taken."""
     study = analysis.study
-    figure, grid = _panels(1, 1, 3.4 + 0.11 * len(study.arms), label_margin(study.arms))
+    figure, grid = _panels(look, 1, 1, 3.4 + 0.11 * len(study.arms), look.margin(study.arms))
     axes = grid[0][0]
     ends, hours = [], {}
     for arm in study.arms:
@@ -182,13 +217,14 @@ def wall_time(analysis: Analysis, styles: Styles) -> Drawing:
     unit, per_hour = _time_unit([float(curve[-1]) for curve in hours.values()])
     for arm in study.arms:
         x = hours[arm] * per_hour
-        axes.plot(x, study.accuracy[arm].mean(axis=0), **styles[arm].line(len(x)))
+        axes.plot(x, study.accuracy[arm].mean(axis=0), **look.styles[arm].line(len(x)))
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.set(xlabel=f"{unit}, logarithmic", ylabel="test accuracy")
     axes.margins(x=0.02)
-    label_ends(axes, ends, styles)
+    label_ends(axes, ends, look.styles, look.max_name)
     return Drawing(
         "wall_time",
         "Accuracy against time",
@@ -201,19 +237,19 @@ def wall_time(analysis: Analysis, styles: Styles) -> Drawing:
     )
 
 
-def balance(analysis: Analysis, styles: Styles) -> Drawing | None:
+def balance(analysis: Analysis, look: Look) -> Drawing | None:
     """Entropy of the classes of the labels bought."""
     if analysis.balance.empty:
         return None
     arms = _arms_of(analysis, analysis.balance)
-    figure, grid = _panels(1, 1, 2.8 + 0.09 * len(arms), label_margin(arms))
+    figure, grid = _panels(look, 1, 1, 2.8 + 0.09 * len(arms), look.margin(arms))
     axes, ends = grid[0][0], []
     for arm in arms:
         table = analysis.balance[analysis.balance["arm"] == arm].dropna()
-        axes.plot(table["num_labeled"], table["entropy"], **styles[arm].line(len(table)))
+        axes.plot(table["num_labeled"], table["entropy"], **look.styles[arm].line(len(table)))
         ends += [(arm, float(table["entropy"].iloc[-1]))] if len(table) else []
     axes.set(xlabel="labels", ylabel="entropy of classes")
-    label_ends(axes, ends, styles)
+    label_ends(axes, ends, look.styles, look.max_name)
     return Drawing(
         "balance",
         "Class balance",
@@ -223,7 +259,7 @@ def balance(analysis: Analysis, styles: Styles) -> Drawing | None:
     )
 
 
-def calibration(analysis: Analysis, styles: Styles) -> Drawing | None:
+def calibration(analysis: Analysis, look: Look) -> Drawing | None:
     """Accuracy over confidence in the first, a middle and the last round."""
     table = analysis.calibration.dropna(subset=["confidence", "accuracy"])
     if table.empty:
@@ -231,19 +267,25 @@ def calibration(analysis: Analysis, styles: Styles) -> Drawing | None:
     counts = sorted(table["num_labeled"].unique())
     counts = sorted({counts[0], counts[len(counts) // 2], counts[-1]})
     arms = _arms_of(analysis, table)
-    figure, grid = _panels(1, len(counts), 3.3 + 0.06 * len(arms), label_margin(arms), share=True)
-    for axes, num_labeled in zip(grid[0], counts, strict=True):
+    columns = len(counts) if look.width >= WIDE else 1
+    rows = len(counts) // columns
+    height = 3.3 + 0.06 * len(arms) if rows == 1 else 2.7 * rows
+    figure, grid = _panels(look, rows, columns, height, look.margin(arms), share=True)
+    panels = [axes for row in grid for axes in row]
+    for axes, num_labeled in zip(panels, counts, strict=True):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
         for arm in arms:
             bins = table[(table["arm"] == arm) & (table["num_labeled"] == num_labeled)]
             bins = bins[bins["count"] >= FEW * bins["count"].sum()]
-            axes.plot(bins["confidence"], bins["accuracy"], **styles[arm].line(len(bins)))
+            axes.plot(bins["confidence"], bins["accuracy"], **look.styles[arm].line(len(bins)))
         axes.set_title(f"{int(num_labeled):,} labels", loc="left")
+        axes.set(xlim=(0.2, 1), ylim=(0, 1), xticks=(0.4, 0.6, 0.8, 1))
+    for row in grid:
+        row[0].set_ylabel("accuracy")
+    for axes in grid[-1]:
         axes.set_xlabel("confidence")
-        axes.set(xlim=(0.2, 1), ylim=(0, 1))
-    grid[0][0].set_ylabel("accuracy")
-    spread = [(arm, 1 - i / max(1, len(arms) - 1)) for i, arm in enumerate(arms)]
-    _legend(grid[0][-1], spread, styles)
+    # curves that all end in one corner are not named there
+    label_ends(grid[0][-1], [(arm, 1 - i / 40) for i, arm in enumerate(arms)], look.styles, look.max_name, lead=False)
     return Drawing(
         "calibration",
         "Calibration",
@@ -254,14 +296,14 @@ def calibration(analysis: Analysis, styles: Styles) -> Drawing | None:
     )
 
 
-def diagnostics(analysis: Analysis, styles: Styles) -> Drawing | None:
+def diagnostics(analysis: Analysis, look: Look) -> Drawing | None:
     """What strategies report of themselves, a panel for each figure."""
     table = analysis.diagnostics
     if table.empty:
         return None
     names = sorted(table["name"].unique())
     arms = _arms_of(analysis, table)
-    figure, grid = _panels(len(names), 1, 2.1 * len(names) + 0.3, label_margin(arms))
+    figure, grid = _panels(look, len(names), 1, 2.1 * len(names) + 0.3, look.margin(arms))
     alt = []
     for (axes,), name in zip(grid, names, strict=True):
         ends = []
@@ -269,13 +311,13 @@ def diagnostics(analysis: Analysis, styles: Styles) -> Drawing | None:
             rows = table[(table["arm"] == arm) & (table["name"] == name)]
             if rows.empty:
                 continue
-            x, style = rows["num_labeled"], styles[arm]
+            x, style = rows["num_labeled"], look.styles[arm]
             _fill(axes, x, rows["low"], rows["high"], style.color, 0.2)
             axes.plot(x, rows["mean"], **style.line(len(x)))
             ends.append((arm, float(rows["mean"].iloc[-1])))
             alt.append(f"{name} of {arm} {rows['mean'].iloc[-1]:.3f}")
         axes.set_title(name.replace("_", " "), loc="left")
-        label_ends(axes, ends, styles)
+        label_ends(axes, ends, look.styles, look.max_name)
     grid[-1][0].set_xlabel("labels")
     return Drawing(
         "diagnostics",
@@ -289,7 +331,7 @@ def diagnostics(analysis: Analysis, styles: Styles) -> Drawing | None:
 # ---------------------------------------------------------------------------------------------------- bars and cells
 
 
-def efficiency(analysis: Analysis, styles: Styles) -> Drawing | None:
+def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
     """How many labels the baseline needs for one of an arm."""
     table = analysis.efficiency
     table = table[(table["arm"] != analysis.baseline) & np.isfinite(table["ratio"].astype(float))]
@@ -297,28 +339,33 @@ def efficiency(analysis: Analysis, styles: Styles) -> Drawing | None:
         return None
     arms = _arms_of(analysis, table)
     targets = sorted(table["target_labels"].unique())
-    figure, grid = _panels(1, len(targets), 0.9 + 0.27 * len(arms), 0.2, left=label_margin(arms) + 0.1, share=True)
-    for axes, target in zip(grid[0], targets, strict=True):
+    columns = len(targets) if look.width >= WIDE else 1
+    rows = len(targets) // columns
+    height = (0.9 + 0.27 * len(arms)) * rows
+    figure, grid = _panels(look, rows, columns, height, 0.2, left=look.margin(arms) - 0.3, share=True)
+    for axes, target in zip([axes for row in grid for axes in row], targets, strict=True):
         part = table[table["target_labels"] == target].set_index("arm")
         axes.axvline(1, color=INK, linewidth=0.8)
         for i, arm in enumerate(arms):
             if arm not in part.index:
                 continue
             ratio, low, high = (float(part[column][arm]) for column in ("ratio", "low", "high"))
-            style = styles[arm]
+            style = look.styles[arm]
             bounded = min(high, 2 * float(table["ratio"].max()))
             if not np.isnan(low):
                 axes.plot([low, bounded], [i, i], color=style.color, linewidth=2.2, solid_capstyle="butt", alpha=0.6)
             censored = bool(part["censored"][arm])
             axes.plot(ratio, i, style.marker, color=style.color, fillstyle="none" if censored else "full", markersize=6)
-        axes.set_title(f"accuracy {part['target_accuracy'].iloc[0]:.3f}", loc="left")
-        axes.set_xlabel(f"{int(target):,} labels / labels needed")
+        axes.set_title(f"{int(target):,} labels, accuracy {part['target_accuracy'].iloc[0]:.3f}", loc="left")
+        axes.tick_params(labelbottom=True)
         axes.grid(axis="y", visible=False)
-    grid[0][0].set_yticks(range(len(arms)), [short(arm) for arm in arms])
+    for axes in grid[-1]:
+        axes.set_xlabel("label efficiency")
+    grid[0][0].set_yticks(range(len(arms)), [look.short(arm) for arm in arms])
     grid[0][0].set_ylim(len(arms) - 0.5, -0.5)
     intervals = "" if len(analysis.study.seeds) == 1 else " with 95 % intervals"
     listed = "; ".join(
-        f"{row.arm} {float(row.ratio):.2f} at {int(row.target_labels):,}" for row in table.itertuples(index=False)
+        f"{row['arm']} {row['ratio']:.2f} at {row['target_labels']:,.0f}" for row in table.to_dict("records")
     )
     return Drawing(
         "efficiency",
@@ -330,7 +377,7 @@ def efficiency(analysis: Analysis, styles: Styles) -> Drawing | None:
     )
 
 
-def penalty(analysis: Analysis, styles: Styles) -> Drawing | None:
+def penalty(analysis: Analysis, look: Look) -> Drawing | None:
     """Who beats whom."""
     if analysis.penalty.empty or len(analysis.study.arms) < 2:
         return None
@@ -340,11 +387,11 @@ def penalty(analysis: Analysis, styles: Styles) -> Drawing | None:
         "Share of budgets at which the arm of the row beats the arm of the column (two-sided paired t-test, 5 %)."
         " Large values in a row, and small ones in a column, are good.",
         "Pairwise penalty matrix, the numbers are in summary.json.",
-        _heat_map(analysis.penalty),
+        _heat_map(analysis.penalty, look),
     )
 
 
-def overlap(analysis: Analysis, styles: Styles) -> Drawing | None:
+def overlap(analysis: Analysis, look: Look) -> Drawing | None:
     """Which arms buy the same labels."""
     if analysis.overlap.empty or len(analysis.study.arms) < 2:
         return None
@@ -353,17 +400,17 @@ def overlap(analysis: Analysis, styles: Styles) -> Drawing | None:
         "Query overlap",
         "Mean share of the labels bought by the last common round that two arms have in common.",
         "Query overlap of each two arms, the numbers are in summary.json.",
-        _heat_map(analysis.overlap),
+        _heat_map(analysis.overlap, look),
     )
 
 
-def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
+def cost(analysis: Analysis, look: Look) -> Drawing | None:
     """Where the seconds of a round go."""
     table = analysis.cost
     if table.empty:
         return None
     parts = {"fit": "#8a94a0", "score": "#0f7bc4", "select": "#e8702a", "test": "#0a9a72"}
-    figure, grid = _panels(1, 1, 1.1 + 0.27 * len(table), 0.9, left=label_margin(list(table["arm"])) + 0.1)
+    figure, grid = _panels(look, 1, 1, 1.1 + 0.27 * len(table), 0.9, left=look.margin(list(table["arm"])) - 0.3)
     axes = grid[0][0]
     y, start = np.arange(len(table)), np.zeros(len(table))
     for part, color in parts.items():
@@ -373,10 +420,8 @@ def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
     unit, per_hour = _time_unit(table["total"])
     totals = [f"{hours * per_hour:.3g} {unit}" for hours in table["total"]]
     for i, (end, total) in enumerate(zip(start, totals, strict=True)):
-        axes.annotate(
-            total, (end, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=LABEL_SIZE
-        )
-    axes.set_yticks(y, [short(arm) for arm in table["arm"]])
+        axes.annotate(total, (end, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=LABEL_SIZE)
+    axes.set_yticks(y, [look.short(arm) for arm in table["arm"]])
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("median seconds of a round")
@@ -386,8 +431,8 @@ def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
     return Drawing(
         "cost",
         "Cost",
-        "Median seconds of a round, by what they were spent on; at the bars, the time of a whole run. Times are those of "
-        "the machine as it was.",
+        "Median seconds of a round, by what they were spent on; at the bars, the time of a whole run. Times are those "
+        "of the machine as it was.",
         f"Seconds of a round by part. Whole runs: {listed}.",
         figure,
     )
@@ -397,16 +442,16 @@ def cost(analysis: Analysis, styles: Styles) -> Drawing | None:
 
 
 def _panels(
-    rows: int, columns: int, height: float, right: float, left: float = 0.7, share: bool = False
+    look: Look, rows: int, columns: int, height: float, right: float, left: float = 0.7, share: bool = False
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of panels, with margins in inches."""
     top, bottom = 0.3, 0.5
     height += top + bottom if rows == 1 else 0
-    figure = Figure(figsize=(WIDTH, height))
-    inner = (WIDTH - left - right) / columns
+    figure = Figure(figsize=(look.width, height))
+    inner = (look.width - left - right) / columns
     figure.subplots_adjust(
-        left=left / WIDTH,
-        right=1 - right / WIDTH,
+        left=left / look.width,
+        right=1 - right / look.width,
         bottom=bottom / height,
         top=1 - top / height,
         wspace=(0.12 if share else 0.55) / inner,
@@ -416,28 +461,26 @@ def _panels(
 
 
 def _draw_bands(
-    axes: Axes, analysis: Analysis, arms: Sequence[str], styles: Styles, low: float = -np.inf, high: float = np.inf
+    axes: Axes, analysis: Analysis, arms: Sequence[str], look: Look, low: float = -np.inf, high: float = np.inf
 ) -> None:
     """Mean curves with their intervals, within a range of labels; drawn in full colours on top of all intervals."""
     for arm in arms:
         band = analysis.bands[arm]
         band = band[band["num_labeled"].between(low, high)]
-        _fill(axes, band["num_labeled"], band["low"], band["high"], styles[arm].color, 0.14)
+        _fill(axes, band["num_labeled"], band["low"], band["high"], look.styles[arm].color, 0.14)
     for arm in arms:
         band = analysis.bands[arm]
         band = band[band["num_labeled"].between(low, high)]
-        axes.plot(band["num_labeled"], band["mean"], zorder=3, **styles[arm].line(len(band)))
+        axes.plot(band["num_labeled"], band["mean"], zorder=3, **look.styles[arm].line(len(band)))
     axes.margins(x=0.02)
 
 
-def _label_last(
-    axes: Axes, analysis: Analysis, arms: Sequence[str], styles: Styles, high: float = np.inf
-) -> None:
+def _label_last(axes: Axes, analysis: Analysis, arms: Sequence[str], look: Look, high: float = np.inf) -> None:
     ends = []
     for arm in arms:
         band = analysis.bands[arm]
         ends.append((arm, float(band[band["num_labeled"] <= high]["mean"].iloc[-1])))
-    label_ends(axes, ends, styles)
+    label_ends(axes, ends, look.styles, look.max_name)
 
 
 def _fill(axes: Axes, x: pd.Series, low: pd.Series, high: pd.Series, color: str, alpha: float) -> None:
@@ -447,21 +490,16 @@ def _fill(axes: Axes, x: pd.Series, low: pd.Series, high: pd.Series, color: str,
         axes.fill_between(x, low, high, where=known.tolist(), color=color, alpha=alpha, linewidth=0)
 
 
-def _legend(axes: Axes, places: Sequence[tuple[str, float]], styles: Styles) -> None:
-    """Names in the margin at given heights, in [0, 1], for panels where curves all end in one place."""
-    low, high = axes.get_ylim()
-    label_ends(axes, [(name, low + place * (high - low)) for name, place in places], styles)
-
-
-def _heat_map(table: pd.DataFrame) -> Figure:
+def _heat_map(table: pd.DataFrame, look: Look) -> Figure:
     """A matrix of shares, with its numbers."""
     rows, columns = [str(name) for name in table.index], [str(name) for name in table.columns]
-    left, bottom = label_margin(rows) + 0.1, label_margin(columns) * 0.75 + 0.1
-    cell = min(0.8, (WIDTH - left - 0.2) / len(columns))
+    left, bottom = look.margin(rows) - 0.3, look.margin(columns) * 0.55 + 0.05
+    cell = min(0.8, max(LEAST_CELL, (look.width - left - 0.2) / len(columns)))
+    width = max(look.width, left + cell * len(columns) + 0.2)
     height = bottom + cell * 0.62 * len(rows) + 0.15
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(width, height))
     axes = figure.add_axes(
-        (left / WIDTH, bottom / height, cell * len(columns) / WIDTH, cell * 0.62 * len(rows) / height)
+        (left / width, bottom / height, cell * len(columns) / width, cell * 0.62 * len(rows) / height)
     )
     values = table.to_numpy(float)
     colors = mpl.colormaps["cividis"]
@@ -477,8 +515,8 @@ def _heat_map(table: pd.DataFrame) -> Figure:
             j + 0.5, i + 0.5, text or "0", ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#101010"
         )
     axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
-    axes.set_xticks(np.arange(len(columns)) + 0.5, [short(name) for name in columns], rotation=45, ha="right")
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [short(name) for name in rows])
+    axes.set_xticks(np.arange(len(columns)) + 0.5, [look.short(name) for name in columns], rotation=45, ha="right")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [look.short(name) for name in rows])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -498,7 +536,8 @@ def _windows(num_labeled: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]
 
 def _time_unit(hours: Iterable[float]) -> tuple[str, float]:
     """A unit that suits the longest of some times, and how many of it are an hour."""
-    return ("hours", 1.0) if max(hours) >= 1 else ("minutes", 60.0)
+    longest = max(hours)
+    return ("hours", 1.0) if longest >= 1 else ("minutes", 60.0) if longest >= 1 / 60 else ("seconds", 3600.0)
 
 
 def _arms_of(analysis: Analysis, table: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 import inspect
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from math import isqrt
@@ -146,7 +146,7 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
     return None
 
 
-def _tile(row: Mapping[str, Any], class_names: Sequence[str] | None) -> Tile:
+def _tile(row: Mapping[Hashable, Any], class_names: Sequence[str] | None) -> Tile:
     def name(label: Any) -> str:
         return str(int(label)) if class_names is None else class_names[int(label)]
 

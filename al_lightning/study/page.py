@@ -36,6 +36,7 @@ def render(
     analysis: Analysis,
     drawings: Sequence[Drawing],
     svgs: Mapping[str, str],
+    narrow_svgs: Mapping[str, str],
     gallery: Gallery,
     claims: Sequence[object] | None = None,
     command: str | None = None,
@@ -46,6 +47,7 @@ def render(
         analysis: What is reported.
         drawings: Its figures.
         svgs: Them as SVGs of :func:`~al_lightning.study.style.to_svg`, by name.
+        narrow_svgs: The same in their narrow form.
         gallery: Images that were asked for.
         claims: Objects with attributes ``id, claim, statistic, interval, verdict, note``.
         command: The command that makes the report again.
@@ -69,6 +71,7 @@ def render(
         figures={drawing.name: drawing for drawing in drawings},
         # ours, and matplotlib escapes the names in it
         svgs={name: Markup(inline(svg, name)) for name, svg in svgs.items()},
+        narrow_svgs={name: Markup(inline(svg, f"narrow-{name}")) for name, svg in narrow_svgs.items()},
         efficiency=_rows(analysis.efficiency[analysis.efficiency["arm"] != analysis.baseline]),
         cost=_rows(analysis.cost),
         gallery=gallery,

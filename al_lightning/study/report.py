@@ -6,7 +6,7 @@ from pathlib import Path
 
 from al_lightning.errors import InputError
 from al_lightning.study.analysis import Analysis
-from al_lightning.study.figures import draw
+from al_lightning.study.figures import NARROW, draw
 from al_lightning.study.gallery import gallery
 from al_lightning.study.page import render
 from al_lightning.study.style import to_png, to_svg
@@ -45,8 +45,9 @@ def write_report(
     drawings = draw(analysis)
     svgs = {drawing.name: to_svg(drawing.figure) for drawing in drawings}
     pngs = {drawing.name: to_png(drawing.figure) for drawing in drawings}
+    narrow = {drawing.name: to_svg(drawing.figure) for drawing in draw(analysis, NARROW)}
     images = gallery(analysis.study, root)
-    page = render(analysis, drawings, svgs, images, claims, command)
+    page = render(analysis, drawings, svgs, narrow, images, claims, command)
     files = {
         **{f"{FIGURES}/{name}.svg": svg.encode() for name, svg in svgs.items()},
         **{f"{FIGURES}/{name}.png": png for name, png in pngs.items()},

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 
 PNG_DPI = 160
+LEAST_SCALE = 1.05  # CSS pixels a point
 LABEL_SIZE = 8.5  # points
-MAX_NAME = 28  # characters
 
-RC: dict[str, Any] = {
+# Any: the type of the names differs between versions of matplotlib
+RC: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -98,36 +99,42 @@ def arm_styles(study: Study, baseline: str) -> dict[str, ArmStyle]:
     return {arm: styles[arm] for arm in study.arms}
 
 
-def short(name: str) -> str:
-    """A name that fits beside a figure."""
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+def short(name: str, length: int) -> str:
+    """A name of at most some characters."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def label_margin(names: Sequence[str]) -> float:
     """Inches that :func:`label_ends` needs to the right of an axes."""
-    return 0.5 + 0.076 * max(len(short(name)) for name in names)
+    return 0.5 + 0.076 * max(len(name) for name in names)
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[str, float]], styles: dict[str, ArmStyle]) -> None:
+def label_ends(
+    axes: Axes,
+    ends: Sequence[tuple[str, float]],
+    styles: Mapping[str, ArmStyle],
+    max_name: int,
+    lead: bool = True,
+) -> None:
     """Names curves at their right ends; names that would collide are moved apart, and lines lead to them.
 
     Args:
         axes: Where the curves are drawn; its limits must not change any more.
         ends: Names and last values of the curves.
         styles: By name.
+        max_name: Characters of a name that there is room for.
+        lead: Whether a line leads from the curve's end to its name; if not, it is a legend.
     """
-    figure = axes.get_figure()
-    assert figure is not None
-    height = axes.get_position().height * figure.get_size_inches()[1] * 72
+    points = 72 / axes.figure.dpi
+    width, height = axes.bbox.width * points, axes.bbox.height * points
     low, high = axes.get_ylim()
     placed = sorted((min(max((value - low) / (high - low), 0.0), 1.0), name) for name, value in ends)
     positions = _spread([position for position, _ in placed], 1.3 * LABEL_SIZE / height)
-    width = axes.get_position().width * figure.get_size_inches()[0] * 72
     for (position, name), label in zip(placed, positions, strict=True):
         style = styles[name]
         axes.plot(
-            [1, 1 + 10 / width, 1 + 22 / width],
-            [position, label, label],
+            [1 if lead else 1 + 4 / width, 1 + 10 / width, 1 + 22 / width],
+            [position if lead else label, label, label],
             color=style.color,
             linestyle=style.linestyle,
             linewidth=1.2,
@@ -137,7 +144,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float]], styles: dict[str, 
             clip_on=False,
         )
         axes.text(
-            1 + 28 / width, label, short(name), transform=axes.transAxes, fontsize=LABEL_SIZE, va="center", ha="left"
+            1 + 28 / width,
+            label,
+            short(name, max_name),
+            transform=axes.transAxes,
+            fontsize=LABEL_SIZE,
+            va="center",
+            ha="left",
         )
 
 
@@ -179,7 +192,9 @@ def to_svg(figure: Figure) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor").replace(GRID, f"var(--grid, {GRID})")
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif", svg)
-    alone = f":root{{color:{INK};--grid:{GRID}}}@media (prefers-color-scheme:dark){{:root{{color:#e6e8eb;--grid:#3b4048}}}}"
+    alone = (
+        f":root{{color:{INK};--grid:{GRID}}}@media (prefers-color-scheme:dark){{:root{{color:#e6e8eb;--grid:#3b4048}}}}"
+    )
     return svg.replace("</style>", f"{alone}</style>", 1)
 
 
@@ -188,7 +203,9 @@ def inline(svg: str, name: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg, count=3)
+    width = float(re.search(r' width="([\d.]+)pt"', svg)[1])  # type: ignore[index]
     svg = re.sub(r' (?:width|height)="[^"]*pt"', "", svg, count=2)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return svg.replace("<svg", '<svg aria-hidden="true"', 1)
+    # never so small that it cannot be read; it scrolls in its box instead
+    return svg.replace("<svg", f'<svg aria-hidden="true" style="min-width: {width * LEAST_SCALE:.0f}px"', 1)
