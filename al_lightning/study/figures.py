@@ -426,7 +426,16 @@ def cost(analysis: Analysis, look: Look) -> Drawing | None:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("median seconds of a round")
     axes.margins(x=0.12)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0, fontsize=LABEL_SIZE)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=len(parts),
+        frameon=False,
+        borderaxespad=0,
+        columnspacing=1,
+        fontsize=LABEL_SIZE,
+        handlelength=1.2,
+    )
     listed = ", ".join(f"{arm} {total}" for arm, total in zip(table["arm"], totals, strict=True))
     return Drawing(
         "cost",
