@@ -23,6 +23,7 @@ COLORS = ("#0f7bc4", "#e8702a", "#0a9a72", "#cf79ae", "#c99700", "#9a5bbd", "#4f
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 
+FONTS = "system-ui,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 PNG_DPI = 160
 LEAST_SCALE = 1.05  # CSS pixels a point
 LABEL_SIZE = 8.5  # points
@@ -191,11 +192,13 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor").replace(GRID, f"var(--grid, {GRID})")
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif", svg)
+    # texts have the font of the page; matplotlib names its own in one property or, before 3.11, in another
+    svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", svg)
+    svg = re.sub(r"\bfont: ([\d.]+px) 'DejaVu Sans'[^;\"]*", r"font-size: \1", svg)
     # hundredths of a point are enough, in half the bytes
     svg = re.sub(r'\b(?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group()), svg)
     light, dark = f"color:{INK};--grid:{GRID}", "color:#e6e8eb;--grid:#3b4048"
-    alone = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    alone = f":root{{{light};font-family:{FONTS}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
     return svg.replace("</style>", f"{alone}</style>", 1)
 
 
