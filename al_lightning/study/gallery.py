@@ -115,7 +115,11 @@ def _stages(num_rounds: int) -> dict[str, int]:
     if last < 1:
         return {}
     stages = {"early": 1, "middle": (1 + last) // 2, "late": last}
-    return {stage: round for stage, round in stages.items() if list(stages.values()).count(round) == 1 or round == 1}
+    if last < 3:  # there is no middle, or no late one either
+        del stages["middle"]
+    if last == 1:
+        del stages["late"]
+    return stages
 
 
 def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":

@@ -192,7 +192,7 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor").replace(GRID, f"var(--grid, {GRID})")
-    # texts have the font of the page; matplotlib names its own in one property or, before 3.11, in another
+    # texts have the font of the page; matplotlib names its own, in one of two properties by its version
     svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", svg)
     svg = re.sub(r"\bfont: ([\d.]+px) 'DejaVu Sans'[^;\"]*", r"font-size: \1", svg)
     # hundredths of a point are enough, in half the bytes

@@ -12,7 +12,7 @@ from tests.study.reports import analysis, study
 
 
 def small():
-    return analysis(study(["random", "entropy"], max_rounds=2))
+    return analysis(study(["random"], max_rounds=2))
 
 
 def contents(out: Path) -> dict[str, bytes]:
