@@ -502,7 +502,7 @@ def _fill(axes: Axes, x: pd.Series, low: pd.Series, high: pd.Series, color: str,
 def _heat_map(table: pd.DataFrame, look: Look) -> Figure:
     """A matrix of shares, with its numbers."""
     rows, columns = [str(name) for name in table.index], [str(name) for name in table.columns]
-    left, bottom = look.margin(rows) - 0.3, look.margin(columns) * 0.55 + 0.05
+    left, bottom = look.margin(rows) - 0.3, look.margin(columns) * 0.62 + 0.05
     cell = min(0.8, max(LEAST_CELL, (look.width - left - 0.2) / len(columns)))
     width = max(look.width, left + cell * len(columns) + 0.2)
     height = bottom + cell * 0.62 * len(rows) + 0.15

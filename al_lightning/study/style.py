@@ -17,6 +17,8 @@ INK = "#1c1f24"
 """Texts and axes; in an SVG the text colour of the page."""
 GRID = "#d5d9de"
 """Grid lines; in an SVG the page's ``--grid``."""
+NEUTRAL = "#737b85"
+"""Texts and axes of an SVG by itself: it can be read on white and on black."""
 BASELINE_COLOR = "#868d96"
 COLORS = ("#0f7bc4", "#e8702a", "#0a9a72", "#cf79ae", "#c99700", "#9a5bbd", "#4fb3e8", "#d63d3d")
 """After Okabe and Ito: told apart with any colour vision, and seen on white and on black."""
@@ -186,7 +188,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """Renders without a background; where the SVG is shown by itself it goes with light and dark."""
+    """Renders without a background; where the SVG is shown by itself it can be read on light and on dark."""
     file = io.StringIO()
     with mpl.rc_context(RC):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -197,8 +199,7 @@ def to_svg(figure: Figure) -> str:
     svg = re.sub(r"\bfont: ([\d.]+px) 'DejaVu Sans'[^;\"]*", r"font-size: \1", svg)
     # hundredths of a point are enough, in half the bytes
     svg = re.sub(r'\b(?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group()), svg)
-    light, dark = f"color:{INK};--grid:{GRID}", "color:#e6e8eb;--grid:#3b4048"
-    alone = f":root{{{light};font-family:{FONTS}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    alone = f":root{{color:{NEUTRAL};--grid:{NEUTRAL}50;font-family:{FONTS}}}"
     return svg.replace("</style>", f"{alone}</style>", 1)
 
 

@@ -13,7 +13,7 @@ from al_lightning.study.page import cell, interval, number, p_value, render, sig
 from al_lightning.study.style import to_svg
 from tests.study.reports import analysis, study
 
-VOID = {"meta", "br", "img", "link", "hr", "input"}
+VOID = {"meta", "wbr"}
 
 
 class Page(HTMLParser):
