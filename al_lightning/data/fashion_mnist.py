@@ -74,6 +74,19 @@ class FashionMNIST(PoolDataModule):
         InputError: If the files cannot be had, or one of them is not what it should be; the message names it.
     """
 
+    class_names = (
+        "T-shirt",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    )
+
     def __init__(
         self,
         root: str = "data",

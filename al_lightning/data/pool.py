@@ -1,6 +1,7 @@
 """PoolDataModule: a training set split into labeled and unlabeled samples."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import lightning.pytorch as L
@@ -36,6 +37,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
     Raises:
         InputError: If an argument is out of range.
     """
+
+    class_names: Sequence[str] | None = None
+    """What the classes are called in a report; numbers if not given."""
 
     def __init__(
         self, num_initial: int = 500, initial: Literal["random", "balanced"] = "random", batch_size: int = 64

@@ -1,0 +1,163 @@
+"""Gallery: which images each strategy asked for, early and late, and what the model took them for."""
+
+import inspect
+import io
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from al_lightning.errors import InputError
+from al_lightning.study.runs import Study
+
+if TYPE_CHECKING:
+    from al_lightning import PoolDataModule
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a query."""
+
+    index: int
+    """Training-set index."""
+    label: str
+    predicted: str | None
+    """What the model that asked for it took it for, if the run has kept that."""
+    confidence: float | None
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.predicted is not None and self.predicted != self.label
+
+
+@dataclass(frozen=True)
+class Row:
+    """The first images of one query of an arm."""
+
+    arm: str
+    stage: str
+    """``early``, ``middle`` or ``late``."""
+    num_labeled: int
+    """Labels that the model that asked had."""
+    tiles: tuple[Tile, ...]
+    images: np.ndarray
+    """Grey values, side by side, uint8, shape ``(height, width * len(tiles))``."""
+
+    def sprite(self) -> bytes:
+        """All images as one PNG."""
+        file = io.BytesIO()
+        Image.fromarray(self.images).save(file, format="PNG", optimize=True)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Rows of images, or a sentence on why there are none."""
+
+    seed: int
+    rows: tuple[Row, ...] = ()
+    note: str | None = None
+
+
+def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gallery:
+    """Collects the first images of an early, a middle and a late query of each arm, of its first seed.
+
+    The data are those of the runs' own settings. Where they cannot be had, or are no images, the gallery has a note
+    instead: a report is not to fail for want of pictures.
+
+    Args:
+        study: The runs.
+        root: Folder of the data set, for data that have a `root`; their default if not given.
+        num_images: Images of a query.
+    """
+    seed = study.seeds[0]
+    stages = _stages(study.num_rounds)
+    if not stages:
+        return Gallery(seed, note="There are no pictures: no labels were asked for.")
+    try:
+        data = _load(study.protocol, root)
+        inputs = data.arrays.train_inputs.numpy()
+    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:  # of classes that are not ours
+        return Gallery(seed, note=f"There are no pictures, since the data could not be loaded: {error}")
+    shape = _image_shape(inputs.shape[1:])
+    if shape is None:
+        return Gallery(seed, note=f"There are no pictures: samples of shape {inputs.shape[1:]} are no grey images.")
+    low, high = float(inputs.min()), float(inputs.max())
+    rows = []
+    for arm in study.arms:
+        queries = study.runs[arm][0].queries
+        for stage, round in stages.items():
+            query = queries[queries["round"] == round].sort_values("order").head(num_images)
+            if query["index"].max() >= len(inputs):
+                return Gallery(seed, note=f"There are no pictures: {arm} asked for samples that the data do not have.")
+            images = inputs[query["index"].to_numpy(int)].reshape(-1, *shape)
+            grey = np.rint((images - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+            rows.append(
+                Row(
+                    arm,
+                    stage,
+                    int(study.num_labeled[round - 1]),
+                    tuple(_tile(row, data.class_names) for row in query.to_dict("records")),
+                    np.concatenate(list(grey), axis=1),
+                )
+            )
+    return Gallery(seed, tuple(rows))
+
+
+def _stages(num_rounds: int) -> dict[str, int]:
+    """Rounds whose labels are shown: those of the first, a middle and the last query."""
+    last = num_rounds - 1
+    if last < 1:
+        return {}
+    stages = {"early": 1, "middle": (1 + last) // 2, "late": last}
+    if last < 3:  # there is no middle, or no late one either
+        del stages["middle"]
+    if last == 1:
+        del stages["late"]
+    return stages
+
+
+def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":
+    """Makes the data of a run's settings.
+
+    Raises:
+        InputError: If the settings do not name a class; anything that its module or itself raises is passed on.
+    """
+    name = str(settings.get("data"))
+    module, _, cls = name.rpartition(".")
+    if not module:
+        raise InputError(f"Expected `data` to be the dotted path of a class, but got `{name}`.")
+    data_class = getattr(import_module(module), cls)
+    args = {key.removeprefix("data."): value for key, value in settings.items() if key.startswith("data.")}
+    if root is not None and "root" in inspect.signature(data_class).parameters:
+        args["root"] = root
+    return data_class(**args)
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
+    """Height and width of a grey image; vectors of a square length are taken for one."""
+    if len(shape) == 3 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    if len(shape) == 1 and isqrt(shape[0]) ** 2 == shape[0] and shape[0] >= 16:
+        return isqrt(shape[0]), isqrt(shape[0])
+    return None
+
+
+def _tile(row: Mapping[Hashable, Any], class_names: Sequence[str] | None) -> Tile:
+    def name(label: Any) -> str:
+        return str(int(label)) if class_names is None else class_names[int(label)]
+
+    predicted, confidence = row.get("predicted"), row.get("confidence")
+    return Tile(
+        int(row["index"]),
+        name(row["label"]),
+        None if predicted is None or pd.isna(predicted) else name(predicted),
+        None if confidence is None or pd.isna(confidence) else float(confidence),
+    )
