@@ -379,13 +379,13 @@ def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
 
 def penalty(analysis: Analysis, look: Look) -> Drawing | None:
     """Who beats whom."""
-    if analysis.penalty.empty or len(analysis.study.arms) < 2:
+    if analysis.penalty.isna().to_numpy().all() or len(analysis.study.arms) < 2:  # one seed has no test
         return None
     return Drawing(
         "penalty",
         "Pairwise penalty matrix",
         "Share of budgets at which the arm of the row beats the arm of the column (two-sided paired t-test, 5 %)."
-        " Large values in a row, and small ones in a column, are good.",
+        " Large values in a row, and small ones in a column, are good. Nothing is adjusted for the number of tests.",
         "Pairwise penalty matrix, the numbers are in summary.json.",
         _heat_map(analysis.penalty, look),
     )

@@ -115,7 +115,7 @@ def analysis(found: Study | None = None) -> Analysis:
         bands=bands,
         endpoints=_table(endpoints, columns),
         efficiency=_table(efficiency, "arm target_labels target_accuracy labels ratio low high censored"),
-        penalty=square.where(~np.eye(len(square), dtype=bool)),
+        penalty=square.where(~np.eye(len(square), dtype=bool) & many),
         overlap=square,
         balance=_table(balance, "arm num_labeled entropy"),
         calibration=_table(calibration, "arm num_labeled bin count confidence accuracy"),

@@ -61,7 +61,7 @@ def test_a_strategy_has_one_colour_and_a_way_of_training_one_dash() -> None:
     ("arms", "rounds", "seeds", "missing"),
     [
         (["random"], None, 2, {"differences", "efficiency", "penalty", "overlap"}),
-        (["random", "entropy"], None, 1, set()),
+        (["random", "entropy"], None, 1, {"penalty"}),
         (["random", "entropy"], 1, 2, {"learning_curves_zoom"}),
         (["random"], 1, 1, {"learning_curves_zoom", "differences", "efficiency", "penalty", "overlap"}),
     ],
