@@ -7,6 +7,7 @@ from math import nan
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from al_lightning.errors import InputError
 from al_lightning.study.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
@@ -42,7 +43,7 @@ class Analysis:
     efficiency: pd.DataFrame
     """One row an arm and target: ``arm, target_labels, target_accuracy, labels, ratio, low, high, censored``: how many
     labels reach the accuracy that the baseline has with ``target_labels``, and the baseline's labels over these. Where
-    ``censored`` is ``strategy`` or ``baseline``, that one does not get there: the ratio is an upper or lower bound."""
+    ``censored``, the arm does not get there: more labels are needed than these, and the ratio is an upper bound."""
     penalty: pd.DataFrame
     """Pairwise penalty matrix: the share of budgets at which the row's arm beats the column's."""
     overlap: pd.DataFrame
@@ -98,7 +99,7 @@ def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     final = FINAL if FINAL in labels else last
     rounds = min(LAST_ROUNDS, int((labels <= final).sum()))
     values = {
-        f"accuracy at {final:,}": {
+        f"accuracy at {final:,} labels": {
             arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
         }
     }
@@ -174,11 +175,11 @@ def _holm(p: list[float]) -> list[float]:
 def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
     labels, random = study.num_labeled, study.accuracy[baseline]
     targets = [n for n in TARGETS if n in labels] or [int(labels[-1])]
+    rising = isotonic_regression(random.mean(axis=0)).x  # a target that is a spike is never reached again
     rows = []
     for arm, n in product(study.arms, targets):
-        target = float(random.mean(axis=0)[labels == n][0])
+        target = float(rising[labels == n][0])
         found = label_efficiency(labels, study.accuracy[arm], random, target)
-        censored = [name for name, by in (("strategy", found.strategy), ("baseline", found.random)) if by.censored]
         rows.append(
             {
                 "arm": arm,
@@ -188,7 +189,7 @@ def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
                 "ratio": found.ratio,
                 "low": found.low,
                 "high": found.high,
-                "censored": " and ".join(censored),
+                "censored": found.strategy.censored,
             }
         )
     return pd.DataFrame(rows)

@@ -80,7 +80,7 @@ def _endpoints(analysis: Analysis) -> str:
     rows = table[table["endpoint"] == primary].sort_values("mean", ascending=False)
     width = max(map(len, rows["arm"]))
     seeds = len(analysis.study.seeds)
-    lines = [f"{primary} labels, {seeds} seed{'s' * (seeds != 1)}; difference to {analysis.baseline}, 95 % intervals:"]
+    lines = [f"{primary}, {seeds} seed{'s' * (seeds != 1)}; difference to {analysis.baseline}, 95 % intervals:"]
     for row in rows.itertuples():
         line = f"  {row.arm:{width}}  {row.mean:.4f}"
         if row.arm != analysis.baseline:
