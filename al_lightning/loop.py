@@ -69,6 +69,7 @@ class ActiveLearningLoop(Callback):
         run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given, or ``runs/<strategy>_<model>/...`` with
             another model than DropoutMLP. An unfinished run in it is continued.
         seed: Seed of all random streams.
+        shared_dir: Accepted and not used: a stub of branch `sweep`, to be dropped at the merge.
 
     Raises:
         InputError: If an argument is out of range.
@@ -81,6 +82,7 @@ class ActiveLearningLoop(Callback):
         num_rounds: int = 100,
         run_dir: str | None = None,
         seed: int = 0,
+        shared_dir: str | None = None,
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")

@@ -39,6 +39,7 @@ FREE_SETTINGS = frozenset(
         "data.root",
         "loop.num_rounds",
         "loop.run_dir",
+        "loop.shared_dir",
         "trainer.default_root_dir",
         "trainer.enable_checkpointing",
         "trainer.enable_model_summary",
