@@ -21,7 +21,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,27 @@ class RunFolder:
         folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
         return folder
 
+    @classmethod
+    def peek(cls, path: Path, settings: Mapping[str, Any], free: Collection[str] = ()) -> "RunFolder":
+        """Reads a folder without locking or changing it, also one in use; what is not whole counts as not begun.
+
+        Args:
+            path: The folder; it need not exist.
+            settings: As of :meth:`open`.
+            free: Settings that may differ besides :data:`FREE_SETTINGS`.
+        """
+        folder = cls(path)
+        try:
+            sha256 = json.loads((path / COMMIT).read_bytes())["sha256"]
+            contents = {name: (path / name).read_bytes() for name in (CONFIG, ROUNDS, QUERIES)}
+            if any(_sha256(content) != sha256[name] for name, content in contents.items()):
+                return folder
+        except (OSError, ValueError, KeyError, TypeError):
+            return folder
+        folder._parse({name: content.decode() for name, content in contents.items()})
+        folder._check_settings(settings, free)
+        return folder
+
     def close(self) -> None:
         """Lets other processes use the folder."""
         self._lock.release()
@@ -208,11 +229,14 @@ class RunFolder:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
         self._new(COMMIT).unlink(missing_ok=True)
-        self._contents = {name: (self.path / name).read_text() for name in names}
+        self._parse({name: (self.path / name).read_text() for name in names})
+
+    def _parse(self, contents: dict[str, str]) -> None:
+        self._contents = contents
         self.rounds = [_parse_round(row) for row in _read_csv(self._contents[ROUNDS])]
         self.queries = [_parse_query(row) for row in _read_csv(self._contents[QUERIES])]
 
-    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+    def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
 
         A run that never finished a round is forgotten instead: its first command may well have been a mistake.
@@ -224,7 +248,7 @@ class RunFolder:
         differing = [
             name
             for name in sorted(stored.keys() | given.keys())
-            if name not in FREE_SETTINGS and stored.get(name) != given.get(name)
+            if name not in FREE_SETTINGS and name not in free and stored.get(name) != given.get(name)
         ]
         if differing:
             details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
@@ -266,6 +290,14 @@ def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
         name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
         for name, value in flatten(settings).items()
     }
+
+
+def read_rounds(path: Path) -> list[Round]:
+    """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
+    try:
+        return [_parse_round(row) for row in _read_csv((path / ROUNDS).read_text())]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _to_csv(row_type: type[Round] | type[Query], rows: Iterable[Round] | Iterable[Query]) -> str:

@@ -33,7 +33,8 @@ ALLOWED = {
         "run_folder",
         "strategies",
     },
-    "cli": {"errors", "commands"},
+    "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
+    "cli": {"errors", "commands", "sweep"},
 }
 
 
