@@ -118,6 +118,7 @@ class RayLauncher:
             try:
                 ray.init(address="auto", **options)
             except ConnectionError:
+                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of ours reports to nobody
                 ray.init(address="local", num_cpus=processes or num_cores(), include_dashboard=False, **options)
         self._remote = ray.remote(num_cpus=1)(_run_to_its_end)
 
