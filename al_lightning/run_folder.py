@@ -254,7 +254,7 @@ class RunFolder:
             details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
             raise InputError(
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
-                "choose another `loop.run_dir` for another run."
+                "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
 
     @property
