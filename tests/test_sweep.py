@@ -368,10 +368,11 @@ def test_a_sweep_that_is_stopped_leaves_nobody_behind_and_continues_to_the_same_
         else:
             wait_until(lambda: not processes_of(tmp_path), seconds=15)
         assert all(len(read_rounds(folder)) < 121 for folder in folders)
-    process = start(*words)
+    last = max(len(read_rounds(folder)) for folder in folders)
+    process = start(*words, last)
     out, err = process.communicate()
     assert process.returncode == 0, out + err
-    main(["fit", *TINY.split(), "--loop.num_rounds", "120", "--loop.run_dir", str(tmp_path / "whole")])
+    main(["fit", *TINY.split(), "--loop.num_rounds", str(last), "--loop.run_dir", str(tmp_path / "whole")])
     assert_same_rounds(tmp_path / "out/random/seed0", tmp_path / "whole")
 
 
