@@ -23,6 +23,7 @@ usage: al-lightning COMMAND [--config FILE ...] [--OPTION VALUE ...]
 
 commands:
   fit      run an experiment, or continue one: rounds of training, testing, querying and labeling
+  sweep    run a study, arms x seeds, in parallel processes, or continue one
   test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
   predict  write its class probabilities of the test images to predictions.csv, likewise
   report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
@@ -36,10 +37,11 @@ examples:
   al-lightning fit --config configs/badge.yaml --loop.strategy BALD --loop.strategy.num_samples 50
   al-lightning fit --config configs/entropy.yaml --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
   al-lightning fit --config configs/margin.yaml --print_config
+  al-lightning sweep --config configs/study.yaml
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "test", "predict", "report")
+COMMANDS = ("fit", "sweep", "test", "predict", "report")
 
 
 class Interrupted(BaseException):
@@ -81,8 +83,15 @@ def main(args: Sequence[str] | None = None) -> None:
         for signum in signals:
             signal.signal(signum, quit_now)
         if words[0] == "report":
-            from al_lightning.study import command
+            from al_lightning.study import command as report
 
+            report.run(words[1:])
+            return
+        if words[0] == "sweep":
+            from al_lightning.sweep import command
+
+            for signum in signals:
+                signal.signal(signum, _interrupt)
             command.run(words[1:])
             return
         from al_lightning.commands import run

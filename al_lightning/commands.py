@@ -52,13 +52,32 @@ def run(args: list[str] | None) -> None:
     Raises:
         InputError: If they are bad.
     """
+    _make_cli(ActiveLearningCLI, args)
+
+
+def settings_of_fit(flags: list[str]) -> dict[str, Any]:
+    """Returns what ``al-lightning fit`` with these flags would write to config.yaml, and runs nothing.
+
+    ``trainer.accelerator`` is missing if it was left to the machine on which the run will be.
+
+    Raises:
+        InputError: If the flags are bad, as far as it can be known without the data.
+    """
+    cli = _make_cli(CheckingCLI, ["fit", *flags])
+    settings = cli.settings()
+    if cli.config.fit.trainer.accelerator == "auto":
+        del settings["trainer"]["accelerator"]
+    return settings
+
+
+def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "ActiveLearningCLI":
     for name in ("lightning.pytorch", "lightning.fabric"):  # "Seed set to 0", "GPU available", tips
         logging.getLogger(name).setLevel(logging.WARNING)
     # a warning of LightningCLI for those who call it from Python, which is what tests and notebooks do
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
-    ActiveLearningCLI(
+    return cli_class(
         L.LightningModule,
         PoolDataModule,
         subclass_mode_model=True,
@@ -171,16 +190,20 @@ class ActiveLearningCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
             raise _innermost(error) from error
 
-    def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
-        """Runs the loop."""
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml is to say."""
         self._dump_config()
         self.config_dump["loop"].pop("seed")  # it is seed_everything
         # a run cannot continue to the same bits on other hardware
         self.config_dump["trainer"]["accelerator"] = (
             type(self.trainer.accelerator).__name__.removesuffix("Accelerator").lower()
         )
+        return self.config_dump
+
+    def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
+        """Runs the loop."""
         try:
-            self.config_init.fit.loop.run(self.trainer, model, datamodule, self.config_dump)
+            self.config_init.fit.loop.run(self.trainer, model, datamodule, self.settings())
         except MisconfigurationException as error:  # what Lightning finds out only when it begins to train
             raise _innermost(error) from error
 
@@ -205,6 +228,13 @@ class ActiveLearningCLI(LightningCLI):
                 writer.writerow([index, max(range(len(row)), key=row.__getitem__), *(f"{p:.6g}" for p in row)])
         new.replace(path)
         print(f"Wrote {len(probs)} predictions to {path}.")
+
+
+class CheckingCLI(ActiveLearningCLI):
+    """Parses and makes all objects of ``fit``, and stops there."""
+
+    def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
+        """Runs nothing."""
 
 
 @contextmanager

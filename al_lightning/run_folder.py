@@ -23,7 +23,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -167,6 +167,27 @@ class RunFolder:
         folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
         return folder
 
+    @classmethod
+    def peek(cls, path: Path, settings: Mapping[str, Any], free: Collection[str] = ()) -> "RunFolder":
+        """Reads a folder without locking or changing it, also one in use; what is not whole counts as not begun.
+
+        Args:
+            path: The folder; it need not exist.
+            settings: As of :meth:`open`.
+            free: Settings that may differ besides :data:`FREE_SETTINGS`.
+        """
+        folder = cls(path)
+        try:
+            sha256 = json.loads((path / COMMIT).read_bytes())["sha256"]
+            contents = {name: (path / name).read_bytes() for name in (CONFIG, ROUNDS, QUERIES)}
+            if any(_sha256(content) != sha256[name] for name, content in contents.items()):
+                return folder
+        except (OSError, ValueError, KeyError, TypeError):
+            return folder
+        folder._parse({name: content.decode() for name, content in contents.items()})
+        folder._check_settings(settings, free)
+        return folder
+
     def close(self) -> None:
         """Lets other processes use the folder."""
         self._lock.release()
@@ -255,16 +276,19 @@ class RunFolder:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
         self._new(COMMIT).unlink(missing_ok=True)
-        self._contents = {name: (self.path / name).read_text() for name in expected}
-        self.rounds = self._parse(ROUNDS, Round)
-        self.queries = self._parse(QUERIES, Query)
-        self.calibration = self._parse(CALIBRATION, CalibrationBin)
-        self.diagnostics = self._parse(DIAGNOSTICS, Diagnostic)
+        self._parse({name: (self.path / name).read_text() for name in expected})
 
-    def _parse(self, name: str, row_type: type[RowT]) -> list[RowT]:
-        return [_from_csv(row_type, row) for row in csv.DictReader(io.StringIO(self._contents.get(name, "")))]
+    def _parse(self, contents: dict[str, str]) -> None:
+        self._contents = contents
+        self.rounds = self._rows(ROUNDS, Round)
+        self.queries = self._rows(QUERIES, Query)
+        self.calibration = self._rows(CALIBRATION, CalibrationBin)
+        self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
 
-    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+    def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
+        return _from_csv(row_type, self._contents.get(name, ""))
+
+    def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
 
         A run that never finished a round is forgotten instead: its first command may well have been a mistake.
@@ -273,12 +297,16 @@ class RunFolder:
             self.queries = []
             return
         stored, given = (comparable_settings(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
-        differing = [name for name in sorted(stored.keys() | given.keys()) if stored.get(name) != given.get(name)]
+        differing = [
+            name
+            for name in sorted(stored.keys() | given.keys())
+            if name not in free and stored.get(name) != given.get(name)
+        ]
         if differing:
             details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
             raise InputError(
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
-                "choose another `loop.run_dir` for another run."
+                "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
 
     @property
@@ -320,6 +348,14 @@ def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_rounds(path: Path) -> list[Round]:
+    """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
+    try:
+        return _from_csv(Round, (path / ROUNDS).read_text())
+    except (OSError, ValueError):
+        return []
+
+
 def _to_csv(row_type: type[Row], rows: Iterable[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -328,10 +364,12 @@ def _to_csv(row_type: type[Row], rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def _from_csv(row_type: type[RowT], row: Mapping[str, str]) -> RowT:
-    """Reads one row; a column that is not there, or an empty value, is ``None``."""
-    values = {field.name: _PARSERS[field.type](row.get(field.name, "")) for field in fields(row_type)}
-    return row_type(**values)
+def _from_csv(row_type: type[RowT], text: str) -> list[RowT]:
+    """Reads a table; a column that is not there, or an empty value, is ``None``."""
+    return [
+        row_type(**{field.name: _PARSERS[field.type](row.get(field.name) or "") for field in fields(row_type)})
+        for row in csv.DictReader(io.StringIO(text))
+    ]
 
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {

@@ -37,7 +37,8 @@ ALLOWED = {
         "run_folder",
         "strategies",
     },
-    "cli": {"errors", "commands", "study"},
+    "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
+    "cli": {"errors", "commands", "study", "sweep"},
 }
 
 

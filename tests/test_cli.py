@@ -46,7 +46,7 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 def test_help_names_the_commands(capsys: pytest.CaptureFixture, words: list[str]) -> None:
     main(words)
     out = capsys.readouterr().out
-    assert all(f"  {command} " in out for command in ("fit", "test", "predict"))
+    assert all(f"  {command} " in out for command in ("fit", "sweep", "test", "predict"))
 
 
 def test_version(capsys: pytest.CaptureFixture) -> None:
@@ -264,9 +264,9 @@ def test_bad_input_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("frobnicate", "one of fit, test, predict, but got `frobnicate`"),
-        ("--fit", "one of fit, test, predict, but got `--fit`"),
-        ("validate", "one of fit, test, predict"),
+        ("frobnicate", "one of fit, sweep, test, predict, but got `frobnicate`"),
+        ("--fit", "one of fit, sweep, test, predict, but got `--fit`"),
+        ("validate", "one of fit, sweep, test, predict"),
         ("test", "`ckpt_path`.* but got none"),
         ("test --ckpt_path nope.ckpt", "`ckpt_path` to be a file, but there is no nope.ckpt"),
         ("predict --ckpt_path README.md", "README.md"),

@@ -10,8 +10,11 @@ import yaml
 from al_lightning import strategies
 from al_lightning.cli import main
 from al_lightning.commands import KNOWN_CLASSES
+from al_lightning.sweep.check import check
+from al_lightning.sweep.study import Arm, read_study
 
-CONFIGS = sorted(Path("configs").glob("*.yaml"))
+STUDY = Path("configs/study.yaml")
+CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path != STUDY)
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 
 
@@ -30,6 +33,26 @@ def test_a_config_runs(config: Path, tmp_path: Path) -> None:
     assert len({q["index"] for q in queries}) == 700
     scored = issubclass(_strategy(config), strategies.ScoreStrategy)
     assert all(bool(q["score"]) == scored for q in queries[500:])
+
+
+def test_the_study_has_all_strategies() -> None:
+    arms = read_study(["--config", str(STUDY)]).arms
+    settings = check(arms)  # all arms parse
+    assert {arm.name for arm in arms} >= {path.stem for path in STRATEGY_CONFIGS}
+    for name in settings:
+        query, _, suffix = name.partition("_dropout")
+        assert settings[name]["loop"] == settings[query]["loop"], name
+        assert settings[name]["model"]["init_args"]["dropout"] == (0.0 if suffix else 0.5), name
+
+
+# the others are no more than a config
+ARMS = [arm for arm in read_study(["--config", str(STUDY)]).arms if "--model.dropout" in arm.flags]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)
+def test_an_arm_of_the_study_runs(arm: Arm, tmp_path: Path) -> None:
+    main(["fit", *arm.flags, "--loop.num_rounds", "1", "--trainer.max_epochs", "1", "--loop.run_dir", str(tmp_path)])
+    assert (tmp_path / "rounds.csv").read_text().count("\n") == 3
 
 
 def _strategy(config: Path) -> type:

@@ -11,13 +11,9 @@ from al_lightning.cli import main
 README = Path("README.md").read_text()
 DOCUMENTS = README + "".join(path.read_text() for path in sorted(Path("docs").glob("*.md")))
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENTS, flags=re.DOTALL)
-COMMANDS = [
-    line
-    for language, block in BLOCKS
-    if language == "bash"
-    for line in block.replace("\\\n", " ").splitlines()
-    if "al-lightning fit" in line
-]
+LINES = [line for language, block in BLOCKS if language == "bash" for line in block.replace("\\\n", " ").splitlines()]
+COMMANDS = [line for line in LINES if "al-lightning fit" in line]
+SWEEPS = [line for line in LINES if "al-lightning sweep" in line]
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +43,13 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
     assert stop.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", SWEEPS)
+def test_a_sweep_is_known(command: str, capsys: pytest.CaptureFixture) -> None:
+    words = shlex.split(command, comments=True)
+    main([*words[words.index("sweep") :], "--dry_run"])
+    assert "al-lightning fit " in capsys.readouterr().out
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
