@@ -13,7 +13,7 @@ from al_lightning.errors import InputError
 from al_lightning.study.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
 from al_lightning.study.efficiency import label_efficiency
 from al_lightning.study.multiple import best_probability, holm
-from al_lightning.study.paired import contrast
+from al_lightning.study.paired import contrast, differences, seeds_needed, tost
 from al_lightning.study.penalty import penalty_matrix
 from al_lightning.study.querying import class_balance, overlap
 from al_lightning.study.runs import Run, Study
@@ -22,6 +22,8 @@ FINAL = 10_000
 """The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
 LATE = 8_000
 LAST_ROUNDS = 5
+MARGIN = 0.003
+"""Differences of accuracy up to this are of no practical importance."""
 TARGETS = (2_500, 5_000, 10_000)
 """Label efficiency is reported at the accuracies that the baseline has with so many labels."""
 
@@ -39,7 +41,9 @@ class Analysis:
     ``simultaneous_low`` and ``simultaneous_high``."""
     endpoints: pd.DataFrame
     """One row an arm and endpoint: ``arm, endpoint, mean, low, high, difference, difference_low, difference_high, p,
-    p_holm, p_sign_flip, best``: the difference is to the baseline; ``best`` is the probability of the top mean."""
+    p_holm, p_sign_flip, p_same, seeds_needed, best``: the difference is to the baseline; ``p_same`` is small if it is
+    shown to be within :data:`MARGIN`; ``seeds_needed`` would find a true difference as large as the one seen in 80 % of
+    studies; ``best`` is the probability of the top mean."""
     efficiency: pd.DataFrame
     """One row an arm and target: ``arm, target_labels, target_accuracy, labels, ratio, low, high, censored``: how many
     labels reach the accuracy that the baseline has with ``target_labels``, and the baseline's labels over these. Where
@@ -162,10 +166,20 @@ def _endpoints(study: Study, baseline: str) -> pd.DataFrame:
                     "p": found.p_t if found else nan,
                     "p_holm": adjusted.get(arm, nan),
                     "p_sign_flip": found.p_sign_flip if found else nan,
+                    "p_same": tost(values, by_arm[baseline], MARGIN).p if found else nan,
+                    "seeds_needed": seeds_to_resolve(values, by_arm[baseline]),
                     "best": float(probability),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def seeds_to_resolve(a: np.ndarray, b: np.ndarray) -> float:
+    """Seeds that find a true difference as large as the one seen, with 80 % power; NaN if none was seen."""
+    gaps = differences(a, b)
+    if len(gaps) < 2 or gaps.mean() == 0 or gaps.std() == 0:
+        return nan
+    return seeds_needed(float(gaps.std(ddof=1)), abs(float(gaps.mean())))
 
 
 def _holm(p: list[float]) -> list[float]:

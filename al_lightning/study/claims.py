@@ -11,16 +11,22 @@ from math import isfinite, isnan
 
 import numpy as np
 
-from al_lightning.study.analysis import FINAL, Analysis, diagnostic_curves, endpoint_values, part_ranges
+from al_lightning.study.analysis import (
+    FINAL,
+    MARGIN,
+    Analysis,
+    diagnostic_curves,
+    endpoint_values,
+    part_ranges,
+    seeds_to_resolve,
+)
 from al_lightning.study.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
 from al_lightning.study.multiple import beats_all, best_probability, holm
-from al_lightning.study.paired import Contrast, contrast, differences, seeds_needed, tost
+from al_lightning.study.paired import Contrast, contrast, tost
 from al_lightning.study.runs import Run, Study
 
 REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted", "inconclusive", "not tested"
 ALPHA = 0.05
-MARGIN = 0.003
-"""Differences of accuracy up to this are of no practical importance."""
 HEURISTICS = ("LeastConfidence", "Margin", "Entropy")
 NEARLY_RANDOM = 0.5
 """A rank correlation between two mask sets below this counts as nearly random."""
@@ -224,12 +230,10 @@ def _best_at_the_end(evidence: Evidence) -> Finding:
         shares = best_probability(np.stack(list(values.values())))
         best = f"{shares[list(values).index('BALD')]:.2f}"
     same = tost(values["BALD"], others[runner_up], MARGIN)
-    gap = differences(values["BALD"], others[runner_up])
     relation = "the same as" if same.equivalent else "not shown to be the same as"
     note = f"P(best) {best}; {relation} {runner_up}, the best of the others"
-    if len(gap) > 1 and gap.std(ddof=1) > 0 and gap.mean() != 0:
-        needed = seeds_needed(float(gap.std(ddof=1)), abs(float(gap.mean())))
-        note += f"; {needed} seeds would resolve a gap of {abs(gap.mean()):.4f}"
+    if isfinite(needed := seeds_to_resolve(values["BALD"], others[runner_up])):
+        note += f"; {needed:.0f} seeds would resolve their gap of {found[runner_up].mean:+.4f}"
     return Finding(_listed(found), _intervals(found, adjusted), verdict, note)
 
 

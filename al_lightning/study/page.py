@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from al_lightning.study.analysis import Analysis
+from al_lightning.study.claims import Claim
 from al_lightning.study.figures import Drawing
 from al_lightning.study.gallery import Gallery
 from al_lightning.study.style import ArmStyle, arm_styles, inline
-from al_lightning.study.summary import claim_fields, versions
+from al_lightning.study.summary import versions
 
 TILE_HEIGHT = 56
 """CSS pixels of an image in the gallery."""
@@ -38,7 +39,7 @@ def render(
     svgs: Mapping[str, str],
     narrow_svgs: Mapping[str, str],
     gallery: Gallery,
-    claims: Sequence[object] | None = None,
+    claims: Sequence[Claim] = (),
     command: str | None = None,
 ) -> str:
     """Returns the page.
@@ -49,7 +50,7 @@ def render(
         svgs: Them as SVGs of :func:`~al_lightning.study.style.to_svg`, by name.
         narrow_svgs: The same in their narrow form.
         gallery: Images that were asked for.
-        claims: Objects with attributes ``id, claim, statistic, interval, verdict, note``.
+        claims: What was found of the claims, if they were judged.
         command: The command that makes the report again.
     """
     study = analysis.study
@@ -61,7 +62,7 @@ def render(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"number": number, "signed": signed, "interval": interval, "p_value": p_value, "cell": cell}
+    environment.filters |= {"number": number, "signed": signed, "interval": interval, "p_value": p_value}
     return environment.get_template("report.html.jinja").render(
         study=study,
         baseline=analysis.baseline,
@@ -80,7 +81,7 @@ def render(
         tile_widths=[
             TILE_HEIGHT * row.images.shape[1] // (row.images.shape[0] * len(row.tiles)) for row in gallery.rows
         ],
-        claims=[claim_fields(claim) for claim in claims or ()],
+        claims=claims,
         protocol={name: value for name, value in sorted(study.protocol.items()) if value is not None},
         command=command,
         versions=versions(),
@@ -116,15 +117,6 @@ def interval(low: Any, high: Any, digits: int = 4, sign: bool = False) -> str:
 def p_value(value: Any) -> str:
     """A p-value, of which the third decimal is enough."""
     return "< 0.001" if not pd.isna(value) and value < 0.001 else number(value, 3)
-
-
-def cell(value: Any) -> str:
-    """Anything that a claim may have in a field."""
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(cell, value))}]"
-    return number(value) if isinstance(value, float | np.floating) else str(value)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from al_lightning.errors import InputError
 from al_lightning.study.analysis import Analysis
+from al_lightning.study.claims import Claim
 from al_lightning.study.figures import NARROW, draw
 from al_lightning.study.gallery import gallery
 from al_lightning.study.page import render
@@ -19,7 +20,7 @@ FIGURES, TENSORBOARD = "figures", "tensorboard"
 def write_report(
     analysis: Analysis,
     out: Path,
-    claims: Sequence[object] | None = None,
+    claims: Sequence[Claim] = (),
     root: str | None = None,
     command: str | None = None,
 ) -> Path:
@@ -30,7 +31,7 @@ def write_report(
     Args:
         analysis: What is reported.
         out: The folder; made if need be.
-        claims: Objects with attributes ``id, claim, statistic, interval, verdict, note``.
+        claims: What was found of the claims, if they were judged.
         root: Folder of the data set, for the gallery.
         command: The command that makes the report again.
 

@@ -11,9 +11,7 @@ import pandas as pd
 
 from al_lightning import __version__
 from al_lightning.study.analysis import Analysis
-
-CLAIM = ("id", "claim", "statistic", "interval", "verdict", "note")
-"""Attributes of a claim."""
+from al_lightning.study.claims import Claim
 
 FORMAT = 1
 """Of summary.json; higher if something in it changes its meaning."""
@@ -24,13 +22,14 @@ def summary_csv(analysis: Analysis) -> str:
 
     Columns: arm, endpoint, the mean over seeds and its 95 % interval (low, high), the mean paired difference to the
     baseline and its interval (difference, difference_low, difference_high), its p-value of a paired t-test (p), with
-    Holm's correction (p_holm) and of exact sign flips (p_sign_flip), and the probability of the top mean (best). A
-    value that cannot be had is empty.
+    Holm's correction (p_holm) and of exact sign flips (p_sign_flip), that of two one-sided tests for a difference
+    within 0.003 (p_same), the seeds that would find a difference of this size in 80 % of studies (seeds_needed), and
+    the probability of the top mean (best). A value that cannot be had is empty.
     """
     return analysis.endpoints.to_csv(index=False, lineterminator="\n")
 
 
-def summary_json(analysis: Analysis, claims: Sequence[object] | None = None) -> str:
+def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
     """Returns all tables of the analysis, with what was compared, as strict JSON.
 
     What is not a number, and bounds that are infinite, are ``null``: not known, or no bound.
@@ -44,7 +43,7 @@ def summary_json(analysis: Analysis, claims: Sequence[object] | None = None) -> 
         "num_labeled": study.num_labeled,
         "protocol": study.protocol,
         "notes": study.notes,
-        "claims": [claim_fields(claim) for claim in claims or ()],
+        "claims": [vars(claim) for claim in claims],
         "endpoints": analysis.endpoints,
         "efficiency": analysis.efficiency,
         "penalty": _matrix(analysis.penalty),
@@ -57,11 +56,6 @@ def summary_json(analysis: Analysis, claims: Sequence[object] | None = None) -> 
         "versions": versions(),
     }
     return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def claim_fields(claim: object) -> dict[str, Any]:
-    """The attributes of a claim that a report shows, by name."""
-    return {name: getattr(claim, name) for name in CLAIM}
 
 
 def versions() -> dict[str, str]:

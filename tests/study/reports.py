@@ -1,4 +1,4 @@
-"""Analyses of small run folders, for the tests of reports: real digits, made-up predictions, rough statistics."""
+"""Analyses of small run folders, for the tests of reports: real digits, made-up predictions."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,17 +8,15 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder
-from al_lightning.study.analysis import Analysis
+from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.runs import Study, read_study
 from tests.helpers import digits
 
 ARMS = ("random", "entropy", "<b>&")
 SEEDS = (0, 1)
 NUM_ROUNDS, NUM_INITIAL, QUERY_SIZE = 7, 50, 20
-PARTS = ("fit", "score", "select", "test")
 
 
 @cache
@@ -44,7 +42,8 @@ def write_run(path: Path, arm: str, seed: int, data: str = "tests.digits.Digits"
         },
     }
     targets = digits().train_targets
-    order = generator.permutation(len(targets))
+    shared = np.random.default_rng(seed).permutation(len(targets))
+    order = np.concatenate([shared[:NUM_INITIAL], generator.permutation(shared[NUM_INITIAL:])])
     run = RunFolder.open(path, settings)
     bought: list[Query] = []
     for i in range(NUM_ROUNDS):
@@ -64,65 +63,11 @@ def write_run(path: Path, arm: str, seed: int, data: str = "tests.digits.Digits"
 
 
 def study(arms: Sequence[str] = ARMS, max_rounds: int | None = None, num_seeds: int = 2) -> Study:
-    return read_study([runs() / arm / f"seed{seed}" for arm in arms for seed in SEEDS[:num_seeds]], arms, max_rounds)
+    max_labels = None if max_rounds is None else NUM_INITIAL + (max_rounds - 1) * QUERY_SIZE
+    return read_study([runs() / arm / f"seed{seed}" for arm in arms for seed in SEEDS[:num_seeds]], arms, max_labels)
 
 
 def analysis(found: Study | None = None) -> Analysis:
-    """The tables of an analysis; the first arm is the baseline, the second reaches no target."""
+    """The tables of an analysis; the first arm is the baseline."""
     found = found or study()
-    baseline, num_labeled, many = found.arms[0], found.num_labeled, len(found.seeds) > 1
-    half = 0.02 if many else np.nan
-    bands: dict[str, pd.DataFrame] = {}
-    endpoints, efficiency, balance, calibration, cost, diagnostics = [], [], [], [], [], []
-    for arm in found.arms:
-        accuracy = found.accuracy[arm]
-        difference = accuracy - found.accuracy[baseline]
-        bands[arm] = pd.DataFrame(
-            {
-                "num_labeled": num_labeled,
-                "mean": accuracy.mean(0),
-                "low": accuracy.mean(0) - half,
-                "high": accuracy.mean(0) + half,
-                "difference": difference.mean(0),
-                "difference_low": difference.mean(0) - half,
-                "difference_high": difference.mean(0) + half,
-                "simultaneous_low": -np.inf if many else np.nan,  # as with too few seeds
-                "simultaneous_high": np.inf if many else np.nan,
-            }
-        )
-        other = np.nan if arm == baseline else 1.0
-        p = other if many else np.nan
-        for endpoint, first in (("aubc", 0), ("final_accuracy", -1)):
-            mean, ahead = accuracy[:, first:].mean(), difference[:, first:].mean() * other
-            interval = (mean - half, mean + half, ahead, ahead - half, ahead + half)
-            endpoints.append((arm, endpoint, mean, *interval, 0.25 * p, 0.5 * p, 0.5 * p, 0.3 if many else np.nan))
-        low, high = (0.9, np.inf) if many else (np.nan, np.nan)
-        efficiency.append((arm, num_labeled[-1], 0.5, 60.0, 1.25, low, high, arm == "entropy"))
-        balance += [(arm, n, 0.9) for n in num_labeled]
-        bins = found.runs[arm][0].calibration
-        calibration += [
-            (arm, num_labeled[row["round"]], row["bin"], row["count"], row["confidence"], row["accuracy"])
-            for row in bins[bins["round"] < len(num_labeled)].to_dict("records")
-        ]
-        seconds = [found.curves(arm, f"seconds_{part}") for part in PARTS]
-        cost.append((arm, *(float(np.median(part)) for part in seconds), float(np.sum(seconds)) / 3600, 0.0))
-        diagnostics += [(arm, n, "rank_correlation", 0.9, 0.8, 0.95) for n in num_labeled]
-    square = pd.DataFrame(0.5, index=found.arms, columns=found.arms)
-    columns = "arm endpoint mean low high difference difference_low difference_high p p_holm p_sign_flip best"
-    return Analysis(
-        study=found,
-        baseline=baseline,
-        bands=bands,
-        endpoints=_table(endpoints, columns),
-        efficiency=_table(efficiency, "arm target_labels target_accuracy labels ratio low high censored"),
-        penalty=square.where(~np.eye(len(square), dtype=bool) & many),
-        overlap=square,
-        balance=_table(balance, "arm num_labeled entropy"),
-        calibration=_table(calibration, "arm num_labeled bin count confidence accuracy"),
-        cost=_table(cost, f"arm {' '.join(PARTS)} total capped"),
-        diagnostics=_table(diagnostics, "arm num_labeled name mean low high"),
-    )
-
-
-def _table(rows: Sequence[tuple], columns: str) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=columns.split())
+    return analyse(found, found.arms[0])

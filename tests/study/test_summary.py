@@ -2,11 +2,11 @@
 
 import io
 import json
-from types import SimpleNamespace
 
 import pandas as pd
 
 from al_lightning import __version__
+from al_lightning.study.claims import Claim
 from al_lightning.study.summary import summary_csv, summary_json
 from tests.study.reports import ARMS, analysis, study
 
@@ -25,7 +25,7 @@ def test_csv_has_the_endpoints() -> None:
 
 def test_json_has_everything_and_is_strict() -> None:
     tables = analysis()
-    claim = SimpleNamespace(id="C1", claim="x", statistic=0.5, interval=(0.1, float("inf")), verdict="open", note="")
+    claim = Claim("C1", "x", "0.5", "[0.1, 0.2]", "inconclusive", "")
     content = strict(summary_json(tables, [claim]))
     assert content["arms"]["<b>&"] == {
         "loop.strategy": "al_lightning.Random",
@@ -36,14 +36,14 @@ def test_json_has_everything_and_is_strict() -> None:
     assert content["protocol"]["loop.query_size"] == 20
     assert content["num_labeled"] == tables.study.num_labeled.tolist()
     assert content["claims"] == [
-        {"id": "C1", "claim": "x", "statistic": 0.5, "interval": [0.1, None], "verdict": "open", "note": ""}
+        {"id": "C1", "claim": "x", "statistic": "0.5", "interval": "[0.1, 0.2]", "verdict": "inconclusive", "note": ""}
     ]
     assert content["endpoints"][0]["mean"] == tables.endpoints["mean"][0]
     assert content["endpoints"][0]["difference"] is None  # the baseline
-    assert content["penalty"]["random"] == {"random": None, "entropy": 0.5, "<b>&": 0.5}
+    assert content["penalty"] == {row: dict(values) for row, values in tables.penalty.iterrows()}
     assert list(content["bands"]) == list(ARMS)
     assert content["bands"]["entropy"][0]["simultaneous_low"] is None
-    assert content["efficiency"][1]["censored"] is True
+    assert [row["censored"] for row in content["efficiency"]] == tables.efficiency["censored"].tolist()
     assert content["versions"]["al_lightning"] == __version__
 
 
