@@ -436,7 +436,7 @@ RULES: dict[tuple[str, str], Callable[[Evidence], Finding]] = {
     ("C2b", "under-training or dropout at test can make about 50 % of a round 0"): _under_training,
     ("C3", "BALD lags simple heuristics early"): _lags_early,
     ("C4", "BALD has the highest final accuracy"): _best_at_the_end,
-    ("C4b", "dropout alone lifts the final accuracy, whatever is queried"): _dropout_explains,
+    ("C4b", "dropout alone lifts the accuracy, whatever is queried"): _dropout_explains,
     ("C5", "BALD is behind early and ahead late"): _crosses,
     ("C6", "BADGE and the uncertainty heuristics are one strong second tier"): _second_tier,
     ("C6b", "CSAL's consistency query beats its controls with the same training"): _csal,
