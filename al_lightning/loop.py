@@ -23,6 +23,7 @@ from lightning.pytorch.loops.utilities import _reset_progress
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
+from al_lightning import __version__
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
@@ -61,6 +62,9 @@ class _Fit:
     diagnostics: dict[str, float] = field(default_factory=dict)
     shared: FirstFit | None = None
     """The fit of another run, to be taken over instead of fitting."""
+    keep_weights: bool = False
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    """As they are when the fit ends, if they are to be kept: later hooks, and the query, may change them."""
     labeled: tuple[PoolPredictor, Blocks, Tensor] | None = None
     """What measures the training accuracy: predictor, labeled inputs, targets."""
 
@@ -241,15 +245,20 @@ class ActiveLearningLoop(Callback):
         datamodule: PoolDataModule,
     ) -> tuple[Round, _Fit]:
         """Runs round 0 with the fit of another run, or leaves its own to others."""
-        recipe = training_recipe(settings)
-        name = f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-        shared = SharedFirstFit(folder, name, recipe)
+        recipe = training_recipe(settings, datamodule)
+        shared = SharedFirstFit(folder, f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", recipe)
         with shared.claim() as first:
-            row, fit = self._run_round(0, trainer, model, datamodule, first)
             if first is None:
-                weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-                shared.save(FirstFit(recipe, weights, fit.epochs, row.train_acc, fit.converged, fit.seconds_fit))
-        return row, fit
+                row, fit = self._run_round(0, trainer, model, datamodule, keep_weights=True)
+                shared.save(FirstFit(recipe, fit.weights, fit.epochs, row.train_acc, fit.converged, fit.seconds_fit))
+                return row, fit
+        # the trainer would go on training until it had as many epochs and steps
+        least = trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps
+        trainer.fit_loop.min_epochs = trainer.fit_loop.epoch_loop.min_steps = None
+        try:
+            return self._run_round(0, trainer, model, datamodule, shared=first)
+        finally:
+            trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = least
 
     def _run_round(
         self,
@@ -258,6 +267,7 @@ class ActiveLearningLoop(Callback):
         model: L.LightningModule,
         datamodule: PoolDataModule,
         shared: FirstFit | None = None,
+        keep_weights: bool = False,
     ) -> tuple[Round, _Fit]:
         """Fits, or takes over a fit, queries and tests; labels nothing."""
         assert self._progress is not None
@@ -275,7 +285,7 @@ class ActiveLearningLoop(Callback):
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
-        self._fit = fit = _Fit(round, shared=shared)
+        self._fit = fit = _Fit(round, shared=shared, keep_weights=keep_weights)
         try:
             trainer.fit(model, datamodule=datamodule)
         except RuntimeError as error:
@@ -361,7 +371,10 @@ class ActiveLearningLoop(Callback):
         fit = self._fit
         if fit is None:
             return
+        if fit.keep_weights:
+            fit.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
         if fit.shared is not None:
+            assert fit.epochs == 0, "a fit that is taken over trains nothing"
             fit.epochs, fit.train_acc = fit.shared.epochs, fit.shared.train_acc
             fit.converged, fit.seconds_fit = fit.shared.converged, fit.shared.seconds_fit
         else:
@@ -504,13 +517,16 @@ def _bought(
     return [Query(round, *row) for row in columns]
 
 
-def training_recipe(settings: Mapping[str, Any]) -> str:
-    """All settings that a first fit depends on, as text: not the strategy, nor how much is queried later."""
+def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> str:
+    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later."""
     recipe = {
         name: value
         for name, value in comparable_settings(settings).items()
         if not name.startswith("loop.strategy") and name != "loop.query_size"
     }
+    inputs, targets = datamodule.labeled_samples
+    recipe["data"] = hashlib.sha256(inputs.numpy().tobytes() + targets.numpy().tobytes()).hexdigest()
+    recipe["versions"] = [__version__, torch.__version__]
     return json.dumps(recipe, sort_keys=True, default=str)
 
 

@@ -692,3 +692,33 @@ def test_a_run_continues_whatever_becomes_of_the_shared_folder(tmp_path: Path) -
     run(tmp_path / "run", shared_dir=str(tmp_path / "round0"), num_rounds=1)
     run(tmp_path / "run", num_rounds=2)
     assert len(rows(tmp_path / "run")) == 3
+
+
+class HalvesAtTheEnd(DigitsMLP):
+    """Changes its weights in a hook that runs after the query."""
+
+    def on_train_end(self) -> None:
+        for parameter in self.parameters():
+            parameter.data.mul_(0.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer"), [(HalvesAtTheEnd, {}), (DigitsMLP, {"min_epochs": 2}), (DigitsMLP, {"min_steps": 2})]
+)
+def test_a_shared_fit_is_taken_over_as_it_was_queried(tmp_path: Path, model: type, trainer: dict) -> None:
+    run(tmp_path / "alone", BADGE(), model=model(), trainer=trainer)
+    run(tmp_path / "first", Entropy(), model=model(), trainer=trainer, shared_dir=str(tmp_path / "round0"))
+    run(tmp_path / "second", BADGE(), model=model(), trainer=trainer, shared_dir=str(tmp_path / "round0"))
+    assert timeless(tmp_path / "second") == timeless(tmp_path / "alone")
+    assert rows(tmp_path / "second", "queries.csv") == rows(tmp_path / "alone", "queries.csv")
+
+
+def test_other_data_have_a_first_fit_of_their_own(tmp_path: Path) -> None:
+    for name, flip in (("first", False), ("second", True)):
+        data = Digits(num_initial=50)
+        data.setup()
+        if flip:
+            data.arrays.train_inputs.neg_()
+        loop = make_loop(tmp_path / name, shared_dir=str(tmp_path / "round0"))
+        loop.run(make_trainer(loop), DigitsMLP(), data)
+    assert len(list((tmp_path / "round0").glob("*.pt"))) == 2

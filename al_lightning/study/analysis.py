@@ -103,7 +103,7 @@ def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     final = FINAL if FINAL in labels else last
     rounds = min(LAST_ROUNDS, int((labels <= final).sum()))
     values = {
-        f"accuracy at {final:,} labels": {
+        f"accuracy at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}": {
             arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
         }
     }
@@ -279,17 +279,26 @@ def _diagnostics(study: Study) -> pd.DataFrame:
     tables = []
     for arm, runs in study.runs.items():
         for name in sorted(set().union(*(run.diagnostics["name"] for run in runs))):
-            curves = diagnostic_curves(study, arm, name)
+            labels, curves = diagnostic_curves(study, arm, name)
+            if not len(labels):
+                continue
             band = pointwise_band(curves)
-            labels = study.num_labeled[: curves.shape[1]]
             found = {"num_labeled": labels, "name": name, "mean": band.mean, "low": band.low, "high": band.high}
             tables.append(pd.DataFrame({"arm": arm, **found}))
     columns = ["arm", "num_labeled", "name", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def diagnostic_curves(study: Study, arm: str, name: str) -> np.ndarray:
-    """Returns a figure that a strategy reports, ``(S, Q)``, of the first Q rounds, in which all seeds have it."""
-    rows = [run.diagnostics[run.diagnostics["name"] == name].sort_values("round")["value"] for run in study.runs[arm]]
-    common = min(study.num_rounds, *map(len, rows))
-    return np.stack([values.to_numpy(float)[:common] for values in rows])
+def diagnostic_curves(study: Study, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a figure that a strategy reports, in the Q rounds in which all seeds have it and it is a number.
+
+    Returns:
+        Labels in these rounds, ``(Q,)``, and the figure, ``(S, Q)``.
+    """
+    columns = [
+        run.diagnostics[run.diagnostics["name"] == name].drop_duplicates("round").set_index("round")["value"]
+        for run in study.runs[arm]
+    ]
+    table = pd.concat(columns, axis=1, join="inner").sort_index()
+    table = table[np.isfinite(table).all(axis=1) & (table.index < study.num_rounds)]
+    return study.num_labeled[table.index.to_numpy(int)], table.to_numpy(float).T

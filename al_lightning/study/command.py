@@ -1,6 +1,7 @@
 """``al-lightning report RUNS... --out DIR``: compares runs, and judges the claims."""
 
 import argparse
+import os
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from al_lightning.errors import InputError
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import Claim, judge
 from al_lightning.study.report import write_report
-from al_lightning.study.runs import find_runs, read_run, read_study
+from al_lightning.study.runs import find_runs, has_no_round, read_run, read_study
 
 EPILOG = """\
 examples:
@@ -36,10 +37,16 @@ def run(args: Sequence[str]) -> None:
         InputError: If an option is bad, there are no runs, or they cannot be compared.
     """
     options = _parser().parse_args(args)
-    arms = options.arms.split(",") if options.arms else None
+    arms = [name for name in options.arms.split(",") if name] if options.arms else None
+    if options.out is not None:
+        _check_out(options.out)
     study = read_study(options.runs, arms, options.max_labels)
     analysis = analyse(study, options.baseline)
-    factorial = [read_run(path) for path in find_runs([options.factorial])] if options.factorial else []
+    factorial = (
+        [read_run(path) for path in find_runs([options.factorial]) if not has_no_round(path)]
+        if options.factorial
+        else []
+    )
     claims = judge(analysis, factorial) if options.claims or options.factorial else []
     for note in study.notes:
         print(f"Note: {note}")
@@ -50,6 +57,13 @@ def run(args: Sequence[str]) -> None:
         command = shlex.join(["al-lightning", "report", *args])
         page = write_report(analysis, options.out, claims=claims, root=options.data_root, command=command)
         print(f"\nWrote {page}, figures, summary.csv and summary.json to {options.out}.")
+
+
+def _check_out(out: Path) -> None:
+    """Raises :class:`InputError` if a report cannot be written there, before it takes its time."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"Expected `--out` {out} to be a folder that can be written, but {there} is not.")
 
 
 def _parser() -> argparse.ArgumentParser:

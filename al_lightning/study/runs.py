@@ -8,7 +8,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from pandas.api.types import is_numeric_dtype
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder import (
@@ -25,6 +26,7 @@ from al_lightning.run_folder import (
     DIAGNOSTICS,
     QUERIES,
     ROUNDS,
+    Round,
     comparable_settings,
 )
 
@@ -113,7 +115,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if not path.is_dir():
-            raise InputError(f"Expected a run folder or a folder of them, but there is no folder {path}.")
+            what = f"{path} is a file" if path.exists() else f"there is no folder {path}"
+            raise InputError(f"Expected a run folder or a folder of them, but {what}.")
         below = {config.parent for config in path.rglob(CONFIG)} | {log.parent for log in path.rglob(ROUNDS)}
         if not below:
             raise InputError(f"Expected runs in {path}, but found no {ROUNDS} in it or below.")
@@ -134,7 +137,11 @@ def read_run(path: Path) -> Run:
         seed, num_rounds = int(settings["seed_everything"]), int(config["loop"]["num_rounds"]) + 1
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
-    rounds = _table(path, ROUNDS, contents, ["round", "num_labeled", "test_acc"])
+    rounds = _table(path, ROUNDS, contents, [field.name for field in fields(Round)])
+    if not np.isfinite(rounds["test_acc"]).all():
+        raise InputError(f"Expected test accuracies in {path / ROUNDS}, but one is not a number.")
+    if (np.diff(rounds["num_labeled"]) <= 0).any():
+        raise InputError(f"Expected more labels in each round of {path / ROUNDS}, but they do not ascend.")
     if not len(rounds):
         raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
     return Run(
@@ -163,20 +170,24 @@ def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_lab
     """
     runs: dict[tuple[str, int], Run] = {}
     notes = []
-    for path in find_runs(paths):
-        if _has_no_round(path):
+    found = find_runs(paths)
+    known = sorted({_arm(path) for path in found})
+    for arm in arms or []:
+        if arm not in known:
+            raise InputError(f"Expected the arms to be among {', '.join(known)}, but got `{arm}`.")
+    for path in found:
+        if arms is not None and _arm(path) not in arms:
+            continue
+        if has_no_round(path):
             notes.append(f"{path} has no finished round yet: left out.")
             continue
         run = read_run(path)
-        if arms is not None and run.arm not in arms:
-            continue
         other = runs.setdefault((run.arm, run.seed), run)
         if other is not run:
             raise InputError(f"Expected one run of `{run.arm}` with seed {run.seed}, but got {other.path} and {path}.")
     for arm in arms or []:
         if not any(run.arm == arm for run in runs.values()):
-            known = ", ".join(sorted({run.arm for run in map(read_run, find_runs(paths))}))
-            raise InputError(f"Expected the arms to be among {known}, but got `{arm}`.")
+            raise InputError(f"Expected a run of `{arm}` with a finished round, but there is none yet.")
     if not runs:
         raise InputError(f"Expected runs with finished rounds in {', '.join(map(str, paths))}, but found none.")
     names = list(arms) if arms is not None else sorted({arm for arm, _ in runs})
@@ -186,7 +197,9 @@ def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_lab
     _check_settings(by_arm)
     seeds = _common_seeds(by_arm, notes)
     by_arm = {name: [run for run in arm_runs if run.seed in seeds] for name, arm_runs in by_arm.items()}
-    return Study(by_arm, seeds, _common_rounds(by_arm, max_labels, notes), tuple(notes))
+    num_labeled = _common_rounds(by_arm, max_labels, notes)
+    _check_queries(by_arm, num_labeled)
+    return Study(by_arm, seeds, num_labeled, tuple(notes))
 
 
 # --------------------------------------------------------------------------------------------------- what is compared
@@ -249,6 +262,17 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
     return num_labeled
 
 
+def _check_queries(by_arm: Mapping[str, Sequence[Run]], num_labeled: np.ndarray) -> None:
+    """Raises :class:`InputError` if labels are missing, or runs of one seed start from different ones."""
+    first = next(iter(by_arm.values()))
+    for run, other in ((run, other) for runs in by_arm.values() for run, other in zip(runs, first, strict=True)):
+        if len(run.queries) < num_labeled[-1]:
+            raise InputError(f"Expected {num_labeled[-1]} labels in {run.path / QUERIES}, but got {len(run.queries)}.")
+        initial = [set(r.queries["index"][: num_labeled[0]]) for r in (run, other)]
+        if initial[0] != initial[1]:
+            raise InputError(f"Expected the same initial set in {run.path} and {other.path}, but they differ.")
+
+
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
@@ -258,11 +282,9 @@ def _arm(path: Path) -> str:
     return path.parent.name if re.fullmatch(r"seed\d+", path.name) else path.name
 
 
-def _has_no_round(path: Path) -> bool:
-    rounds = path / ROUNDS
-    if rounds.exists():
-        return len(rounds.read_text().splitlines()) < 2
-    return not rounds.with_suffix(".csv.gz").exists()
+def has_no_round(path: Path) -> bool:
+    """Whether a run has not finished its first round yet."""
+    return len((_read(path / ROUNDS) or "").splitlines()) < 2
 
 
 def _read_contents(path: Path) -> dict[str, str]:
@@ -314,7 +336,9 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
         table = pd.read_csv(io.StringIO(text))
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"Expected {path / name} to be a table of a run, but it cannot be read: {error}.") from error
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise InputError(f"Expected the column `{missing[0]}` in {path / name}, but it has {', '.join(table.columns)}.")
+    for column in columns:
+        if column not in table:
+            raise InputError(f"Expected the column `{column}` in {path / name}, but it has {', '.join(table.columns)}.")
+        if column != "name" and len(table) and not is_numeric_dtype(table[column]):
+            raise InputError(f"Expected numbers in the column `{column}` of {path / name}, but got something else.")
     return table

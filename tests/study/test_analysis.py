@@ -34,7 +34,7 @@ def row(table, **conditions):
 
 def test_endpoints_are_the_declared_ones_and_the_primary_comes_first(analysis: Analysis) -> None:
     assert list(endpoint_values(analysis.study)) == [
-        "accuracy at 10,000 labels",
+        "accuracy at 10,000 labels, mean of 5 rounds",
         "AUBC 500-10,500",
         "early AUBC 500-2,000",
         "late AUBC 8,000-10,000",
@@ -43,7 +43,7 @@ def test_endpoints_are_the_declared_ones_and_the_primary_comes_first(analysis: A
 
 
 def test_a_planted_difference_is_found_and_covered(analysis: Analysis) -> None:
-    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000 labels")
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000 labels, mean of 5 rounds")
     assert found.difference_low < GAIN < found.difference_high
     assert found.difference_high - found.difference_low < 0.002
     assert found.p <= found.p_holm < 0.001
@@ -52,7 +52,7 @@ def test_a_planted_difference_is_found_and_covered(analysis: Analysis) -> None:
 
 
 def test_identical_methods_are_not_told_apart(analysis: Analysis) -> None:
-    found = row(analysis.endpoints, arm="entropy", endpoint="accuracy at 10,000 labels")
+    found = row(analysis.endpoints, arm="entropy", endpoint="accuracy at 10,000 labels, mean of 5 rounds")
     assert found.difference_low < 0 < found.difference_high
     assert found.p_holm > 0.05
     assert found.best == 0
@@ -60,7 +60,7 @@ def test_identical_methods_are_not_told_apart(analysis: Analysis) -> None:
 
 def test_the_final_accuracy_is_the_mean_of_the_last_five_rounds_up_to_10_000_labels(analysis: Analysis) -> None:
     curves = analysis.study.accuracy["margin"]
-    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000 labels")
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 10,000 labels, mean of 5 rounds")
     assert found["mean"] == pytest.approx(curves[:, 91:96].mean())
     assert row(analysis.endpoints, arm="margin", endpoint="last round, 10,500")["mean"] == curves[:, -1].mean()
 
@@ -111,7 +111,7 @@ def test_overlap_balance_cost_and_calibration(analysis: Analysis) -> None:
 def test_one_seed_gives_means_and_no_tests(tmp_path: Path) -> None:
     arms = {"random": ({}, learning_curve()), "margin": ({"strategy": "Margin"}, learning_curve(GAIN))}
     analysis = analyse(read_study([write_study(tmp_path, arms, num_seeds=1, num_rounds=20)]))
-    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 2,500 labels")
+    found = row(analysis.endpoints, arm="margin", endpoint="accuracy at 2,500 labels, mean of 5 rounds")
     assert found.difference == pytest.approx(GAIN, abs=0.001)
     assert found[["difference_low", "difference_high", "p", "p_holm", "best"]].isna().all()
     assert analysis.penalty.isna().all(axis=None)
@@ -127,3 +127,12 @@ def test_one_arm_of_one_round_can_be_looked_at(tmp_path: Path) -> None:
 def test_a_baseline_that_is_not_there_is_named(analysis: Analysis) -> None:
     with pytest.raises(InputError, match="baseline to be one of entropy, margin, random, but got `bald`"):
         analyse(analysis.study, "bald")
+
+
+def test_diagnostics_are_joined_by_round(tmp_path: Path) -> None:
+    for seed, figures in ((0, [0.1, float("nan"), 0.3, 0.4]), (1, [0.3, 0.2, 0.5])):
+        given = settings("BALD", seed, num_rounds=3)
+        write_run(tmp_path / "bald" / f"seed{seed}", given, [0.7, 0.71, 0.72, 0.73], diagnostics={"x": figures})
+    table = analyse(read_study([tmp_path])).diagnostics
+    assert table["num_labeled"].tolist() == [500, 700]
+    assert table["mean"].tolist() == pytest.approx([0.2, 0.4])

@@ -27,7 +27,7 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 def test_the_primary_endpoint_is_printed_best_first(study: Path, capsys: pytest.CaptureFixture) -> None:
     main(["report", str(study)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "accuracy at 1,100 labels, 3 seeds; difference to random, 95 % intervals:"
+    assert lines[0] == "accuracy at 1,100 labels, mean of 5 rounds, 3 seeds; difference to random, 95 % intervals:"
     assert lines[1].split()[0] == "margin"
     assert "p " in lines[1]
     assert lines[2].split()[0] == "random"
@@ -68,6 +68,8 @@ def test_one_seed_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.Captur
     [
         ([], "the following arguments are required: RUNS"),
         (["nothing"], "there is no folder nothing"),
+        (["file"], "a folder of them, but file is a file"),
+        (["STUDY", "--out", "file/report"], "`--out` file/report to be a folder that can be written, but"),
         (["."], "Expected runs"),
         (["STUDY", "--arms", "bald"], "arms to be among margin, random, but got `bald`"),
         (["STUDY", "--baseline", "bald"], "baseline to be one of margin, random, but got `bald`"),
@@ -81,4 +83,5 @@ def test_bad_input_is_one_sentence(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, words: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     assert sentence in refused(capsys, *[str(study) if word == "STUDY" else word for word in words])

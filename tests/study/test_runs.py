@@ -200,3 +200,39 @@ def test_a_run_can_be_read_while_it_commits(tmp_path: Path) -> None:
         folder.close()
     assert all(len(run.queries) == 500 + 100 * (len(run.rounds) - 1) for run in seen)
     assert len(seen[-1].rounds) > len(seen[0].rounds)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "sentence"),
+    [
+        ("rounds.csv", "0.75,", "much,", "numbers in the column `test_acc` of .*rounds.csv"),
+        ("rounds.csv", "0.75,", "nan,", "test accuracies in .*rounds.csv, but one is not a number"),
+        ("rounds.csv", "1,600,", "1,400,", "more labels in each round of .*rounds.csv"),
+        ("calibration.csv", "0,0,10,", "0,0,ten,", "numbers in the column `count` of .*calibration.csv"),
+    ],
+)
+def test_values_that_are_none_are_named(tmp_path: Path, name: str, old: str, new: str, sentence: str) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY)
+    (path / "commit.json").unlink()
+    text = (path / name).read_text()
+    assert old in text
+    (path / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=sentence):
+        read_study([tmp_path])
+
+
+def test_other_initial_sets_are_refused_by_run(tmp_path: Path) -> None:
+    for arm, swap in (("margin", False), ("random", True)):
+        path = write_run(tmp_path / arm / "seed0", settings(arm.capitalize(), num_rounds=2), ACCURACY)
+        if swap:
+            (path / "commit.json").unlink()
+            lines = (path / "queries.csv").read_text().splitlines()
+            lines[1] = lines[1].replace(lines[1].split(",")[2], "70000")
+            (path / "queries.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="same initial set in .*random.* and .*margin.*, but they differ"):
+        read_study([tmp_path])
+
+
+def test_arms_that_are_not_asked_for_may_be_torn(study: Path) -> None:
+    (study / "margin" / "seed0" / "rounds.csv").write_text("torn")
+    assert read_study([study], arms=["random"]).arms == ["random"]
