@@ -1,0 +1,50 @@
+"""What docs/study.md says is what the published runs say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from al_lightning.study.analysis import Analysis, analyse
+from al_lightning.study.claims import judge
+from al_lightning.study.runs import find_runs, read_run, read_study
+
+RESULTS = Path("results/study")
+DOCUMENT = Path("docs/study.md").read_text()
+COMMAND = re.search(r"--arms \\\n\s+(\S+)", DOCUMENT)
+CSAL = ["random", "csal", "random_mixmatch", "margin_mixmatch"]
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    assert COMMAND is not None
+    return analyse(read_study([RESULTS], COMMAND[1].split(",")))
+
+
+def test_the_verdicts_are_those_of_the_document(analysis: Analysis) -> None:
+    factorial = [read_run(path) for path in find_runs([Path("results/round0")])]
+    verdicts = {claim.id: claim.verdict for claim in judge(analysis, factorial)}
+    verdicts |= {c.id: c.verdict for c in judge(analyse(read_study([RESULTS], CSAL))) if c.id == "C6b"}
+    written = dict(re.findall(r"^\| (C\w+) \| (replicated|contradicted|inconclusive|not tested)", DOCUMENT, re.M))
+    assert len(written) == 14
+    assert written == {id: verdicts[id] for id in written}
+
+
+def test_the_accuracies_are_those_of_the_document(analysis: Analysis) -> None:
+    primary = analysis.endpoints[analysis.endpoints["endpoint"] == analysis.endpoints["endpoint"][0]]
+    by_name = {arm.replace("_", ""): row for arm, row in primary.set_index("arm").iterrows()}
+    rows = re.findall(
+        r"^\| ([\w-]+) \| (0\.\d{4}) \| (?:([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\))?", DOCUMENT, re.M
+    )
+    assert len(rows) == 7
+    for name, mean, *difference in rows:
+        found = by_name[name.lower().replace("-", "")]
+        assert f"{found['mean']:.4f}" == mean
+        if difference[0]:
+            computed = found[["difference", "difference_low", "difference_high"]]
+            assert [f"{value:+.4f}" for value in computed] == difference
+
+
+def test_the_published_runs_are_small() -> None:
+    size = sum(path.stat().st_size for path in Path("results").rglob("*") if path.is_file())
+    assert size < 10 * 2**20
