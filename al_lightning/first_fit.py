@@ -1,6 +1,7 @@
 """SharedFirstFit: runs with the same seed and training recipe differ in nothing before their first query: fit once."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -68,7 +69,7 @@ class SharedFirstFit:
     def _load(self) -> FirstFit:
         try:
             fit = FirstFit(**torch.load(self._path, weights_only=True))
-        except Exception as error:  # whatever a torn file makes torch.load raise
+        except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise InputError(
                 f"Expected {self._path} to be a first fit as it was saved, but it was edited or is torn; delete it."
             ) from error

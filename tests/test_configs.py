@@ -13,8 +13,8 @@ from al_lightning.commands import KNOWN_CLASSES
 from al_lightning.sweep.check import check
 from al_lightning.sweep.study import Arm, read_study
 
-STUDY = Path("configs/study.yaml")
-CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path != STUDY)
+STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
+CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (STUDY, ROUND_0))
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 
 
@@ -45,8 +45,22 @@ def test_the_study_has_all_strategies() -> None:
         assert settings[name]["model"]["init_args"]["dropout"] == (0.0 if suffix else 0.5), name
 
 
+def test_the_factorial_of_round_0_is_complete() -> None:
+    """Six lengths of training; without dropout there is one way to test, with 0.25 and 0.5 there are three."""
+    arms = read_study(["--config", str(ROUND_0)]).arms
+    settings = check(arms)
+    assert len(settings) == 6 * (1 + 2 * 3)
+    cells = {
+        (s["trainer"]["max_epochs"], s["model"]["init_args"]["dropout"], s["model"]["init_args"].get("test_samples", 0))
+        for s in settings.values()
+    }
+    assert len(cells) == len(settings)
+    assert all(s["loop"]["num_rounds"] == 0 for s in settings.values())
+
+
 # the others are no more than a config
 ARMS = [arm for arm in read_study(["--config", str(STUDY)]).arms if "--model.dropout" in arm.flags]
+ARMS += [arm for arm in read_study(["--config", str(ROUND_0)]).arms if arm.name == "epochs1_dropout50_test20"]
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)
