@@ -106,7 +106,7 @@ def test_names_that_others_rely_on(capsys: pytest.CaptureFixture) -> None:
 def test_the_strategy_is_swapped_by_flag_over_any_config(capsys: pytest.CaptureFixture) -> None:
     flags = ["--config", "configs/badge.yaml", "--loop.strategy", "BALD", "--loop.strategy.num_samples", "50"]
     strategy = printed_config(capsys, *flags)["loop"]["strategy"]
-    assert strategy == {"class_path": "al_lightning.BALD", "init_args": {"num_samples": 50}}
+    assert strategy == {"class_path": "al_lightning.BALD", "init_args": {"num_samples": 50, "reliability": False}}
 
 
 def test_the_learning_rate_is_a_flag(capsys: pytest.CaptureFixture) -> None:
@@ -264,8 +264,8 @@ def test_bad_input_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("frobnicate", "one of fit, sweep, test, predict, but got `frobnicate`"),
-        ("--fit", "one of fit, sweep, test, predict, but got `--fit`"),
+        ("frobnicate", "one of fit, sweep, test, predict, report, but got `frobnicate`"),
+        ("--fit", "one of fit, sweep, test, predict, report, but got `--fit`"),
         ("validate", "one of fit, sweep, test, predict"),
         ("test", "`ckpt_path`.* but got none"),
         ("test --ckpt_path nope.ckpt", "`ckpt_path` to be a file, but there is no nope.ckpt"),
