@@ -1,4 +1,4 @@
-"""The claims of the document that this project comes from: for each a test, and a verdict by a rule stated in advance.
+"""The claims of the document that this project comes from: for each a test, and a verdict by a stated rule.
 
 A claim is tested on the arms that share the training recipe of the baseline; the rules are those of ``docs/study.md``.
 """
