@@ -1,3 +1,9 @@
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+
+# the same examples in each run, so that CI does not fail by chance; --hypothesis-profile=search has new ones
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", parent=settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")

@@ -29,6 +29,30 @@ def to_grid(values: Floats, scale: float) -> Floats:
         >>> bool(a == b)
         True
     """
-    exponent = int(np.frexp(scale)[1])
-    step = np.ldexp(1.0, max(exponent - GRID_BITS, SMALLEST_EXPONENT))
+    step = _step(scale)
     return np.rint(values / step) * step
+
+
+def largest_tie(num_values: int, scale: float) -> float:
+    """How far apart on the grid two sums can be that are equal on paper.
+
+    Sums on the grid are exact, but of rounded values: 0.0079 + 0.1704 - 0.0042 - 0.1741 is 0 on paper, and may be a few
+    steps of the grid. Sums that differ by no more than this are to count as equal.
+
+    Args:
+        num_values: Number of values of each sum, at least 1.
+        scale: That of :func:`to_grid`.
+
+    Example:
+        >>> on_paper = np.array([0.0079, 0.1704, -0.0042, -0.1741])
+        >>> total = to_grid(on_paper, scale=0.9).sum()
+        >>> bool(abs(total) <= largest_tie(4, scale=0.9))
+        True
+    """
+    return num_values * _step(scale)
+
+
+def _step(scale: float) -> float:
+    """Distance of neighbours on the grid."""
+    exponent = int(np.frexp(scale)[1])
+    return float(np.ldexp(1.0, max(exponent - GRID_BITS, SMALLEST_EXPONENT)))

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from al_lightning.errors import InputError
 from al_lightning.study.checks import Floats, check_share, check_values
-from al_lightning.study.exact import to_grid
+from al_lightning.study.exact import largest_tie, to_grid
 from al_lightning.study.paired import contrast
 
 
@@ -137,8 +137,9 @@ def best_probability(values: ArrayLike, num_resamples: int = 10_000, seed: int =
         raise InputError(f"Expected `num_resamples` to be at least 1, but got {num_resamples}.")
     num_seeds = values.shape[1]
     counts = np.random.default_rng(seed).multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
-    sums = to_grid(values, scale=np.abs(values).max()) @ counts.T  # (K, num_resamples)
-    best = sums == sums.max(axis=0)
+    scale = float(np.abs(values).max())
+    sums = to_grid(values, scale) @ counts.T  # (K, num_resamples)
+    best = sums >= sums.max(axis=0) - largest_tie(num_seeds, scale)
     return np.asarray((best / best.sum(axis=0)).mean(axis=1))
 
 

@@ -12,7 +12,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from al_lightning.errors import InputError
 from al_lightning.study.checks import Floats, check_share, check_values
-from al_lightning.study.exact import to_grid
+from al_lightning.study.exact import largest_tie, to_grid
 from al_lightning.study.sign_flips import sign_flips
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -77,7 +77,7 @@ def differences(a: ArrayLike, b: ArrayLike, num_dims: int = 1) -> Floats:
     a, b = check_values(a, "a", num_dims), check_values(b, "b", num_dims)
     if a.shape != b.shape:
         raise InputError(f"Expected `b` to be of the same seeds and rounds as `a`, {a.shape}, but got {b.shape}.")
-    return to_grid(a - b, scale=max(np.abs(a).max(), np.abs(b).max()))
+    return to_grid(a - b, scale=_scale(a, b))
 
 
 def standard_error(values: Floats) -> Floats:
@@ -145,7 +145,8 @@ def contrast(
     if alternative == "two-sided":
         t, sums = abs(t), np.abs(sums)
     p_t = float(stats.t.sf(t, num_seeds - 1)) * (2 if alternative == "two-sided" else 1)
-    return Contrast(mean, low, high, p_t, float((sums >= sums[0]).mean()), num_seeds)
+    p_sign_flip = float((sums >= sums[0] - largest_tie(num_seeds, _scale(a, b))).mean())
+    return Contrast(mean, low, high, p_t, p_sign_flip, num_seeds)
 
 
 def tost(a: ArrayLike, b: ArrayLike, margin: float, alpha: float = 0.05) -> Equivalence:
@@ -246,6 +247,11 @@ def seeds_needed(sd: float, delta: float, power: float = 0.8, alpha: float = 0.0
         middle = (too_few + most) // 2
         too_few, most = (too_few, middle) if enough(middle) else (middle, most)
     return most
+
+
+def _scale(a: ArrayLike, b: ArrayLike) -> float:
+    """The largest magnitude of either."""
+    return float(max(np.abs(a).max(), np.abs(b).max()))
 
 
 def _interval(difference: Floats, level: float) -> tuple[float, float]:

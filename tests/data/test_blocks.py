@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks
@@ -14,7 +14,6 @@ ROWS = torch.arange(20).view(10, 2)
 # --------------------------------------------------------------------------------------------------------- TensorBlocks
 
 
-@settings(derandomize=True, deadline=None)
 @given(size=st.integers(0, 30), block_size=st.integers(1, 40), chosen=st.none() | st.lists(st.integers(0, 29)))
 def test_blocks_are_the_chosen_rows_in_order(size, block_size, chosen):
     inputs = torch.arange(30)
@@ -147,7 +146,6 @@ def test_unlabeled_rows_come_with_each_minibatch():
 # ---------------------------------------------------------------------------------------------------------- EndlessRows
 
 
-@settings(derandomize=True, deadline=None)
 @given(size=st.integers(1, 12), draws=st.lists(st.integers(0, 30), max_size=12), seed=st.integers(0, 99))
 def test_endless_rows_are_whole_passes_one_after_the_other(size, draws, seed):
     rows = EndlessRows(torch.arange(20), torch.arange(size), generator(seed))

@@ -231,7 +231,7 @@ def test_duplicates_are_never_both_chosen_while_distance_is_left(digits_pool, se
     assert len(query.unique()) == 40
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(size=st.integers(1, 40), distinct=st.integers(1, 5), num_classes=st.integers(2, 4), seed=st.integers(0, 1000))
 def test_any_size_of_query_is_distinct(size, distinct, num_classes, seed):
     rows = torch.randint(distinct, (size,), generator=generator(seed))

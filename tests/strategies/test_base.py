@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -22,7 +22,6 @@ def top_k_by_hand(scores: list[float], k: int) -> list[int]:
 
 
 @pytest.mark.filterwarnings(f"ignore:{TIES}")
-@settings(derandomize=True, deadline=None)
 @given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=40), data=st.data())
 def test_top_k_is_a_stable_sort(scores, data):
     k = data.draw(st.integers(1, len(scores)))

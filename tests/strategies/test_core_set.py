@@ -61,7 +61,7 @@ KINDS = ["random", "clusters", "duplicates", "lattice"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data(), dim=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_lazy_equals_plain_pick_by_pick(kind, data, dim, seed):
     size, num_labeled = data.draw(st.integers(1, 50), "size"), data.draw(st.integers(0, 40), "labeled")
@@ -108,7 +108,7 @@ def test_blocks_grow_where_all_rows_coincide(monkeypatch):
     assert len(blocks) < 15
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     dim=st.sampled_from([1, 3, 64, 500]),
     scale=st.sampled_from([1e-4, 1.0, 1e4]),
@@ -148,7 +148,7 @@ def test_nearest_distances_are_those_of_all_pairs(dim, offset):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), query_size=st.integers(1, 3), num_labeled=st.integers(1, 3))
 def test_radius_is_at_most_twice_the_best_there_is(kind, seed, query_size, num_labeled):
     everything = rows(kind, 8 + num_labeled, 2, seed)

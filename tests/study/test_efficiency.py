@@ -71,7 +71,7 @@ def test_efficiency_of_a_curve_that_is_stretched(scale):
     assert not result.strategy.censored
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), num_seeds=st.integers(2, 5))
 def test_efficiency_against_itself_is_one(seed, num_seeds):
     curves = np.random.default_rng(seed).random((num_seeds, 6))
