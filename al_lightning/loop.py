@@ -192,7 +192,7 @@ class ActiveLearningLoop(Callback):
     ) -> None:
         """Begins or continues the run in an open folder."""
         assert self._progress is not None
-        targets = datamodule.arrays.train_targets
+        targets = datamodule.train_targets
         if not folder.queries:
             folder.commit(queries=_bought(0, initial, targets))
         labeled = torch.tensor([query.index for query in folder.queries])
@@ -279,6 +279,7 @@ class ActiveLearningLoop(Callback):
             reset_parameters(model.to(torch.get_default_dtype()))
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
         datamodule.unlabeled_generator = stream(self.seed, "unlabeled", round)
+        datamodule.transform_generator = stream(self.seed, "transforms", round)
         if hasattr(model, "stream_purposes"):
             purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
             model.streams = {purpose: stream(self.seed, purpose, round) for purpose in purposes}  # type: ignore[assignment]
@@ -450,7 +451,7 @@ class ActiveLearningLoop(Callback):
         assert self._fit is not None
         if self._fit.labeled is None:
             datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-            targets = datamodule.labeled_samples[1]
+            targets = datamodule.labeled_targets
             self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), targets
         predictor, blocks, targets = self._fit.labeled
         predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
@@ -474,14 +475,14 @@ def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     missing += [method for method in ("training_step", "test_step") if not is_overridden(method, model)]
     if missing:
         raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
-    sample = datamodule.arrays.train_inputs[:1].to(next(model.parameters()))
+    sample = datamodule.sample_inputs().to(next(model.parameters()))
     try:
         with evaluation_mode(model), torch.no_grad():
             logits = model.head(model.embed(sample))  # type: ignore[operator]
     except RuntimeError as error:
         shape = tuple(sample.shape[1:])
         raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
-    num_classes = int(datamodule.arrays.train_targets.max()) + 1
+    num_classes = datamodule.count_classes()
     if logits.dim() != 2 or logits.shape[1] < num_classes:
         raise InputError(
             f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
@@ -524,8 +525,11 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> 
         for name, value in comparable_settings(settings).items()
         if not name.startswith("loop.strategy") and name != "loop.query_size"
     }
-    inputs, targets = datamodule.labeled_samples
-    recipe["data"] = hashlib.sha256(inputs.numpy().tobytes() + targets.numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for block in datamodule.labeled_blocks():
+        digest.update(block.numpy().tobytes())
+    digest.update(datamodule.labeled_targets.numpy().tobytes())
+    recipe["data"] = digest.hexdigest()
     recipe["versions"] = [__version__, torch.__version__]
     return json.dumps(recipe, sort_keys=True, default=str)
 

@@ -11,7 +11,17 @@ from typing import Literal
 import torch
 
 Purpose = Literal[
-    "initial", "weights", "shuffle", "unlabeled", "augmentation", "mixup", "dropout", "masks", "views", "query"
+    "initial",
+    "weights",
+    "shuffle",
+    "transforms",
+    "unlabeled",
+    "augmentation",
+    "mixup",
+    "dropout",
+    "masks",
+    "views",
+    "query",
 ]
 
 

@@ -104,7 +104,7 @@ def fitted(datamodule: FashionMNIST, epochs: int = 15) -> DropoutMLP:
 
 def plain_fit(model: DropoutMLP, datamodule: FashionMNIST, epochs: int) -> None:
     """The fit as one would write it by hand, with the evaluation-mode pass over the labeled set after each epoch."""
-    inputs, targets = datamodule.arrays.train_inputs, datamodule.arrays.train_targets
+    inputs, targets = datamodule.source.train_inputs, datamodule.source.train_targets
     labeled = datamodule.labeled_indices
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4, fused=True)
     for _ in range(epochs):
@@ -129,7 +129,7 @@ def query(arguments: argparse.Namespace) -> dict:
         datamodule = labeled_data(num_labeled)
         model = fitted(datamodule)
         # as many rows as the pool has, side by side in memory: nothing is gathered
-        pool = datamodule.arrays.train_inputs[: len(datamodule.unlabeled_indices)]
+        pool = datamodule.source.train_inputs[: len(datamodule.unlabeled_indices)]
 
         def plain_pass(model: DropoutMLP = model, pool: Tensor = pool) -> None:
             with torch.inference_mode():

@@ -31,6 +31,7 @@ from al_lightning.loop import default_run_dir
 from al_lightning.random_streams import stream
 from al_lightning.strategies import LeastConfidence, QueryStrategy
 from tests.digits import Digits, DigitsMLP
+from tests.helpers import digits
 
 SECONDS = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
 
@@ -85,7 +86,7 @@ def test_rounds_and_queries_add_up(tmp_path: Path) -> None:
     assert [int(q["round"]) for q in queries] == [0] * 50 + [1] * 10 + [2] * 10
     assert [int(q["order"]) for q in queries] == [*range(50), *range(10), *range(10)]
     assert len({q["index"] for q in queries}) == 70
-    targets = Digits().arrays.train_targets
+    targets = digits().train_targets
     assert all(int(targets[int(q["index"])]) == int(q["label"]) for q in queries)
     assert all(q["score"] == "" for q in queries[:50])
     scores = [float(q["score"]) for q in queries[50:60]]
@@ -107,7 +108,7 @@ def test_no_round_at_all_is_one_fit(tmp_path: Path) -> None:
 def test_test_metrics_are_those_of_the_model_in_evaluation_mode(tmp_path: Path) -> None:
     model = DigitsMLP()
     run(tmp_path, model=model, num_rounds=1)
-    arrays = Digits().arrays
+    arrays = digits()
     model.eval()
     with torch.no_grad():
         logits = model(arrays.test_inputs)
@@ -169,7 +170,7 @@ def test_the_query_sees_the_fitted_model_on_its_device(tmp_path: Path) -> None:
     class Watch(Random):
         def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
             assert pool.model.trainer.training
-            targets = pool.model.trainer.datamodule.arrays.train_targets
+            targets = pool.model.trainer.datamodule.train_targets
             unlabeled = pool.model.trainer.datamodule.unlabeled_indices
             accuracies.append((pool.probs().argmax(1) == targets[unlabeled]).float().mean().item())
             return super().query(pool, query_size, generator)
@@ -230,7 +231,7 @@ def test_training_accuracy_is_measured_without_dropout(tmp_path: Path) -> None:
     datamodule.set_labeled(datamodule.draw_initial(stream(0, "initial")))
     labeled = datamodule.labeled_indices
     model.eval()
-    correct = model(datamodule.arrays.train_inputs[labeled]).argmax(1) == datamodule.arrays.train_targets[labeled]
+    correct = model(datamodule.source.train_inputs[labeled]).argmax(1) == datamodule.source.train_targets[labeled]
     assert float(rows(tmp_path)[0]["train_acc"]) == pytest.approx(correct.float().mean().item())
 
 
@@ -273,7 +274,7 @@ def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_labeled_ones(tmp_p
     loop = make_loop(tmp_path, Random(), num_rounds=0)
     loop.run(make_trainer(loop, Convergence()), InPlace(), datamodule)
     labeled = datamodule.labeled_indices
-    assert datamodule.labeled_samples[0].equal(Digits().arrays.train_inputs[labeled])
+    assert torch.cat(list(datamodule.labeled_blocks())).equal(digits().train_inputs[labeled])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to be asked for")
@@ -613,7 +614,7 @@ def test_the_prediction_at_the_time_of_the_query_is_kept(tmp_path: Path) -> None
         data = trainer.datamodule  # type: ignore[attr-defined]
         model.eval()
         with torch.no_grad():
-            return data.unlabeled_indices, model(data.arrays.train_inputs[data.unlabeled_indices]).softmax(dim=1)
+            return data.unlabeled_indices, model(data.source.train_inputs[data.unlabeled_indices]).softmax(dim=1)
 
     spy = Spy(predict)
     run(tmp_path, BADGE(), spy)
@@ -718,7 +719,7 @@ def test_other_data_have_a_first_fit_of_their_own(tmp_path: Path) -> None:
         data = Digits(num_initial=50)
         data.setup()
         if flip:
-            data.arrays.train_inputs.neg_()
+            data.source.train_inputs.neg_()
         loop = make_loop(tmp_path / name, shared_dir=str(tmp_path / "round0"))
         loop.run(make_trainer(loop), DigitsMLP(), data)
     assert len(list((tmp_path / "round0").glob("*.pt"))) == 2

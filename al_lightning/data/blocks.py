@@ -1,10 +1,60 @@
-"""Tensors in memory, read in blocks or in shuffled minibatches, without worker processes and per-sample collation."""
+"""Samples in blocks or in shuffled minibatches; tensors in memory without worker processes and per-sample collation."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, tee
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Blocks(Protocol):
+    """Inputs in blocks of the same size, the last one may be shorter; may be iterated any number of times."""
+
+    block_size: int
+
+    def __len__(self) -> int:
+        """Number of rows in all blocks."""
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+
+class Rows(Protocol):
+    """Samples by index: as they are trained on, and as they are scored."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def take(self, indices: Tensor) -> "Rows":
+        """Returns the samples of these indices, int64, shape ``(M,)``, as rows 0 to M - 1."""
+
+    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Returns the inputs to train on, ``(b, ...)``, for each tensor of indices, ``(b,)``.
+
+        The generator is the source of random augmentations; torch's global one if not given.
+        """
+
+    def blocks(self, indices: Tensor | None = None) -> Blocks:
+        """Returns the inputs to score, all or those of these indices, without random augmentations."""
+
+
+class TensorRows:
+    """Rows of a tensor in memory, of shape ``(N, ...)``; what is taken is copied, and read faster side by side."""
+
+    def __init__(self, inputs: Tensor) -> None:
+        self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def take(self, indices: Tensor) -> "TensorRows":
+        return TensorRows(self._inputs[indices])
+
+    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        return (self._inputs.index_select(0, indices) for indices in order)
+
+    def blocks(self, indices: Tensor | None = None) -> "TensorBlocks":
+        return TensorBlocks(self._inputs, indices)
 
 
 class TensorBlocks:
@@ -26,66 +76,75 @@ class TensorBlocks:
     def __init__(self, inputs: Tensor, indices: Tensor | None = None, block_size: int = 2048) -> None:
         self._inputs = inputs
         self._indices = indices
-        self._block_size = block_size
+        self.block_size = block_size
 
     def __len__(self) -> int:
-        """Number of rows."""
         return len(self._inputs if self._indices is None else self._indices)
 
     def __iter__(self) -> Iterator[Tensor]:
         if self._indices is None:
-            yield from self._inputs.split(self._block_size) if len(self) else ()
+            yield from self._inputs.split(self.block_size) if len(self) else ()
             return
-        memory = self._inputs.new_empty(self._block_size, *self._inputs.shape[1:])
-        for indices in self._indices.split(self._block_size) if len(self) else ():
+        memory = self._inputs.new_empty(self.block_size, *self._inputs.shape[1:])
+        for indices in self._indices.split(self.block_size) if len(self) else ():
             yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
 
 
 class BatchLoader:
-    """Batches ``(inputs, targets)`` in order, as a Lightning dataloader for testing and prediction."""
+    """Batches ``(inputs, targets)`` in order, as a Lightning dataloader for testing and prediction.
 
-    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> None:
-        self._inputs = TensorBlocks(inputs, block_size=batch_size)
-        self._targets = TensorBlocks(targets, block_size=batch_size)
-        self._batch_size = batch_size
+    Args:
+        blocks: The inputs.
+        targets: Their class indices, int64, shape ``(N,)``.
+    """
+
+    def __init__(self, blocks: Blocks, targets: Tensor) -> None:
+        self._blocks = blocks
+        self._targets = targets
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self._inputs) // self._batch_size)
+        return -(-len(self._blocks) // self._blocks.block_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self._inputs, self._targets, strict=True)
+        return zip(self._blocks, self._targets.split(self._blocks.block_size), strict=True)
 
 
 class EndlessRows:
-    """Rows of a tensor, chosen by index, in one shuffled pass after the other.
+    """Chosen samples, in one shuffled pass after the other.
 
     Args:
-        inputs: All rows, shape ``(N, ...)``.
-        indices: Rows to draw from, int64, shape ``(M,)``.
+        rows: The samples.
+        indices: Those to draw from, int64, shape ``(M,)``.
         generator: CPU generator of the shuffles; torch's global one if not given.
     """
 
-    def __init__(self, inputs: Tensor, indices: Tensor, generator: torch.Generator | None = None) -> None:
-        self._inputs = inputs
+    def __init__(self, rows: Rows, indices: Tensor, generator: torch.Generator | None = None) -> None:
+        self._rows = rows
         self._indices = indices
         self._generator = generator
         self._left = indices[:0]
 
-    def draw(self, size: int) -> Tensor:
-        """Returns the next rows, ``(size, ...)``; none if there are none to draw from."""
+    def batches(self, sizes: Iterator[int], generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Returns the next inputs, ``(size, ...)``, for each of the sizes; none if there are none to draw from.
+
+        The generator is that of :meth:`Rows.batches`.
+        """
+        return self._rows.batches((self._draw(size) for size in sizes), generator)
+
+    def _draw(self, size: int) -> Tensor:
         while len(self._left) < size and len(self._indices):
             order = torch.randperm(len(self._indices), generator=self._generator)
             self._left = torch.cat([self._left, self._indices[order]])
-        rows, self._left = self._left[:size], self._left[size:]
-        return self._inputs.index_select(0, rows)
+        drawn, self._left = self._left[:size], self._left[size:]
+        return drawn
 
 
 class MinibatchLoader:
     """Shuffled minibatches ``(inputs, targets)``, as a Lightning dataloader for training.
 
     Args:
-        inputs: Rows to train on, shape ``(M, ...)``.
+        rows: M samples to train on.
         targets: Their class indices, shape ``(M,)``.
         batch_size: Rows in a minibatch; the last one of a pass may be shorter.
         group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
@@ -93,42 +152,51 @@ class MinibatchLoader:
         generator: CPU generator of the shuffles; torch's global one if not given.
         least: Least number of minibatches in an epoch, which is one pass if that has as many.
         unlabeled: If given, each minibatch has as many of these rows as a third part.
+        transform_generator: CPU generator of random augmentations; torch's global one if not given.
     """
 
     def __init__(
         self,
-        inputs: Tensor,
+        rows: Rows,
         targets: Tensor,
         batch_size: int,
         group: int | None = None,
         generator: torch.Generator | None = None,
         least: int = 1,
         unlabeled: EndlessRows | None = None,
+        transform_generator: torch.Generator | None = None,
     ) -> None:
-        self._inputs = inputs
+        self._rows = rows
         self._targets = targets
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
         self._num_minibatches = max(least, -(-len(targets) // batch_size))
         self._unlabeled = unlabeled
+        self._transform_generator = transform_generator
 
     def __len__(self) -> int:
         """Number of items in an epoch."""
         return -(-self._num_minibatches // (self._group or 1))
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...] | list[tuple[Tensor, ...]]]:
-        minibatches = (self._minibatch(rows) for rows in islice(self._passes(), self._num_minibatches))
+        minibatches = self._minibatches()
         if self._group is None:
             yield from minibatches
         else:
             while group := list(islice(minibatches, self._group)):
                 yield group
 
+    def _minibatches(self) -> Iterator[tuple[Tensor, ...]]:
+        # rows may be read ahead by other processes, so that inputs and targets go through the order on their own
+        order, order_of_targets, sizes = tee(islice(self._passes(), self._num_minibatches), 3)
+        inputs = self._rows.batches(order, self._transform_generator)
+        targets = (self._targets.index_select(0, indices) for indices in order_of_targets)
+        if self._unlabeled is None:
+            return zip(inputs, targets, strict=True)
+        unlabeled = self._unlabeled.batches((len(indices) for indices in sizes), self._transform_generator)
+        return zip(inputs, targets, unlabeled, strict=True)
+
     def _passes(self) -> Iterator[Tensor]:
         while True:
             yield from torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
-
-    def _minibatch(self, rows: Tensor) -> tuple[Tensor, ...]:
-        minibatch = self._inputs.index_select(0, rows), self._targets.index_select(0, rows)
-        return minibatch if self._unlabeled is None else (*minibatch, self._unlabeled.draw(len(rows)))

@@ -2,14 +2,35 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import lightning.pytorch as L
 import torch
 from torch import Tensor
 
-from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks
+from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
 from al_lightning.errors import InputError
+
+UNKNOWN = -1
+"""Target of a training sample whose class is not known."""
+
+
+class Source(Protocol):
+    """Training and test samples: :class:`Arrays` in memory, or :class:`~al_lightning.data.Datasets`."""
+
+    @property
+    def train_targets(self) -> Tensor:
+        """Class indices, int64, shape ``(N,)``, -1 where unknown."""
+
+    @property
+    def test_targets(self) -> Tensor:
+        """Class indices of the test samples; there may be none."""
+
+    def rows(self) -> Rows:
+        """The training samples."""
+
+    def test_blocks(self) -> Blocks:
+        """The test samples."""
 
 
 class Arrays(NamedTuple):
@@ -18,15 +39,24 @@ class Arrays(NamedTuple):
     train_inputs: Tensor
     """Float, shape ``(N, ...)``."""
     train_targets: Tensor
-    """Class indices, int64, shape ``(N,)``."""
+    """Class indices, int64, shape ``(N,)``, -1 where unknown."""
     test_inputs: Tensor
     test_targets: Tensor
+
+    def rows(self) -> TensorRows:
+        """The training samples."""
+        return TensorRows(self.train_inputs)
+
+    def test_blocks(self) -> TensorBlocks:
+        """The test samples."""
+        return TensorBlocks(self.test_inputs)
 
 
 class PoolDataModule(L.LightningDataModule, ABC):
     """Manages which samples of a training set are labeled.
 
-    A data set is a subclass that implements :meth:`load`. Two index spaces meet here and nowhere else: *training-set
+    A data set is a subclass that implements :meth:`load`, which returns :class:`Arrays` or
+    :class:`~al_lightning.data.Datasets`. Two index spaces meet here and nowhere else: *training-set
     indices* and *positions in the pool*, the unlabeled samples in training-set order.
 
     Args:
@@ -59,25 +89,66 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Stream of the training shuffles; the loop sets it anew for each round."""
         self.unlabeled_generator: torch.Generator | None = None
         """Stream of the unlabeled samples that a semi-supervised fit sees, likewise."""
-        self._arrays: Arrays | None = None
-        self._labeled_samples: tuple[Tensor, Tensor] | None = None
+        self.transform_generator: torch.Generator | None = None
+        """Stream of the random transforms of training samples, likewise."""
+        self._source: Source | None = None
+        self._labeled_rows: Rows | None = None
 
     @abstractmethod
-    def load(self) -> Arrays:
+    def load(self) -> Source:
         """Reads the data set; called once."""
+
+    def file_of(self, index: int) -> str | None:
+        """Path of the file of a training sample; ``None`` if it has no file of its own."""
+        return None
+
+    def fingerprint(self) -> str:
+        """What identifies the training samples and their order; empty if nothing could change it unnoticed."""
+        return ""
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
-        if self._arrays is None:
-            self._arrays = self.load()
-            self._labeled = torch.zeros(len(self._arrays.train_targets), dtype=torch.bool)
+        if self._source is None:
+            self._source = self.load()
+            self._rows = self._source.rows()
+            self._targets = self._source.train_targets.clone()
+            self._labeled = torch.zeros(len(self._targets), dtype=torch.bool)
+            self._set_aside = torch.zeros_like(self._labeled)
 
     @property
-    def arrays(self) -> Arrays:
+    def source(self) -> Source:
         """The data set; loaded when first asked for."""
         self.setup()
-        assert self._arrays is not None
-        return self._arrays
+        assert self._source is not None
+        return self._source
+
+    @property
+    def train_targets(self) -> Tensor:
+        """Class indices of the training samples, int64, shape ``(N,)``, -1 where unknown; see :meth:`set_targets`."""
+        self.setup()
+        return self._targets
+
+    @property
+    def test_targets(self) -> Tensor:
+        """Class indices of the test samples, int64; there may be none."""
+        return self.source.test_targets
+
+    def count_classes(self) -> int:
+        """Returns the number of classes, by their names or else by the highest class index."""
+        if self.class_names is not None:
+            return len(self.class_names)
+        return 1 + max(
+            int(targets.max()) if len(targets) else -1 for targets in (self.train_targets, self.test_targets)
+        )
+
+    def inputs_at(self, indices: Tensor) -> Tensor:
+        """Training inputs by index, as they are scored, float, shape ``(b, ...)``; ``indices`` has at least one."""
+        self.setup()
+        return torch.cat([block.clone() for block in self._rows.blocks(indices)])
+
+    def sample_inputs(self, num: int = 1) -> Tensor:
+        """The first training inputs, as they are scored, at most ``num``, float, shape ``(n, ...)``."""
+        return self.inputs_at(torch.arange(min(num, len(self.train_targets))))
 
     @property
     def labeled(self) -> Tensor:
@@ -91,20 +162,24 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return self.labeled.nonzero().squeeze(1)
 
     @property
-    def labeled_samples(self) -> tuple[Tensor, Tensor]:
-        """Inputs and class indices of the labeled samples, in training-set order.
+    def labeled_rows(self) -> Rows:
+        """The labeled samples, in training-set order.
 
         They are gathered once: a fit reads them over and over, and side by side in memory they are read faster.
         """
-        if self._labeled_samples is None:
-            indices = self.labeled_indices
-            self._labeled_samples = self.arrays.train_inputs[indices], self.arrays.train_targets[indices]
-        return self._labeled_samples
+        if self._labeled_rows is None:
+            self._labeled_rows = self._rows.take(self.labeled_indices)
+        return self._labeled_rows
+
+    @property
+    def labeled_targets(self) -> Tensor:
+        """Class indices of the labeled samples, in training-set order."""
+        return self.train_targets[self.labeled_indices]
 
     @property
     def unlabeled_indices(self) -> Tensor:
         """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
-        return (~self.labeled).nonzero().squeeze(1)
+        return (~(self.labeled | self._set_aside)).nonzero().squeeze(1)
 
     # ---------------------------------------------------------------------------------------------------- labeling
 
@@ -117,7 +192,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         Raises:
             InputError: If there are fewer samples, or too few of a class for a balanced set.
         """
-        targets = self.arrays.train_targets
+        targets = self.train_targets
         if self.num_initial > len(targets):
             raise InputError(
                 f"Expected `data.num_initial` to be at most the training set size {len(targets)}, "
@@ -156,7 +231,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         indices = self.indices_of(query)
         self._labeled[indices] = True
-        self._labeled_samples = None
+        self._labeled_rows = None
         return indices
 
     def indices_of(self, query: Tensor) -> Tensor:
@@ -180,7 +255,17 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Makes exactly these training-set indices the labeled set; this is how a run is resumed."""
         self.labeled.zero_()
         self._labeled[indices] = True
-        self._labeled_samples = None
+        self._labeled_rows = None
+
+    def set_targets(self, indices: Tensor, targets: Tensor) -> None:
+        """Takes over classes that a labeler gave, int64, shape ``(b,)``; -1 takes the sample out of the pool.
+
+        Args:
+            indices: Training-set indices, shape ``(b,)``.
+            targets: Their class indices, or -1 for a sample that the labeler skipped: it is not asked for again.
+        """
+        self.train_targets[indices] = targets
+        self._set_aside[indices] = targets == UNKNOWN
 
     # ----------------------------------------------------------------------------------------------------- loaders
 
@@ -198,30 +283,35 @@ class PoolDataModule(L.LightningDataModule, ABC):
             group = 1
         unlabeled = None
         if getattr(model, "needs_unlabeled", False):
-            unlabeled = EndlessRows(self.arrays.train_inputs, self.unlabeled_indices, self.unlabeled_generator)
+            unlabeled = EndlessRows(self._rows, self.unlabeled_indices, self.unlabeled_generator)
         return MinibatchLoader(
-            *self.labeled_samples,
+            self.labeled_rows,
+            self.labeled_targets,
             self.batch_size,
             group=group,
             generator=self.shuffle_generator,
             least=getattr(model, "min_updates_per_epoch", 1),
             unlabeled=unlabeled,
+            transform_generator=self.transform_generator,
         )
 
     def test_dataloader(self) -> BatchLoader:
-        return BatchLoader(self.arrays.test_inputs, self.arrays.test_targets)
+        return BatchLoader(self.test_blocks(), self.test_targets)
 
     def predict_dataloader(self) -> BatchLoader:
         """The test set."""
         return self.test_dataloader()
 
-    def pool_blocks(self, query: Tensor | None = None) -> TensorBlocks:
-        """The unlabeled inputs, in pool order, or those of a query, in its order; see :meth:`label`."""
-        return TensorBlocks(
-            self.arrays.train_inputs, self.unlabeled_indices if query is None else self.indices_of(query)
-        )
+    def test_blocks(self) -> Blocks:
+        """The test inputs."""
+        return self.source.test_blocks()
 
-    def labeled_blocks(self) -> TensorBlocks:
+    def pool_blocks(self, query: Tensor | None = None) -> Blocks:
+        """The unlabeled inputs, in pool order, or those of a query, in its order; see :meth:`label`."""
+        indices = self.unlabeled_indices if query is None else self.indices_of(query)
+        return self._rows.blocks(indices)
+
+    def labeled_blocks(self) -> Blocks:
         """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""
-        inputs, _ = self.labeled_samples
-        return TensorBlocks(inputs, torch.arange(len(inputs)))
+        rows = self.labeled_rows
+        return rows.blocks(torch.arange(len(rows)))

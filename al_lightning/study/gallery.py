@@ -46,7 +46,7 @@ class Row:
     """Labels that the model that asked had."""
     tiles: tuple[Tile, ...]
     images: np.ndarray
-    """Grey values, side by side, uint8, shape ``(height, width * len(tiles))``."""
+    """Side by side, uint8, shape ``(height, width * len(tiles))`` in grey, or ``(..., 3)`` in colour."""
 
     def sprite(self) -> bytes:
         """All images as one PNG."""
@@ -75,35 +75,35 @@ def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gall
         root: Folder of the data set, for data that have a `root`; their default if not given.
         num_images: Images of a query.
     """
+    import torch  # by now it is imported, or there are no pictures
+
     seed = study.seeds[0]
     stages = _stages(study.num_rounds)
     if not stages:
         return Gallery(seed, note="There are no pictures: no labels were asked for.")
     try:
         data = _load(study.protocol, root)
-        inputs = data.arrays.train_inputs.numpy()
+        shape = tuple(data.sample_inputs().shape[1:])
     except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:  # of classes that are not ours
         return Gallery(seed, note=f"There are no pictures, since the data could not be loaded: {error}")
-    shape = _image_shape(inputs.shape[1:])
-    if shape is None:
-        return Gallery(seed, note=f"There are no pictures: samples of shape {inputs.shape[1:]} are no grey images.")
-    low, high = float(inputs.min()), float(inputs.max())
+    image_shape = _image_shape(shape)
+    if image_shape is None:
+        return Gallery(seed, note=f"There are no pictures: samples of shape {shape} are no images.")
     rows = []
     for arm in study.arms:
         queries = study.runs[arm][0].queries
         for stage, round in stages.items():
             query = queries[queries["round"] == round].sort_values("order").head(num_images)
-            if query["index"].max() >= len(inputs):
+            if query["index"].max() >= len(data.train_targets):
                 return Gallery(seed, note=f"There are no pictures: {arm} asked for samples that the data do not have.")
-            images = inputs[query["index"].to_numpy(int)].reshape(-1, *shape)
-            grey = np.rint((images - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+            inputs = data.inputs_at(torch.tensor(query["index"].to_numpy(np.int64)))
             rows.append(
                 Row(
                     arm,
                     stage,
                     int(study.num_labeled[round - 1]),
                     tuple(_tile(row, data.class_names) for row in query.to_dict("records")),
-                    np.concatenate(list(grey), axis=1),
+                    _side_by_side(inputs.numpy().reshape(-1, *image_shape)),
                 )
             )
     return Gallery(seed, tuple(rows))
@@ -139,15 +139,23 @@ def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":
     return data_class(**args)
 
 
-def _image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
-    """Height and width of a grey image; vectors of a square length are taken for one."""
-    if len(shape) == 3 and shape[0] == 1:
-        shape = shape[1:]
+def _image_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Channels, height and width of an image; vectors of a square length are taken for a grey one."""
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return tuple(shape)
     if len(shape) == 2:
-        return shape[0], shape[1]
+        return 1, shape[0], shape[1]
     if len(shape) == 1 and isqrt(shape[0]) ** 2 == shape[0] and shape[0] >= 16:
-        return isqrt(shape[0]), isqrt(shape[0])
+        return 1, isqrt(shape[0]), isqrt(shape[0])
     return None
+
+
+def _side_by_side(images: np.ndarray) -> np.ndarray:
+    """Images ``(n, channels, height, width)`` of any range as one, of bytes."""
+    low, high = float(images.min()), float(images.max())
+    values = np.rint((images - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    strip = np.concatenate(list(values.transpose(0, 2, 3, 1)), axis=1)
+    return strip[..., 0] if strip.shape[2] == 1 else strip
 
 
 def _tile(row: Mapping[Hashable, Any], class_names: Sequence[str] | None) -> Tile:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks
+from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks, TensorRows
 from tests.helpers import digits, generator
 
 ROWS = torch.arange(20).view(10, 2)
@@ -43,7 +43,7 @@ def test_blocks_of_all_rows_copy_nothing():
 
 @pytest.mark.parametrize(("batch_size", "num_batches"), [(1, 10), (3, 4), (5, 2), (10, 1), (2048, 1)])
 def test_batches_pair_inputs_with_their_targets(batch_size, num_batches):
-    loader = BatchLoader(ROWS, ROWS[:, 0], batch_size)
+    loader = BatchLoader(TensorBlocks(ROWS, block_size=batch_size), ROWS[:, 0])
     batches = list(loader)
     assert len(loader) == len(batches) == num_batches
     assert torch.cat([inputs for inputs, _ in batches]).equal(ROWS)
@@ -52,7 +52,7 @@ def test_batches_pair_inputs_with_their_targets(batch_size, num_batches):
 
 def test_batches_of_unequal_tensors_raise():
     with pytest.raises(ValueError, match="shorter"):
-        list(BatchLoader(ROWS, torch.arange(7), batch_size=3))
+        list(BatchLoader(TensorBlocks(ROWS, block_size=3), torch.arange(7)))
 
 
 # ------------------------------------------------------------------------------------------------------ MinibatchLoader
@@ -61,7 +61,7 @@ def test_batches_of_unequal_tensors_raise():
 def make_loader(batch_size: int = 4, group: int | None = None, seed: int = 0, size: int = 11) -> MinibatchLoader:
     """Rows 3, 5, 7, ..., whose targets are ten times their inputs."""
     rows = 3 + 2 * torch.arange(size)
-    return MinibatchLoader(rows, 10 * rows, batch_size, group, generator(seed))
+    return MinibatchLoader(TensorRows(rows), 10 * rows, batch_size, group, generator(seed))
 
 
 def test_each_row_comes_once_an_epoch_with_its_target():
@@ -110,7 +110,7 @@ def test_shuffles_come_from_the_generator_alone():
 
 def test_without_a_generator_the_global_one_shuffles():
     arrays = digits()
-    loader = MinibatchLoader(arrays.train_inputs[:50], arrays.train_targets[:50], 64)
+    loader = MinibatchLoader(TensorRows(arrays.train_inputs[:50]), arrays.train_targets[:50], 64)
     targets = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -122,7 +122,7 @@ def test_without_a_generator_the_global_one_shuffles():
 @pytest.mark.parametrize(("least", "group", "expected"), [(1, None, 3), (5, None, 5), (5, 2, 5), (40, 16, 40)])
 def test_an_epoch_takes_passes_until_it_has_enough_minibatches(least, group, expected):
     rows = torch.arange(11)
-    loader = MinibatchLoader(rows, 10 * rows, 4, group, generator(), least)
+    loader = MinibatchLoader(TensorRows(rows), 10 * rows, 4, group, generator(), least)
     items = list(loader)
     assert len(items) == len(loader)
     minibatches = [minibatch for item in items for minibatch in item] if group else items
@@ -135,8 +135,8 @@ def test_an_epoch_takes_passes_until_it_has_enough_minibatches(least, group, exp
 
 def test_unlabeled_rows_come_with_each_minibatch():
     rows = torch.arange(11)
-    unlabeled = EndlessRows(100 + torch.arange(30), torch.arange(0, 30, 2), generator(1))
-    loader = MinibatchLoader(rows, rows, 4, None, generator(), unlabeled=unlabeled)
+    unlabeled = EndlessRows(TensorRows(100 + torch.arange(30)), torch.arange(0, 30, 2), generator(1))
+    loader = MinibatchLoader(TensorRows(rows), rows, 4, None, generator(), unlabeled=unlabeled)
     for _ in range(3):
         parts = list(loader)
         assert [len(u) for _, _, u in parts] == [4, 4, 3]
@@ -148,8 +148,8 @@ def test_unlabeled_rows_come_with_each_minibatch():
 
 @given(size=st.integers(1, 12), draws=st.lists(st.integers(0, 30), max_size=12), seed=st.integers(0, 99))
 def test_endless_rows_are_whole_passes_one_after_the_other(size, draws, seed):
-    rows = EndlessRows(torch.arange(20), torch.arange(size), generator(seed))
-    drawn = [rows.draw(n).tolist() for n in draws]
+    rows = EndlessRows(TensorRows(torch.arange(20)), torch.arange(size), generator(seed))
+    drawn = [batch.tolist() for batch in rows.batches(iter(draws))]
     assert [len(part) for part in drawn] == draws
     flat = [row for part in drawn for row in part]
     for start in range(0, len(flat) - size + 1, size):
@@ -157,5 +157,5 @@ def test_endless_rows_are_whole_passes_one_after_the_other(size, draws, seed):
 
 
 def test_endless_rows_of_nothing_are_none():
-    rows = EndlessRows(torch.randn(5, 3), torch.arange(0), generator())
-    assert rows.draw(4).shape == (0, 3)
+    rows = EndlessRows(TensorRows(torch.randn(5, 3)), torch.arange(0), generator())
+    assert next(rows.batches(iter([4]))).shape == (0, 3)

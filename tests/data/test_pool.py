@@ -66,14 +66,27 @@ def test_position_i_in_the_pool_is_the_ith_unlabeled_sample():
 def test_labeled_samples_are_gathered_once_until_the_labeled_set_changes():
     data = Digits()
     data.set_labeled(torch.tensor([9, 0]))
-    inputs, targets = data.labeled_samples
-    assert inputs.equal(digits().train_inputs[[0, 9]])
-    assert targets.equal(digits().train_targets[[0, 9]])
-    assert data.labeled_samples[0] is inputs
+    assert rows(data.labeled_blocks()).equal(digits().train_inputs[[0, 9]])
+    assert data.labeled_targets.equal(digits().train_targets[[0, 9]])
+    assert data.labeled_rows is data.labeled_rows
     data.label(torch.tensor([0]))
-    assert data.labeled_samples[0].equal(digits().train_inputs[[0, 1, 9]])
+    assert rows(data.labeled_blocks()).equal(digits().train_inputs[[0, 1, 9]])
     data.set_labeled(torch.tensor([4]))
-    assert data.labeled_samples[1].equal(digits().train_targets[[4]])
+    assert data.labeled_targets.equal(digits().train_targets[[4]])
+    assert rows(data.labeled_blocks()).equal(digits().train_inputs[[4]])
+
+
+def test_what_a_labeler_says_is_trained_on_and_what_was_skipped_is_not_asked_again():
+    data = Digits(batch_size=16)
+    data.set_targets(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4]))
+    data.set_labeled(torch.tensor([5, 7]))
+    assert data.labeled_targets.tolist() == [4, 2]
+    assert sorted(next(iter(data.train_dataloader()))[1].tolist()) == [2, 4]
+    assert len(data.unlabeled_indices) == SIZE - 3
+    assert not set(data.unlabeled_indices.tolist()) & {3, 5, 7}
+    data.set_targets(torch.tensor([3]), torch.tensor([1]))
+    assert 3 in data.unlabeled_indices.tolist()
+    assert Digits().source.train_targets[7] == digits().train_targets[7]  # of others nothing changes
 
 
 def test_label_turns_positions_into_indices_and_keeps_their_order():

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from al_lightning.data.blocks import BatchLoader, MinibatchLoader
+from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks, TensorRows
 from al_lightning.errors import InputError
 from al_lightning.models import DropoutMLP
 from tests.digits import DigitsMLP
@@ -186,7 +186,7 @@ def test_a_fit_in_groups_of_minibatches_is_the_plain_loop_to_the_bit(group):
     torch.manual_seed(1)
     losses = plain_fit(expected)
     inputs, targets = digits().train_inputs[:NUM_TRAIN], digits().train_targets[:NUM_TRAIN]
-    loader = MinibatchLoader(inputs, targets, 16, group, generator(7))
+    loader = MinibatchLoader(TensorRows(inputs), targets, 16, group, generator(7))
     trainer = make_trainer()
     torch.manual_seed(1)
     trainer.fit(model, loader)
@@ -212,7 +212,7 @@ def test_hooks_of_a_step_run_once_for_each_group_of_minibatches(group, num_calls
     inputs, targets = digits().train_inputs[:100], digits().train_targets[:100]
     hooks = CountingHooks()
     trainer = make_trainer(callbacks=[hooks])
-    trainer.fit(DropoutMLP(64, 32), MinibatchLoader(inputs, targets, 16, group))
+    trainer.fit(DropoutMLP(64, 32), MinibatchLoader(TensorRows(inputs), targets, 16, group))
     assert hooks.calls == ["backward", "step"] * num_calls * NUM_EPOCHS
     assert trainer.global_step == num_calls * NUM_EPOCHS
 
@@ -226,7 +226,7 @@ def mean_over_rows(score: Tensor) -> float:
 def test_test_metrics_are_those_of_all_rows(model, batch_size):
     inputs, targets = digits().test_inputs, digits().test_targets
     trainer = make_trainer()
-    (metrics,) = trainer.test(model, BatchLoader(inputs, targets, batch_size), verbose=False)
+    (metrics,) = trainer.test(model, BatchLoader(TensorBlocks(inputs, block_size=batch_size), targets), verbose=False)
     with torch.no_grad():
         log_probs = model.eval()(inputs).double().log_softmax(dim=1)
     one_hot = F.one_hot(targets, 10)
@@ -236,4 +236,6 @@ def test_test_metrics_are_those_of_all_rows(model, batch_size):
     assert metrics["test_brier"] == pytest.approx(
         mean_over_rows((log_probs.exp() - one_hot).square().sum(dim=1)), rel=1e-5
     )
-    assert trainer.test(model, BatchLoader(inputs, targets, batch_size), verbose=False) == [metrics]
+    assert trainer.test(model, BatchLoader(TensorBlocks(inputs, block_size=batch_size), targets), verbose=False) == [
+        metrics
+    ]

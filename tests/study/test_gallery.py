@@ -41,7 +41,11 @@ class Short(Digits):
     """Fewer samples than the runs asked for."""
 
     def load(self):
-        return super().load()._replace(train_inputs=digits().train_inputs[:100])
+        return (
+            super()
+            .load()
+            ._replace(train_inputs=digits().train_inputs[:100], train_targets=digits().train_targets[:100])
+        )
 
 
 def other_data(tmp_path: Path, name: str) -> Study:
@@ -115,7 +119,7 @@ def test_names_of_classes_and_the_folder_of_the_data(tmp_path: Path) -> None:
         ("tests.digits.NoData", "no attribute 'NoData'"),
         ("tests.digits.DigitsMLP", "unexpected keyword argument 'num_initial'"),
         ("Data", "Expected `data` to be the dotted path of a class, but got `Data`."),
-        (f"{__name__}.Flat", "samples of shape (63,) are no grey images"),
+        (f"{__name__}.Flat", "samples of shape (63,) are no images"),
         (f"{__name__}.Short", "random asked for samples that the data do not have"),
     ],
 )
