@@ -8,7 +8,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from al_lightning.augmentations import RandomShift
     from al_lightning.convergence import Convergence
-    from al_lightning.data import FashionMNIST, PoolDataModule
+    from al_lightning.data import (
+        Arrays,
+        DataModuleAdapter,
+        DatasetPool,
+        Datasets,
+        Digits,
+        FashionMNIST,
+        ImageFolder,
+        NumpyFiles,
+        PoolDataModule,
+        Torchvision,
+    )
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
     from al_lightning.models import DropoutMLP, MixMatch, MonteCarloMLP
@@ -27,24 +38,32 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActiveLearningLoop": "loop",
+    "Arrays": "data",
     "BADGE": "strategies",
     "BALD": "strategies",
     "Consistency": "strategies",
     "Convergence": "convergence",
     "CoreSet": "strategies",
+    "DataModuleAdapter": "data",
+    "DatasetPool": "data",
+    "Datasets": "data",
+    "Digits": "data",
     "DropoutMLP": "models",
     "Entropy": "strategies",
     "FashionMNIST": "data",
+    "ImageFolder": "data",
     "InputError": "errors",
     "LeastConfidence": "strategies",
     "Margin": "strategies",
     "MixMatch": "models",
     "MonteCarloMLP": "models",
+    "NumpyFiles": "data",
     "PoolDataModule": "data",
     "QueryStrategy": "strategies",
     "Random": "strategies",
     "RandomShift": "augmentations",
     "ScoreStrategy": "strategies",
+    "Torchvision": "data",
 }
 
 __all__ = [*_MODULES, "__version__"]

@@ -160,13 +160,13 @@ def targets_of(dataset: Dataset, num_workers: int = 0) -> Tensor:
     if found is None:
         batches = torch.arange(num_samples(dataset)).split(BLOCK_SIZE) if num_samples(dataset) else ()
         found = [t for batch in _load(_Targets(dataset), iter(batches), num_workers) for t in batch]
+    if len(found) == 0:
+        return torch.empty(0, dtype=torch.int64)
     try:
         targets = torch.as_tensor(np.asarray(found))
-    except (TypeError, ValueError):
-        targets = torch.empty(0, 0)
-    if len(targets) == 0:
-        return torch.empty(0, dtype=torch.int64)
-    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex() or len(targets) != len(found):
+    except (TypeError, ValueError):  # of names, or of tensors of several values
+        targets = torch.empty(0)
+    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex():
         raise InputError(
             f"Expected the targets of {type(dataset).__name__} to be class indices, one integer for each sample, "
             f"but got {_short(found[0])} for the first."

@@ -1,5 +1,6 @@
 """PoolDataModule: a training set split into labeled and unlabeled samples."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -71,6 +72,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
     class_names: Sequence[str] | None = None
     """What the classes are called in a report; numbers if not given."""
 
+    no_settings: Sequence[str] = ()
+    """Arguments that are objects, which a checkpoint is not to hold."""
+
     def __init__(
         self, num_initial: int = 500, initial: Literal["random", "balanced"] = "random", batch_size: int = 64
     ) -> None:
@@ -81,7 +85,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             raise InputError(f"Expected `data.initial` to be `random` or `balanced`, but got `{initial}`.")
         if batch_size < 1:
             raise InputError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=list(self.no_settings))
         self.num_initial = num_initial
         self.initial = initial
         self.batch_size = batch_size
@@ -103,8 +107,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return None
 
     def fingerprint(self) -> str:
-        """What identifies the training samples and their order; empty if nothing could change it unnoticed."""
-        return ""
+        """Returns what identifies the training samples and their order; here, their targets."""
+        return hashlib.sha256(self.source.train_targets.numpy().tobytes()).hexdigest()
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
@@ -135,6 +139,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def count_classes(self) -> int:
         """Returns the number of classes, by their names or else by the highest class index."""
+        self.setup()
         if self.class_names is not None:
             return len(self.class_names)
         return 1 + max(

@@ -1,0 +1,24 @@
+"""The digits that scikit-learn brings along: real and small, and there without any download."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from al_lightning.data.pool import Arrays, PoolDataModule
+
+NUM_TEST = 397
+
+
+class Digits(PoolDataModule):
+    """1,400 training and 397 test images of 8 x 8 grey values, 10 classes (Alpaydin and Kaynak, 1998).
+
+    They are standardised with the mean and the standard deviation of all of them. Arguments are those of
+    :class:`~al_lightning.data.PoolDataModule`.
+    """
+
+    class_names = tuple("0123456789")
+
+    def load(self) -> Arrays:
+        inputs, targets = load_digits(return_X_y=True)
+        inputs = torch.from_numpy((inputs - inputs.mean()) / inputs.std()).float().view(-1, 1, 8, 8)
+        targets = torch.from_numpy(targets).long()
+        return Arrays(inputs[NUM_TEST:], targets[NUM_TEST:], inputs[:NUM_TEST], targets[:NUM_TEST])

@@ -1,0 +1,111 @@
+"""Images in files: how they are read, and which of them cannot be."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from al_lightning.errors import InputError
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for broken files
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: what pretrained networks expect
+
+
+class ImageTransform:
+    """Turns an image into a tensor of a fixed size and standardises it.
+
+    The shorter side is resized and the middle cut out; values are standardised with mean and standard deviation of
+    ImageNet, or their means for grey images.
+
+    Args:
+        image_size: Height and width of the result in pixels; ``None`` leaves images as large as they are.
+        channels: 3 for colour, 1 for grey.
+        train_transform: A transform of ``torchvision.transforms.v2`` that is applied before, to the uint8 image of
+            shape ``(channels, height, width)``: random augmentations.
+    """
+
+    def __init__(
+        self, image_size: int | None, channels: Literal[1, 3] = 3, train_transform: nn.Module | None = None
+    ) -> None:
+        self._image_size = image_size
+        self._mode = "RGB" if channels == 3 else "L"
+        self._train_transform = train_transform
+        mean, std = (MEAN, STD) if channels == 3 else ((sum(MEAN) / 3,), (sum(STD) / 3,))
+        self._mean, self._std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Returns float32 of shape ``(channels, height, width)``."""
+        from torchvision.transforms.v2 import functional as F  # slow to import
+
+        values = F.pil_to_tensor(ImageOps.exif_transpose(image).convert(self._mode))
+        if self._train_transform is not None:
+            values = self._train_transform(values)
+        if self._image_size is not None:
+            values = F.resize(values, [self._image_size], antialias=True)
+            values = F.center_crop(values, [self._image_size, self._image_size])
+        return values.float().div_(255).sub_(self._mean).div_(self._std)
+
+
+class ImageFiles(Dataset):
+    """Images by path, as a map-style dataset of tensors.
+
+    Args:
+        paths: The files.
+        transform: Makes a tensor of an image.
+    """
+
+    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+        self._paths = paths
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        path = self._paths[index]
+        try:
+            with Image.open(path) as image:
+                return self._transform(image)
+        except UNREADABLE as error:
+            raise InputError(
+                f"Expected {path} to be an image, but it cannot be read: {_reason(error, path)}"
+            ) from error
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All files in a folder and its subfolders that are images by their name, sorted; hidden ones are left out."""
+    found = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(parent, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
+    """Decodes images and returns those that cannot be, with the reason."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        reasons = threads.map(_why_unreadable, paths)
+        return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            image.load()  # `verify` passes over a JPEG that was cut off
+    except UNREADABLE as error:
+        return _reason(error, path)
+    return None
+
+
+def _reason(error: Exception, path: Path) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return text.replace(f" {str(path)!r}", "").rstrip(".") + "."

@@ -1,0 +1,247 @@
+"""Arrays in files of NumPy: images, or features of tables."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from al_lightning.data.datasets import Datasets
+from al_lightning.data.memory import in_memory
+from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule
+from al_lightning.data.splits import draw_test_set
+from al_lightning.errors import InputError
+
+NAMES = {
+    "train_inputs": ("train_inputs", "x_train", "X_train", "inputs", "x", "X"),
+    "train_targets": ("train_targets", "y_train", "targets", "y"),
+    "test_inputs": ("test_inputs", "x_test", "X_test"),
+    "test_targets": ("test_targets", "y_test"),
+}
+"""What the parts are called in a .npz file."""
+MOST_SAMPLES = 10_000  # that mean and standard deviation are taken from where inputs stay on disk
+
+
+class NumpyFiles(PoolDataModule):
+    """Arrays of NumPy: ``--data.path data.npz``, or a ``.npy`` file for each part.
+
+    In a ``.npz`` file the parts are called ``train_inputs``, ``train_targets``, ``test_inputs``, ``test_targets``, or
+    ``x_train``, ``y_train``, ``x_test``, ``y_test``, or, without a test set, ``inputs`` and ``targets``, ``x`` and
+    ``y``. Inputs are numbers of shape ``(N, ...)``, targets class indices or names, ``(N,)``; an index of -1 or an
+    empty name is an unknown class, which is for `loop.oracle` FileOracle.
+
+    Inputs in ``.npy`` files that do not fit in memory stay on disk, and are read by worker processes.
+
+    Args:
+        path: The ``.npz`` file.
+        train_inputs: Instead of it, the ``.npy`` files.
+        train_targets: Likewise.
+        test_inputs: Likewise. Without a test set one is drawn from the training set.
+        test_targets: Likewise.
+        test_fraction: Share of the labeled samples that is drawn then, in [0, 1).
+        classes: Names of the classes in the order of their indices; numbers, or the names in the targets, sorted, if
+            not given.
+        standardize: Whether inputs are brought to mean 0 and standard deviation 1 over the training set: each feature
+            of tables, ``(N, D)``, by itself; images as a whole.
+        num_workers: Processes that read ahead where inputs stay on disk.
+        max_memory: GiB that inputs in memory may take, as float32.
+        num_initial: Number of samples labeled before the first round.
+        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        batch_size: Samples in a minibatch of training.
+
+    Raises:
+        InputError: If a file is missing, no array file, or holds something else; the message names it.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        train_inputs: str | None = None,
+        train_targets: str | None = None,
+        test_inputs: str | None = None,
+        test_targets: str | None = None,
+        test_fraction: float = 0.2,
+        classes: list[str] | None = None,
+        standardize: bool = True,
+        num_workers: int = 2,
+        max_memory: float = 4.0,
+        num_initial: int = 500,
+        initial: Literal["random", "balanced"] = "random",
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(num_initial, initial, batch_size)
+        self._files = {
+            "train_inputs": train_inputs,
+            "train_targets": train_targets,
+            "test_inputs": test_inputs,
+            "test_targets": test_targets,
+        }
+        given = [name for name, file in self._files.items() if file is not None]
+        if path is not None and given:
+            raise InputError(f"Expected `data.path` or `data.{given[0]}`, but got both.")
+        if path is None and not {"train_inputs", "train_targets"} <= set(given):
+            raise InputError(
+                "Expected `data.path`, a .npz file, or `data.train_inputs` and `data.train_targets`, .npy files, "
+                f"but got {' and '.join(f'`data.{name}`' for name in given) or 'none'}."
+            )
+        if ("test_inputs" in given) != ("test_targets" in given):
+            raise InputError("Expected `data.test_inputs` and `data.test_targets` or neither, but got one of them.")
+        if num_workers < 0:
+            raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
+        self.path = path
+        self.classes = classes
+        self.test_fraction = test_fraction
+        self.standardize = standardize
+        self.num_workers = num_workers
+        self.max_memory = max_memory
+
+    def load(self) -> Arrays | Datasets:
+        parts = self._read_npz(Path(self.path)) if self.path is not None else self._read_npy()
+        train_x, test_x = parts["train_inputs"], parts.get("test_inputs")
+        targets = self._class_indices([parts[name] for name in ("train_targets", "test_targets") if name in parts])
+        for name, inputs, labels in (("train", train_x, targets[0]), ("test", test_x, targets[-1])):
+            if inputs is not None and len(inputs) != len(labels):
+                raise InputError(
+                    f"Expected as many {name}_targets as {name}_inputs, {len(inputs)}, but got {len(labels)}."
+                )
+        if test_x is None:
+            train, test = draw_test_set(targets[0], self.test_fraction)
+            rows = _Rows(train_x, *self._moments(train_x[train.numpy()[:: _stride(len(train))]]))
+            train_set: Dataset = Subset(rows, train.tolist())
+            test_set: Dataset = Subset(rows, test.tolist())
+            targets = [targets[0][train], targets[0][test]]
+        else:
+            if test_x.shape[1:] != train_x.shape[1:]:
+                raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
+            mean, std = self._moments(train_x[:: _stride(len(train_x))])
+            train_set, test_set = _Rows(train_x, mean, std), _Rows(test_x, mean, std)
+        num_bytes = 4 * (train_x.size + (0 if test_x is None else test_x.size))
+        if num_bytes <= self.max_memory * 2**30:
+            return Arrays(in_memory(train_set), targets[0], in_memory(test_set), targets[1])
+        return Datasets(train_set, test_set, None, targets[0], targets[1], self.num_workers)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for file in filter(None, (self.path, *self._files.values())):
+            with Path(file).open("rb") as content:
+                while chunk := content.read(2**20):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    def _read_npz(self, path: Path) -> dict[str, np.ndarray]:
+        parts = {}
+        loaded = _load(path, "data.path")
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"Expected `data.path` {path} to be a .npz file, but got a single array.")
+        with loaded as file:
+            for part, names in NAMES.items():
+                found = next((name for name in names if name in file), None)
+                if found is None and part.startswith("train"):
+                    held = ", ".join(file) or "nothing"
+                    raise InputError(f"Expected {path} to hold {part}, or {', '.join(names[1:])}, but it holds {held}.")
+                if found is not None:
+                    parts[part] = _checked(file, found, path, part)
+        if ("test_inputs" in parts) != ("test_targets" in parts):
+            raise InputError(
+                f"Expected {path} to hold test_inputs and test_targets or neither, but it holds one of them."
+            )
+        return parts
+
+    def _read_npy(self) -> dict[str, np.ndarray]:
+        parts = {}
+        for part, name in self._files.items():
+            if name is not None:
+                array = _load(Path(name), f"data.{part}")
+                if not isinstance(array, np.ndarray):
+                    raise InputError(f"Expected `data.{part}` {name} to be a .npy file, but got one of several arrays.")
+                parts[part] = _checked({part: array}, part, Path(name), part)
+        return parts
+
+    def _class_indices(self, labels: list[np.ndarray]) -> list[Tensor]:
+        """Targets as indices; sets the names of the classes."""
+        if labels[0].dtype.kind not in "US":
+            if self.classes:
+                self.class_names = tuple(self.classes)
+            indices = [torch.from_numpy(part.astype(np.int64)) for part in labels]
+            num_classes = len(self.classes) if self.classes else 2**31
+            for part in indices:
+                if len(part) and not UNKNOWN <= int(part.min()) <= int(part.max()) < num_classes:
+                    wrong = int(part.min()) if int(part.min()) < UNKNOWN else int(part.max())
+                    most = f"to {num_classes - 1} " if self.classes else ""
+                    raise InputError(f"Expected targets to be class indices from 0 {most}or -1, but got {wrong}.")
+            return indices
+        names = [part.astype(str) for part in labels]
+        known = sorted({name for part in names for name in part.tolist() if name})
+        self.class_names = tuple(self.classes or known)
+        unknown = [name for name in known if name not in self.class_names]
+        if unknown:
+            raise InputError(f"Expected targets to be among `data.classes`, but got `{unknown[0]}`.")
+        index_of = {name: index for index, name in enumerate(self.class_names)} | {"": UNKNOWN}
+        return [torch.tensor([index_of[name] for name in part.tolist()], dtype=torch.int64) for part in names]
+
+    def _moments(self, sample: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of some training inputs."""
+        if not self.standardize or len(sample) == 0:
+            return torch.zeros(()), torch.ones(())
+        axis = 0 if sample.ndim == 2 else None
+        mean, std = sample.mean(axis=axis, dtype=np.float64), sample.std(axis=axis, dtype=np.float64)
+        std = np.where(std > 0, std, 1)  # a feature that never changes
+        return torch.from_numpy(np.asarray(mean, np.float32)), torch.from_numpy(np.asarray(std, np.float32))
+
+
+def _stride(num_rows: int) -> int:
+    """Every how many rows are taken, so that there are at most MOST_SAMPLES."""
+    return max(1, -(-num_rows // MOST_SAMPLES))
+
+
+class _Rows(Dataset):
+    """Rows of an array on disk."""
+
+    def __init__(self, inputs: np.ndarray, mean: Tensor, std: Tensor) -> None:
+        self._inputs = inputs
+        self._mean = mean
+        self._std = std
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(np.array(self._inputs[index], np.float32)).sub_(self._mean).div_(self._std)
+
+
+def _load(path: Path, option: str) -> Any:
+    """Opens a file of NumPy; large arrays stay on disk."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"Expected `{option}` to be a file, but there is no {path}.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"Expected `{option}` {path} to be a file of NumPy arrays, but got: {error}.") from error
+
+
+def _checked(file: Any, name: str, path: Path, part: str) -> np.ndarray:
+    """An array of a file, if it can be what it is to be."""
+    try:
+        array = file[name]
+    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:  # pickled objects, or a torn file
+        raise InputError(f"Expected `{name}` in {path} to be an array that can be read, but got: {error}.") from error
+    if part.endswith("inputs"):
+        if array.ndim < 2 or array.dtype.kind not in "biuf":
+            raise InputError(
+                f"Expected `{name}` in {path} to be numbers of shape (N, ...), "
+                f"but got {array.dtype} of shape {array.shape}."
+            )
+        if array.dtype.kind == "f" and not all(
+            np.isfinite(array[i : i + 1000]).all() for i in range(0, len(array), 1000)
+        ):
+            raise InputError(f"Expected finite numbers in `{name}` of {path}, but got NaN or infinity.")
+    elif array.ndim != 1 or array.dtype.kind not in "biuUS":
+        raise InputError(
+            f"Expected `{name}` in {path} to be class indices or names of shape (N,), "
+            f"but got {array.dtype} of shape {array.shape}."
+        )
+    return array

@@ -1,0 +1,161 @@
+"""Classification data sets of torchvision, by the name of their class."""
+
+import inspect
+from typing import Any, Literal
+from urllib.error import URLError
+
+from torch import nn
+from torch.utils.data import Dataset, Subset
+
+from al_lightning.data.datasets import Datasets, num_samples, targets_of
+from al_lightning.data.images import ImageTransform
+from al_lightning.data.memory import in_memory
+from al_lightning.data.pool import Arrays, PoolDataModule
+from al_lightning.data.splits import draw_test_set
+from al_lightning.errors import InputError
+
+TEST_SPLITS = ("test", "val", "valid")
+
+
+class Torchvision(PoolDataModule):
+    """A classification data set of ``torchvision.datasets``: ``--data Torchvision --data.dataset CIFAR10``.
+
+    It is looked for in ``root`` and otherwise downloaded to there, where torchvision can. Images are standardised as
+    networks pretrained on ImageNet expect, and held in memory if they fit and are not augmented.
+
+    Args:
+        dataset: Name of the class, such as ``CIFAR10``, ``SVHN``, ``EuroSAT`` or ``Food101``.
+        root: Folder of the data.
+        image_size: Height and width in pixels that images are brought to; as they are if not given, which takes images
+            that are all of one size.
+        channels: 3 for colour, 1 for grey.
+        options: More arguments of the class, such as ``{"split": "letters"}`` of EMNIST.
+        test_fraction: Share that is drawn as test set where the data set has none, in [0, 1).
+        train_transform: A transform of ``torchvision.transforms.v2`` that augments images to train on, never those to
+            score or test. It gets uint8 images as large as they are.
+        num_workers: Processes that read images ahead where they are not in memory.
+        max_memory: GiB that images in memory may take, 0 to read them from disk always.
+        num_initial: Number of samples labeled before the first round.
+        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        batch_size: Samples in a minibatch of training.
+
+    Raises:
+        InputError: If there is no such data set, it is none for classification, or it cannot be had.
+    """
+
+    no_settings = ("train_transform",)
+
+    def __init__(
+        self,
+        dataset: str,
+        root: str = "data",
+        image_size: int | None = None,
+        channels: Literal[1, 3] = 3,
+        options: dict[str, Any] | None = None,
+        test_fraction: float = 0.2,
+        train_transform: nn.Module | None = None,
+        num_workers: int = 2,
+        max_memory: float = 2.0,
+        num_initial: int = 500,
+        initial: Literal["random", "balanced"] = "random",
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(num_initial, initial, batch_size)
+        if image_size is not None and image_size < 1:
+            raise InputError(f"Expected `data.image_size` to be at least 1, but got {image_size}.")
+        if num_workers < 0:
+            raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
+        self.dataset = dataset
+        self.root = root
+        self.image_size = image_size
+        self.channels = channels
+        self.options = options or {}
+        self.test_fraction = test_fraction
+        self.train_transform = train_transform
+        self.num_workers = num_workers
+        self.max_memory = max_memory
+
+    def load(self) -> Arrays | Datasets:
+        transform = ImageTransform(self.image_size, self.channels)
+        pool, test = self._splits(transform)
+        train, _ = self._splits(ImageTransform(self.image_size, self.channels, self.train_transform))
+        targets = targets_of(pool, self.num_workers)
+        self.class_names = _class_names(pool)
+        if test is None:
+            train_indices, test_indices = draw_test_set(targets, self.test_fraction)
+            test, test_targets = Subset(pool, test_indices.tolist()), targets[test_indices]
+            pool, train = Subset(pool, train_indices.tolist()), Subset(train, train_indices.tolist())
+            targets = targets[train_indices]
+        else:
+            test_targets = targets_of(test, self.num_workers)
+        for name, of_set in (("training", targets), ("test", test_targets)):
+            if len(of_set) and int(of_set.min()) < 0:
+                raise InputError(f"Expected {name} samples of {self.dataset} with classes, but some have none.")
+        shape = pool[0][0].shape
+        if self.train_transform is None and 4 * shape.numel() * (len(targets) + len(test_targets)) <= (
+            self.max_memory * 2**30
+        ):
+            return Arrays(in_memory(pool), targets, in_memory(test), test_targets)
+        return Datasets(train, test, pool, targets, test_targets, self.num_workers)
+
+    def _splits(self, transform: ImageTransform) -> tuple[Dataset, Dataset | None]:
+        """The training set and, if there is one, the test set."""
+        from torchvision import datasets  # slow to import
+
+        cls = getattr(datasets, self.dataset, None)
+        if not (inspect.isclass(cls) and issubclass(cls, datasets.VisionDataset)):
+            raise InputError(
+                "Expected `data.dataset` to be a class of torchvision.datasets, such as CIFAR10, "
+                f"but got `{self.dataset}`."
+            )
+        parameters = inspect.signature(cls).parameters
+        unknown = [name for name in self.options if name not in parameters]
+        if unknown:
+            raise InputError(f"Expected `data.options` to be arguments of {self.dataset}, but got `{unknown[0]}`.")
+        if "train" in parameters:
+            splits: list[dict[str, Any]] = [{"train": True}, {"train": False}]
+        elif "split" in parameters and "split" not in self.options:
+            splits = [{"split": "train"}]
+            test_split = next((name for name in TEST_SPLITS if name in _split_names(cls)), "test")
+            splits.append({"split": test_split})
+        else:
+            splits = [{}]
+        made = [self._make(cls, parameters, transform, split) for split in splits]
+        return made[0], made[1] if len(made) > 1 else None
+
+    def _make(self, cls: Any, parameters: Any, transform: ImageTransform, split: dict[str, Any]) -> Dataset:
+        arguments = {"root": self.root, "transform": transform, **split, **self.options}
+        if "download" in parameters:
+            arguments.setdefault("download", not self._is_there(cls, arguments))
+        try:
+            made: Dataset = cls(**arguments)
+            num_samples(made)
+            return made
+        except (RuntimeError, URLError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(
+                f"Expected {self.dataset} in `data.root` = {self.root}, but it is not there and could not be "
+                f"downloaded: {reason.rstrip('.')}."
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Expected `data.options` to go with {self.dataset}, but got: {error}.") from error
+
+    def _is_there(self, cls: Any, arguments: dict[str, Any]) -> bool:
+        """Whether the files are there: then torchvision need not be told to download them, which asks the network."""
+        try:
+            cls(**arguments, download=False)
+        except (RuntimeError, OSError, TypeError, ValueError):
+            return False
+        return True
+
+
+def _split_names(cls: Any) -> tuple[str, ...]:
+    """Names of splits that a class says it has, in its documentation; torchvision has no other place for them."""
+    return tuple(
+        name for name in TEST_SPLITS if f'"{name}"' in (cls.__doc__ or "") or f"'{name}'" in (cls.__doc__ or "")
+    )
+
+
+def _class_names(dataset: Any) -> tuple[str, ...] | None:
+    names = getattr(dataset, "classes", None)
+    return tuple(str(name) for name in names) if isinstance(names, list | tuple) and names else None

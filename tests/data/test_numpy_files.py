@@ -1,0 +1,165 @@
+"""Arrays in files: images, tables, names of classes, and what is no such file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, load_wine
+
+from al_lightning.data import Arrays, Datasets, NumpyFiles
+from al_lightning.errors import InputError
+
+INPUTS, TARGETS = load_wine(return_X_y=True)  # 178 rows of 13 features, 3 classes
+
+
+def npz(tmp_path: Path, **arrays: np.ndarray) -> str:
+    np.savez(tmp_path / "data.npz", **arrays)
+    return str(tmp_path / "data.npz")
+
+
+def npy(tmp_path: Path, **arrays: np.ndarray) -> dict[str, str]:
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return {name: str(tmp_path / f"{name}.npy") for name in arrays}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_inputs", "train_targets", "test_inputs", "test_targets"),
+        ("x_train", "y_train", "x_test", "y_test"),
+    ],
+)
+def test_a_file_with_a_test_set(tmp_path: Path, names: tuple[str, ...]) -> None:
+    parts = dict(zip(names, (INPUTS[50:], TARGETS[50:], INPUTS[:50], TARGETS[:50]), strict=True))
+    data = NumpyFiles(npz(tmp_path, **parts))
+    assert isinstance(data.source, Arrays)
+    assert data.train_targets.tolist() == TARGETS[50:].tolist()
+    assert data.test_targets.tolist() == TARGETS[:50].tolist()
+    expected = (INPUTS - INPUTS[50:].mean(axis=0)) / INPUTS[50:].std(axis=0)
+    np.testing.assert_allclose(data.source.train_inputs.numpy(), expected[50:], atol=1e-4)
+    np.testing.assert_allclose(data.source.test_inputs.numpy(), expected[:50], atol=1e-4)
+    assert data.count_classes() == 3
+
+
+@pytest.mark.parametrize("names", [("inputs", "targets"), ("x", "y"), ("X", "y")])
+def test_a_test_set_is_drawn_if_there_is_none(tmp_path: Path, names: tuple[str, str]) -> None:
+    data = NumpyFiles(npz(tmp_path, **dict(zip(names, (INPUTS, TARGETS), strict=True))), standardize=False)
+    assert (len(data.train_targets), len(data.test_targets)) == (142, 36)
+    rows = torch.cat([data.source.train_inputs, data.source.test_inputs]).numpy()
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, INPUTS.astype(np.float32).tolist()))
+
+
+def test_images_are_standardised_as_a_whole(tmp_path: Path) -> None:
+    images = load_digits().images.astype(np.uint8)
+    data = NumpyFiles(npz(tmp_path, x=images, y=load_digits().target), test_fraction=0.0)
+    assert data.sample_inputs(3).shape == (3, 8, 8)
+    assert float(data.source.train_inputs.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(data.source.train_inputs.std()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_arrays_that_stay_on_disk_are_those_in_memory(tmp_path: Path, num_workers: int, drawn: bool) -> None:
+    parts = npy(tmp_path, train_inputs=INPUTS, train_targets=TARGETS)
+    if not drawn:
+        parts |= npy(tmp_path, test_inputs=INPUTS[:20] + 1, test_targets=TARGETS[:20])
+    memory, disk = NumpyFiles(**parts), NumpyFiles(**parts, max_memory=0, num_workers=num_workers)
+    assert isinstance(disk.source, Datasets)
+    for name in ("pool_blocks", "test_blocks"):
+        assert torch.cat(list(getattr(memory, name)())).equal(torch.cat(list(getattr(disk, name)())))
+    assert memory.train_targets.equal(disk.train_targets)
+    assert memory.fingerprint() == disk.fingerprint()
+
+
+def test_classes_by_name_and_unknown_ones(tmp_path: Path) -> None:
+    names = np.array(["barolo", "grignolino", "barbera"])[TARGETS]
+    names[:10] = ""
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=names), test_fraction=0.0)
+    data.setup()
+    assert data.class_names == ("barbera", "barolo", "grignolino")
+    assert data.train_targets.tolist() == [-1] * 10 + [[1, 2, 0][t] for t in TARGETS[10:]]
+    ordered = NumpyFiles(
+        npz(tmp_path, x=INPUTS, y=names), test_fraction=0.0, classes=["barolo", "grignolino", "barbera"]
+    )
+    assert ordered.train_targets.tolist() == [-1] * 10 + TARGETS[10:].tolist()
+
+
+def test_unknown_samples_are_not_tested_on(tmp_path: Path) -> None:
+    targets = TARGETS.copy()
+    targets[::2] = -1
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=targets), test_fraction=0.5)
+    assert (data.test_targets >= 0).all()
+    assert len(data.test_targets) == round((targets >= 0).sum() / 2)
+    assert (data.train_targets < 0).sum() == (targets < 0).sum()
+
+
+def test_another_content_changes_the_fingerprint(tmp_path: Path) -> None:
+    before = NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS)).fingerprint()
+    assert NumpyFiles(npz(tmp_path, x=INPUTS + 1, y=TARGETS)).fingerprint() != before
+
+
+BAD_FILES = {
+    "objects": ({"x": np.array([None, {}]), "y": TARGETS[:2]}, "to be an array that can be read"),
+    "one dimension": ({"x": INPUTS[:, 0], "y": TARGETS}, r"to be numbers of shape \(N, ...\), but got float64"),
+    "words": ({"x": INPUTS.astype(str), "y": TARGETS}, "to be numbers"),
+    "not finite": ({"x": np.where(INPUTS > 1000, np.nan, INPUTS), "y": TARGETS}, "finite numbers in `x`"),
+    "no targets": ({"x": INPUTS}, "to hold train_targets, or y_train, targets, y, but it holds x"),
+    "floats": ({"x": INPUTS, "y": TARGETS.astype(float)}, "to be class indices or names"),
+    "too few targets": ({"x": INPUTS, "y": TARGETS[:5]}, "as many train_targets as train_inputs, 178, but got 5"),
+    "negative": ({"x": INPUTS, "y": TARGETS - 2}, "class indices from 0 or -1, but got -2"),
+    "half a test set": ({"x": INPUTS, "y": TARGETS, "x_test": INPUTS}, "or neither, but it holds one"),
+    "other features": (
+        {"x": INPUTS, "y": TARGETS, "x_test": INPUTS[:, 1:], "y_test": TARGETS},
+        r"test_inputs of shape \(N, \(13,\)\), but got \(178, 12\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_files_that_hold_something_else_are_refused(tmp_path: Path, case: str) -> None:
+    arrays, words = BAD_FILES[case]
+    with pytest.raises(InputError, match=words):
+        NumpyFiles(npz(tmp_path, **arrays)).setup()
+
+
+def test_classes_that_do_not_go_with_the_targets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="from 0 to 1 or -1, but got 2"):
+        NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS), classes=["a", "b"]).setup()
+    with pytest.raises(InputError, match="among `data.classes`, but got `2`"):
+        NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS.astype(str)), classes=["0", "1"]).setup()
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("x")
+    torn = Path(npz(tmp_path, x=INPUTS, y=TARGETS))
+    torn.write_bytes(torn.read_bytes()[:1000])
+    for path, words in (
+        (tmp_path / "none.npz", "there is no"),
+        (tmp_path / "text.npz", "NumPy arrays"),
+        (torn, "NumPy"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            NumpyFiles(str(path)).setup()
+        assert str(path) in str(error.value)
+    with pytest.raises(InputError, match=r"to be a .npz file"):
+        NumpyFiles(npy(tmp_path, x=INPUTS)["x"]).setup()
+    file = npz(tmp_path, x=INPUTS, y=TARGETS)
+    with pytest.raises(InputError, match=r"to be a .npy file"):
+        NumpyFiles(train_inputs=file, train_targets=file).setup()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "but got none"),
+        ({"train_inputs": "a.npy"}, "but got `data.train_inputs`"),
+        ({"path": "a.npz", "train_inputs": "a.npy"}, "but got both"),
+        ({"train_inputs": "a.npy", "train_targets": "b.npy", "test_inputs": "c.npy"}, "but got one of them"),
+        ({"path": "a.npz", "num_workers": -1}, "`data.num_workers`"),
+    ],
+)
+def test_files_that_do_not_make_a_data_set_are_refused(arguments: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        NumpyFiles(**arguments)
