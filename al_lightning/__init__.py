@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
     from al_lightning.models import DropoutMLP, MixMatch, MonteCarloMLP
+    from al_lightning.oracles import FileOracle, Oracle, SimulatedOracle
     from al_lightning.strategies import (
         BADGE,
         BALD,
@@ -51,6 +52,7 @@ _MODULES = {
     "DropoutMLP": "models",
     "Entropy": "strategies",
     "FashionMNIST": "data",
+    "FileOracle": "oracles",
     "ImageFolder": "data",
     "InputError": "errors",
     "LeastConfidence": "strategies",
@@ -58,11 +60,13 @@ _MODULES = {
     "MixMatch": "models",
     "MonteCarloMLP": "models",
     "NumpyFiles": "data",
+    "Oracle": "oracles",
     "PoolDataModule": "data",
     "QueryStrategy": "strategies",
     "Random": "strategies",
     "RandomShift": "augmentations",
     "ScoreStrategy": "strategies",
+    "SimulatedOracle": "oracles",
     "Torchvision": "data",
 }
 

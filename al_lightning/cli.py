@@ -26,6 +26,8 @@ commands:
   sweep    run a study, arms x seeds, in parallel processes, or continue one
   test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
   predict  write its class probabilities of the test images to predictions.csv, likewise
+  label    take in what people answered: al-lightning label RUN --import answers.csv
+  suggest  rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER
   report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
 
 options:
@@ -41,7 +43,7 @@ examples:
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "sweep", "test", "predict", "report")
+COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report")
 
 
 class Interrupted(BaseException):
@@ -86,6 +88,18 @@ def main(args: Sequence[str] | None = None) -> None:
             from al_lightning.study import command as report
 
             report.run(words[1:])
+            return
+        if words[0] == "label":
+            from al_lightning.labeling import command as labeling
+
+            code = labeling.run(words[1:])
+            if code:
+                sys.exit(code)
+            return
+        if words[0] == "suggest":
+            from al_lightning import suggest
+
+            suggest.run(words[1:])
             return
         if words[0] == "sweep":
             from al_lightning.sweep import command

@@ -16,7 +16,7 @@ import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from al_lightning import __version__, data, models, strategies
+from al_lightning import __version__, data, models, oracles, strategies
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
@@ -34,7 +34,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 KNOWN_CLASSES: dict[str, list[str]] = {
     option: [name for name in package.__all__ if not inspect.isabstract(getattr(package, name))]
-    for option, package in {"loop.strategy": strategies, "model": models}.items()
+    for option, package in {"loop.strategy": strategies, "loop.oracle": oracles, "model": models}.items()
 } | {
     "data": [
         name for name in data.__all__ if issubclass(getattr(data, name), PoolDataModule) and name != "PoolDataModule"
@@ -70,6 +70,30 @@ def settings_of_fit(flags: list[str]) -> dict[str, Any]:
     return settings
 
 
+def fit_objects(flags: list[str]) -> tuple[L.Trainer, L.LightningModule, PoolDataModule, ActiveLearningLoop]:
+    """Returns what ``al-lightning fit`` with these flags would run: trainer, model, data and loop; runs nothing.
+
+    Raises:
+        InputError: If the flags are bad.
+    """
+    cli = _make_cli(CheckingCLI, ["fit", *flags])
+    return cli.trainer, cli.model, cli.datamodule, cli.config_init.fit.loop
+
+
+def load_weights(model: L.LightningModule, path: Path) -> None:
+    """Loads the weights of a checkpoint of a run into its model.
+
+    Raises:
+        InputError: If there is no such file, or it is none, or of another model.
+    """
+    with _checkpoint_that_fits(_checkpoint(str(path))) as checkpoint:
+        try:
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise InputError(f"Expected {path} to be a checkpoint of a run, but it is none.") from error
+        model.load_state_dict(content["state_dict"])
+
+
 def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "ActiveLearningCLI":
     for name in ("lightning.pytorch", "lightning.fabric"):  # "Seed set to 0", "GPU available", tips
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -103,7 +127,8 @@ class Parser(LightningArgumentParser):
     def _options(self) -> Iterable[str]:
         subcommands = self._subcommands_action.choices.values() if self._subcommands_action else ()
         options = [option for parser in (self, *subcommands) for option in parser._option_string_actions]
-        for option, classes in (("loop.strategy", strategies), ("model", models), ("data", data)):
+        packages = {"loop.strategy": strategies, "loop.oracle": oracles, "model": models, "data": data}
+        for option, classes in packages.items():
             parameters = [inspect.signature(getattr(classes, name)).parameters for name in KNOWN_CLASSES[option]]
             options += [f"--{option}.{name}" for names in parameters for name in names]
         return options
@@ -238,10 +263,10 @@ class CheckingCLI(ActiveLearningCLI):
 
 
 @contextmanager
-def _checkpoint_that_fits(path: str) -> Iterator[None]:
+def _checkpoint_that_fits(path: str) -> Iterator[str]:
     """Turns what is said of a checkpoint that is none, or of another model or other data, into one sentence."""
     try:
-        yield
+        yield path
     except (AttributeError, KeyError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"Expected `ckpt_path` {path} to go with the model and the data, but got: {text}") from error

@@ -5,9 +5,10 @@
     config.yaml      the resolved settings
     rounds.csv       one row a round
     queries.csv      one row a label, in the order bought
+    asked.csv        one row a sample whose label people are asked for, while they are
     calibration.csv  one row a round and confidence bin: how often the model was right on the test set
     diagnostics.csv  one row a round and figure that the strategy reports
-    commit.json      the number of rounds in the files above and their SHA-256
+    commit.json      the number of rounds in the files above, their SHA-256, and what the data are
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
     model.ckpt       weights of the last fit
 
@@ -34,7 +35,9 @@ from filelock import FileLock, Timeout
 from al_lightning.errors import InputError
 
 CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
-CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
+CALIBRATION, DIAGNOSTICS, ASKED = "calibration.csv", "diagnostics.csv", "asked.csv"
+SKIPPED = -1
+"""Label of a sample that a labeler skipped: it is not trained on, and not asked for again."""
 
 FREE_SETTINGS = frozenset(
     {
@@ -89,12 +92,29 @@ class Query:
     index: int
     """Training-set index."""
     label: int
+    """Class index, or -1 if the labeler skipped it."""
     score: float | None
     """Acquisition score, if the strategy has one."""
     predicted: int | None = None
     """The class that the model predicted when it asked for the label; none in the initial set."""
     confidence: float | None = None
     """The probability that it gave to that class, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row of asked.csv: a sample whose label people are asked for, otherwise as in :class:`Query`."""
+
+    round: int
+    order: int
+    index: int
+    file: str
+    """Path of its file; empty if it has none of its own."""
+    score: float | None = None
+    predicted: int | None = None
+    confidence: float | None = None
+    label: int | None = None
+    """The answer, as in :class:`Query`; ``None`` as long as there is none."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +139,15 @@ class Diagnostic:
     value: float
 
 
-RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic)
-Row = Round | Query | CalibrationBin | Diagnostic
-TABLES: dict[str, type[Row]] = {ROUNDS: Round, QUERIES: Query, CALIBRATION: CalibrationBin, DIAGNOSTICS: Diagnostic}
+RowT = TypeVar("RowT", Round, Query, Question, CalibrationBin, Diagnostic)
+Row = Round | Query | Question | CalibrationBin | Diagnostic
+TABLES: dict[str, type[Row]] = {
+    ROUNDS: Round,
+    QUERIES: Query,
+    CALIBRATION: CalibrationBin,
+    DIAGNOSTICS: Diagnostic,
+    ASKED: Question,
+}
 
 
 class RunFolder:
@@ -139,33 +165,57 @@ class RunFolder:
         self.queries: list[Query] = []
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
+        self.asked: list[Question] = []
+        self.data: dict[str, Any] = {}
+        """What identifies the data, and the names of the classes; empty in runs of version 0.1."""
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
 
     @classmethod
-    def open(cls, path: Path, settings: Mapping[str, Any]) -> "RunFolder":
+    def open(cls, path: Path, settings: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> "RunFolder":
         """Opens a folder to begin or to continue the run that has these settings.
 
         Args:
             path: The folder; made if need be.
             settings: The resolved settings, nested mappings of plain values.
+            data: What identifies the data, plain values; not checked if not given.
         """
         folder = cls(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            folder._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"Expected the run folder {path} to be free, but another process is using it.") from None
-        except OSError as error:
-            raise InputError(f"Expected a writable run folder {path}, but got: {error.strerror}.") from error
+        folder._acquire()
         try:
             folder._recover()
             folder._check_settings(settings)
+            folder._check_data(data)
         except BaseException:
             folder.close()
             raise
         folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
         return folder
+
+    @classmethod
+    def edit(cls, path: Path) -> "RunFolder":
+        """Opens the folder of a run, to add answers to it."""
+        if not (path / COMMIT).is_file():
+            raise InputError(f"Expected a run folder, but there is no {path / COMMIT}.")
+        folder = cls(path)
+        folder._acquire()
+        try:
+            folder._recover()
+        except BaseException:
+            folder.close()
+            raise
+        return folder
+
+    def _acquire(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"Expected the run folder {self.path} to be free, but another process is using it."
+            ) from None
+        except OSError as error:
+            raise InputError(f"Expected a writable run folder {self.path}, but got: {error.strerror}.") from error
 
     @classmethod
     def peek(cls, path: Path, settings: Mapping[str, Any], free: Collection[str] = ()) -> "RunFolder":
@@ -200,8 +250,11 @@ class RunFolder:
         queries: Iterable[Query] = (),
         calibration: Iterable[CalibrationBin] = (),
         diagnostics: Iterable[Diagnostic] = (),
+        asked: Iterable[Question] = (),
     ) -> None:
         """Adds rows, atomically: after a kill at any moment either all of them are there or none.
+
+        ``asked`` replaces what was asked before: all questions that are not settled yet.
 
         Raises:
             InputError: If the disk is full or the folder cannot be written; what was committed before stays valid.
@@ -215,7 +268,14 @@ class RunFolder:
             CALIBRATION: _to_csv(CalibrationBin, all_bins),
             DIAGNOSTICS: _to_csv(Diagnostic, all_diagnostics),
         }
-        state = {"rounds": len(all_rounds), "sha256": {name: _sha256(text) for name, text in contents.items()}}
+        all_asked = list(asked)
+        if all_asked:
+            contents[ASKED] = _to_csv(Question, all_asked)
+        state = {
+            "rounds": len(all_rounds),
+            "data": self.data,
+            "sha256": {name: _sha256(text) for name, text in contents.items()},
+        }
         try:
             for name, text in contents.items():
                 _write(self._new(name), text)
@@ -234,9 +294,11 @@ class RunFolder:
         _sync_folder(self.path)
         for name in contents:
             os.replace(self._new(name), self.path / name)
+        if not all_asked:
+            (self.path / ASKED).unlink(missing_ok=True)
         _sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
-        self.calibration, self.diagnostics = all_bins, all_diagnostics
+        self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
 
     def _new(self, name: str) -> Path:
         return self.path / f"{name}.new"
@@ -260,7 +322,8 @@ class RunFolder:
                 )
             return
         try:
-            sha256 = json.loads(commit_path.read_text())["sha256"]
+            state = json.loads(commit_path.read_text())
+            sha256, self.data = state["sha256"], dict(state.get("data", {}))
             # runs of version 0.1 have no calibration.csv and no diagnostics.csv
             expected = {name: sha256[name] for name in names if name in sha256 or name in (CONFIG, ROUNDS, QUERIES)}
         except (ValueError, KeyError, TypeError) as error:
@@ -284,6 +347,7 @@ class RunFolder:
         self.queries = self._rows(QUERIES, Query)
         self.calibration = self._rows(CALIBRATION, CalibrationBin)
         self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
+        self.asked = self._rows(ASKED, Question)
 
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
         return _from_csv(row_type, self._contents.get(name, ""))
@@ -291,12 +355,15 @@ class RunFolder:
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
 
-        A run that never finished a round is forgotten instead: its first command may well have been a mistake.
+        A run that never finished a round is forgotten instead: its first command may well have been a mistake. But not
+        what people were asked.
         """
-        if not self.rounds:
-            self.queries = []
+        if CONFIG not in self._contents:
             return
         stored, given = (comparable_settings(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
+        if not self.rounds and stored.get("loop.oracle") is None:
+            self.queries, self.data = [], {}
+            return
         differing = [
             name
             for name in sorted(stored.keys() | given.keys())
@@ -308,6 +375,18 @@ class RunFolder:
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
+
+    def _check_data(self, data: Mapping[str, Any] | None) -> None:
+        """Raises :class:`InputError` if the data are others than those of the run: its indices would be of others."""
+        if data is None:
+            return
+        differing = [name for name in data if self.data.get(name, data[name]) != data[name]]
+        if differing:
+            raise InputError(
+                f"Expected the data of the run in {self.path}, but their {' and '.join(differing)} changed: samples "
+                "were added, removed or renamed; choose another `loop.run_dir`."
+            )
+        self.data = dict(data)
 
     @property
     def next_round(self) -> int:

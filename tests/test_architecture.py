@@ -32,13 +32,27 @@ ALLOWED = {
         "models",
         "models.metrics",
         "models.reset",
+        "oracles",
         "progress",
         "random_streams",
         "run_folder",
         "strategies",
     },
+    "oracles": {"data", "errors", "oracles", "run_folder"},
+    "labeling": {"errors", "explain", "labeling", "run_folder"},
+    "suggest": {
+        "commands",
+        "data.images",
+        "errors",
+        "inference",
+        "oracles.file_oracle",
+        "oracles.label_studio",
+        "oracles.questions",
+        "random_streams",
+        "run_folder",
+    },
     "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
-    "cli": {"errors", "commands", "study", "sweep"},
+    "cli": {"commands", "errors", "labeling", "study", "suggest", "sweep"},
 }
 
 

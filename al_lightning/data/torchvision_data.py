@@ -1,14 +1,16 @@
 """Classification data sets of torchvision, by the name of their class."""
 
 import inspect
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 from urllib.error import URLError
 
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from al_lightning.data.datasets import Datasets, num_samples, targets_of
-from al_lightning.data.images import ImageTransform
+from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples, targets_of
+from al_lightning.data.images import ImageFiles, ImageTransform
 from al_lightning.data.memory import in_memory
 from al_lightning.data.pool import Arrays, PoolDataModule
 from al_lightning.data.splits import draw_test_set
@@ -97,6 +99,11 @@ class Torchvision(PoolDataModule):
         ):
             return Arrays(in_memory(pool), targets, in_memory(test), test_targets)
         return Datasets(train, test, pool, targets, test_targets, self.num_workers)
+
+    def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
+        """Images in files, as those of the data set are scored."""
+        transform = ImageTransform(self.image_size, self.channels)
+        return DatasetBlocks(ImageFiles(paths, transform), num_workers=self.num_workers)
 
     def _splits(self, transform: ImageTransform) -> tuple[Dataset, Dataset | None]:
         """The training set and, if there is one, the test set."""

@@ -138,6 +138,7 @@ def read_run(path: Path) -> Run:
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
     rounds = _table(path, ROUNDS, contents, [field.name for field in fields(Round)])
+    queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
     if not np.isfinite(rounds["test_acc"]).all():
         raise InputError(f"Expected test accuracies in {path / ROUNDS}, but one is not a number.")
     if (np.diff(rounds["num_labeled"]) <= 0).any():
@@ -150,7 +151,7 @@ def read_run(path: Path) -> Run:
         seed=seed,
         settings=settings,
         rounds=rounds,
-        queries=_table(path, QUERIES, contents, ["round", "order", "index", "label"]),
+        queries=queries[queries["label"] >= 0],  # without those that a labeler skipped
         calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
         diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
         num_rounds=num_rounds,

@@ -1,0 +1,98 @@
+"""``al-lightning label RUN --import FILE``: answers of people come into a run."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from al_lightning.errors import InputError
+from al_lightning.labeling.answers import read_answers
+from al_lightning.labeling.settle import settle
+from al_lightning.run_folder import Query, Question, RunFolder
+
+MOST_NAMED = 20
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(f"Expected `al-lightning label RUN --import FILE`, but got: {message}.")
+
+
+def run(words: list[str]) -> int:
+    """Runs the command.
+
+    Returns:
+        0, or 1 if something in the file was not taken.
+
+    Raises:
+        InputError: If the words are bad, or the run asks for nothing.
+    """
+    parser = _Parser(
+        "al-lightning label",
+        description="Takes answers into a run that asks people for labels, and says what is still open.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+    parser.add_argument(
+        "--import",
+        dest="file",
+        metavar="FILE",
+        type=Path,
+        help="a .csv with columns label, and index or file, as query.csv is when it is filled in; or a .json that "
+        "Label Studio exported; `skip` takes a sample out of the pool",
+    )
+    parser.add_argument(
+        "--close",
+        action="store_true",
+        help="take what is still open back to the pool, so that fit goes on without it",
+    )
+    options = parser.parse_args(words)
+    folder = RunFolder.edit(options.run)
+    try:
+        return _answer(folder, options.file, options.close)
+    finally:
+        folder.close()
+
+
+def _answer(folder: RunFolder, file: Path | None, close: bool) -> int:
+    if not folder.asked:
+        raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
+    names = list(folder.data.get("classes", []))
+    settled = settle(folder.asked, read_answers(file) if file is not None else [], names)
+    open_ones = [question for question in settled.questions if question.label is None]
+    answered = [question for question in settled.questions if question.label is not None]
+    if close and not answered:
+        raise InputError("Expected at least one answer before `--close`, but got none.")
+    done = not open_ones or close
+    if done:
+        bought = [_bought(question) for question in answered]
+        if not any(query.label >= 0 for query in (*folder.queries, *bought)):
+            raise InputError("Expected at least one label to begin with, but all samples were skipped.")
+        folder.commit(queries=bought)
+    elif settled.num_taken:
+        folder.commit(asked=settled.questions)
+    if file is not None:
+        skipped = f", {settled.num_skipped} of them skipped" if settled.num_skipped else ""
+        print(f"Took {settled.num_taken} answers from {file}{skipped}.")
+    for title, lines in (("Note", settled.notes), ("Not taken", settled.problems)):
+        for line in lines[:MOST_NAMED]:
+            print(f"{title}: {line}.", file=sys.stderr)
+        if len(lines) > MOST_NAMED:
+            print(f"{title}: {len(lines) - MOST_NAMED} more.", file=sys.stderr)
+    if not done:
+        print(f"{len(open_ones)} of {len(settled.questions)} questions are open; --close goes on without them.")
+    else:
+        back = f", {len(open_ones)} went back to the pool" if open_ones else ""
+        print(f"All is answered{back}. To continue: al-lightning fit --config {folder.path / 'config.yaml'}")
+    return 1 if settled.problems else 0
+
+
+def _bought(question: Question) -> Query:
+    assert question.label is not None
+    return Query(
+        question.round,
+        question.order,
+        question.index,
+        question.label,
+        question.score,
+        question.predicted,
+        question.confidence,
+    )

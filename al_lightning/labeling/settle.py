@@ -1,0 +1,89 @@
+"""Checking answers against the questions of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from al_lightning.explain import did_you_mean
+from al_lightning.labeling.answers import Answer
+from al_lightning.run_folder import SKIPPED, Question
+
+
+@dataclass
+class Settled:
+    """Questions with their answers, and what was not taken."""
+
+    questions: list[Question]
+    num_taken: int = 0
+    num_skipped: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names: Sequence[str]) -> Settled:
+    """Takes answers to the questions that they are of.
+
+    An answer to something that was not asked, one of an unknown class, and all answers to a question that contradict
+    each other are not taken: the question stays open. The same answer twice counts once. An answer to a question that
+    has one already replaces it.
+
+    Args:
+        questions: Those of the run, answered or not.
+        answers: Of a file.
+        class_names: Names of the classes; a class may also be given by its index.
+
+    Returns:
+        All questions in their order, with the numbers of those answered and skipped now.
+    """
+    by_index = {question.index: question for question in questions}
+    by_file = {question.file: question for question in questions if question.file}
+    found: dict[int, list[tuple[Answer, int]]] = {}
+    settled = Settled(list(questions))
+    for answer in answers:
+        question = by_index.get(answer.index) if answer.index is not None else by_file.get(answer.file or "")
+        if question is None:
+            what = f"sample {answer.index}" if answer.index is not None else f"{answer.file or 'a sample'}"
+            settled.problems.append(f"{answer.where}: {what} was not asked for")
+            continue
+        if answer.index is not None and answer.file and question.file and answer.file != question.file:
+            settled.problems.append(f"{answer.where}: sample {answer.index} is {question.file}, not {answer.file}")
+            continue
+        label = _class_index(answer.label, class_names)
+        if label is None:
+            hint = did_you_mean(answer.label or "", class_names).rstrip(".")
+            settled.problems.append(f"{answer.where}: `{answer.label}` is no class{hint}")
+            continue
+        found.setdefault(question.index, []).append((answer, label))
+    for position, question in enumerate(settled.questions):
+        given = found.get(question.index, [])
+        labels = {label for _, label in given}
+        if len(labels) > 1:
+            said = ", ".join(f"{answer.label or 'skip'} ({answer.where})" for answer, _ in given)
+            settled.problems.append(f"sample {question.index}: the answers contradict each other: {said}")
+        elif labels:
+            (label,) = labels
+            if len(given) > 1:
+                settled.notes.append(f"sample {question.index}: the same answer {len(given)} times")
+            if question.label is not None and question.label != label:
+                settled.notes.append(
+                    f"sample {question.index}: {_name(label, class_names)} instead of "
+                    f"{_name(question.label, class_names)}, which it had before"
+                )
+            settled.questions[position] = replace(question, label=label)
+            settled.num_taken += 1
+            settled.num_skipped += label == SKIPPED
+    return settled
+
+
+def _class_index(label: str | None, class_names: Sequence[str]) -> int | None:
+    """Index of a class by its name or number, -1 for a skip, ``None`` if there is no such class."""
+    if label is None:
+        return SKIPPED
+    if label in class_names:
+        return list(class_names).index(label)
+    if label.isdecimal() and int(label) < len(class_names):
+        return int(label)
+    return None
+
+
+def _name(label: int, class_names: Sequence[str]) -> str:
+    return "skip" if label == SKIPPED else class_names[label]

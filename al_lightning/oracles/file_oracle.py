@@ -1,0 +1,84 @@
+"""The oracle that asks people: questions go to files, answers come by ``al-lightning label``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.oracles.base import Oracle
+from al_lightning.oracles.label_studio import IMAGE_URL, labeling_config, task
+from al_lightning.oracles.questions import QUERY, TASKS, TASKS_CONFIG, indices_in, write_query, write_whole
+from al_lightning.run_folder import Question
+
+
+class FileOracle(Oracle):
+    """Asks people for labels.
+
+    A round ends by writing, into the run folder, ``query.csv``, a table with a column ``label`` to fill in, and
+    ``query.json``, tasks for Label Studio with what the model predicts, whose labeling interface is ``query.xml``. Then
+    the program ends. ``al-lightning label RUN --import FILE`` takes in the answers, and the same ``fit`` goes on.
+
+    Round 0 trains on the samples whose class the data say; if there are none, ``data.num_initial`` random ones are
+    asked for first.
+
+    Args:
+        image_url: URL of an image in Label Studio's tasks: ``{path}`` is its absolute path without the first slash,
+            ``{name}`` its path in ``data.root``. By default Label Studio reads local files, for which it is started
+            with ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
+            ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/``.
+    """
+
+    def __init__(self, image_url: str = IMAGE_URL) -> None:
+        if "{path}" not in image_url and "{name}" not in image_url:
+            raise InputError(
+                f"Expected `loop.oracle.image_url` to have {{path}} or {{name}} in it, but got `{image_url}`."
+            )
+        self.image_url = image_url
+
+    def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        known = (data.train_targets >= 0).nonzero().squeeze(1)
+        if len(known) == len(data.train_targets):
+            raise InputError(
+                "Expected samples without a class for `loop.oracle` FileOracle to ask about, but all "
+                f"{len(known)} training samples have one."
+            )
+        if len(known):
+            return known, known[:0]
+        if data.initial == "balanced":
+            raise InputError(
+                "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
+            )
+        return known, data.draw_initial(generator)
+
+    def answer(self, data: PoolDataModule, indices: Tensor) -> None:
+        return None
+
+    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
+        asked = {question.index for question in questions}
+        if indices_in(run_dir / QUERY) == asked and all((run_dir / name).is_file() for name in (TASKS, TASKS_CONFIG)):
+            return  # people may be writing to them
+        names = class_names(data)
+        write_query(run_dir / QUERY, questions, names)
+        inputs = None if questions[0].file else data.inputs_at(torch.tensor([q.index for q in questions])).flatten(1)
+        texts = [""] * len(questions) if inputs is None else [_as_text(row) for row in inputs]
+        root = getattr(data, "root", None)
+        tasks = [
+            task(question, names, self.image_url, text, None if root is None else Path(root))
+            for question, text in zip(questions, texts, strict=True)
+        ]
+        write_whole(run_dir / TASKS, tasks)
+        write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=inputs is None))
+
+
+def class_names(data: PoolDataModule) -> list[str]:
+    """Names of the classes, numbers if they have none."""
+    names = data.class_names
+    return [str(c) for c in range(data.count_classes())] if names is None else [str(name) for name in names]
+
+
+def _as_text(values: Tensor) -> str:
+    """What is shown of a sample that has no file: its features."""
+    return ", ".join(f"{value:.4g}" for value in values.tolist())

@@ -1,0 +1,156 @@
+"""``al-lightning suggest RUN FOLDER``: which images of a folder a trained run would ask for."""
+
+import argparse
+import csv
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from al_lightning.commands import fit_objects, load_weights
+from al_lightning.data.images import image_files, unreadable
+from al_lightning.errors import InputError
+from al_lightning.inference import PoolPredictor
+from al_lightning.oracles.file_oracle import class_names
+from al_lightning.oracles.label_studio import task
+from al_lightning.oracles.questions import write_whole
+from al_lightning.random_streams import stream
+from al_lightning.run_folder import CONFIG, Question, RunFolder
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(f"Expected `al-lightning suggest RUN FOLDER --out FILE`, but got: {message}.")
+
+
+def run(words: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: If the words are bad, the run is not trained, or its data are not images.
+    """
+    parser = _Parser(
+        "al-lightning suggest",
+        description="Ranks images by what the strategy of a trained run would ask for first.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of images, also in its subfolders")
+    parser.add_argument("--num", type=int, help="how many to suggest; the query size of the run if not given")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("suggestions.csv"),
+        help="a .csv, or a .json with tasks for Label Studio (default: suggestions.csv)",
+    )
+    options = parser.parse_args(words)
+    if options.out.suffix not in (".csv", ".json"):
+        raise InputError(f"Expected `--out` to be a .csv or .json file, but got {options.out}.")
+    if not options.folder.is_dir():
+        raise InputError(f"Expected `FOLDER` to be a folder of images, but there is no {options.folder}.")
+    questions, names = suggest(options.run, options.folder, options.num)
+    if options.out.suffix == ".json":
+        write_whole(options.out, [task(question, names) for question in questions])
+    else:
+        write_whole(options.out, _as_csv(questions, names))
+    print(f"Wrote {len(questions)} suggestions to {options.out}.")
+
+
+def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Question], list[str]]:
+    """Asks the strategy of a run, with its last model, what to label of a folder of images.
+
+    Images that the run has the labels of are left out, and so are files that cannot be read, with a warning.
+
+    Args:
+        run_dir: The run.
+        folder: Searched for images, with its subfolders.
+        num: How many to choose; the query size of the run if not given, or as many as there are.
+
+    Returns:
+        The images in the order of their rank, and the names of the classes.
+
+    Raises:
+        InputError: If there is no trained run, no image, or fewer than ``num``.
+    """
+    config = run_dir / CONFIG
+    if not config.is_file():
+        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
+    settings = yaml.safe_load(config.read_text())
+    ledger = RunFolder.peek(run_dir, settings)
+    if not ledger.rounds:
+        raise InputError(f"Expected a run with a finished round in {run_dir}, but it has none yet.")
+    trainer, model, data, loop = fit_objects(["--config", str(config)])
+    if not hasattr(data, "blocks_of"):
+        raise InputError(
+            f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
+            f"{type(data).__name__}."
+        )
+    load_weights(model, run_dir / "model.ckpt")
+    labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
+    data.set_labeled(labeled)
+    known = {Path(file).resolve() for file in map(data.file_of, labeled.tolist()) if file is not None}
+    paths = _readable([path for path in image_files(folder) if path.resolve() not in known])
+    if not paths:
+        raise InputError(f"Expected images to choose from in {folder}, but got none.")
+    num = min(loop.query_size, len(paths)) if num is None else num
+    if not 1 <= num <= len(paths):
+        raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
+    round = ledger.rounds[-1].round
+    plugin = trainer.precision_plugin
+    model.to(trainer.strategy.root_device)
+    pool = PoolPredictor(
+        plugin.convert_module(model),
+        data.blocks_of(paths),
+        data.labeled_blocks(),
+        mask_generator=stream(loop.seed, "masks", round),
+        view_generator=stream(loop.seed, "views", round),
+        precision=plugin.forward_context,
+        transfer=lambda block: plugin.convert_input(block.to(model.device)),
+    )
+    chosen = loop.strategy.query(pool, num, stream(loop.seed, "query", round))
+    confidences, classes = pool.map(
+        lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
+    )
+    return _questions(round + 1, paths, chosen, pool.scores, classes, confidences), class_names(data)
+
+
+def _questions(
+    round: int, paths: Sequence[Path], chosen: Tensor, scores: Tensor | None, classes: Tensor, confidences: Tensor
+) -> list[Question]:
+    return [
+        Question(
+            round,
+            order,
+            position,
+            str(paths[position]),
+            None if scores is None else float(scores[position]),
+            int(classes[order]),
+            float(confidences[order]),
+        )
+        for order, position in enumerate(chosen.tolist())
+    ]
+
+
+def _readable(paths: list[Path]) -> list[Path]:
+    bad = unreadable(paths)
+    if bad:
+        named = ", ".join(map(str, list(bad)[:5]))
+        warnings.warn(f"Left out {len(bad)} images that cannot be read: {named}.", stacklevel=2)
+    return [path for path in paths if path not in bad]
+
+
+def _as_csv(questions: Sequence[Question], names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "file", "predicted", "confidence", "score"])
+    for question in questions:
+        row: list[Any] = [question.order + 1, question.file]
+        row += ["" if question.predicted is None else names[question.predicted]]
+        row += ["" if value is None else f"{value:.6g}" for value in (question.confidence, question.score)]
+        writer.writerow(row)
+    return text.getvalue()
