@@ -22,6 +22,7 @@ ALLOWED = {
     "events": set(),
     "convergence": set(),
     "explain": set(),
+    "world": {"errors"},
     "study": {"errors", "run_folder", "study"},
     "loop": {
         "data",
@@ -36,6 +37,7 @@ ALLOWED = {
         "random_streams",
         "run_folder",
         "strategies",
+        "world",
     },
     "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
     "cli": {"errors", "commands", "study", "sweep"},

@@ -33,11 +33,17 @@ class TensorBlocks:
         return len(self._inputs if self._indices is None else self._indices)
 
     def __iter__(self) -> Iterator[Tensor]:
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+        if len(self) == 0:
+            return
         if self._indices is None:
-            yield from self._inputs.split(self._block_size) if len(self) else ()
+            yield from self._inputs.split(self._block_size)[rank::size]
             return
         memory = self._inputs.new_empty(self._block_size, *self._inputs.shape[1:])
-        for indices in self._indices.split(self._block_size) if len(self) else ():
+        for indices in self._indices.split(self._block_size)[rank::size]:
             yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
 
 
@@ -74,11 +80,18 @@ class EndlessRows:
 
     def draw(self, size: int) -> Tensor:
         """Returns the next rows, ``(size, ...)``; none if there are none to draw from."""
+        return self._inputs.index_select(0, self._next(size))
+
+    def skip(self, size: int) -> None:
+        """Leaves out as many rows, which are those of other devices, and reads none of them."""
+        self._next(size)
+
+    def _next(self, size: int) -> Tensor:
         while len(self._left) < size and len(self._indices):
             order = torch.randperm(len(self._indices), generator=self._generator)
             self._left = torch.cat([self._left, self._indices[order]])
         rows, self._left = self._left[:size], self._left[size:]
-        return self._inputs.index_select(0, rows)
+        return rows
 
 
 class MinibatchLoader:
@@ -93,6 +106,10 @@ class MinibatchLoader:
         generator: CPU generator of the shuffles; torch's global one if not given.
         least: Least number of minibatches in an epoch, which is one pass if that has as many.
         unlabeled: If given, each minibatch has as many of these rows as a third part.
+        rank: Number of the device that is loaded for. All of them shuffle alike, and of each ``size`` minibatches in a
+            row every device takes one.
+        size: Number of devices; the minibatches of an epoch are rounded up to a multiple of it, and ``least`` is for
+            each of them.
     """
 
     def __init__(
@@ -104,21 +121,26 @@ class MinibatchLoader:
         generator: torch.Generator | None = None,
         least: int = 1,
         unlabeled: EndlessRows | None = None,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self._inputs = inputs
         self._targets = targets
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
-        self._num_minibatches = max(least, -(-len(targets) // batch_size))
+        self._num_minibatches = max(least, -(-len(targets) // (batch_size * size)))
         self._unlabeled = unlabeled
+        self._rank = rank
+        self._size = size
 
     def __len__(self) -> int:
         """Number of items in an epoch."""
         return -(-self._num_minibatches // (self._group or 1))
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...] | list[tuple[Tensor, ...]]]:
-        minibatches = (self._minibatch(rows) for rows in islice(self._passes(), self._num_minibatches))
+        passes = self._passes()
+        minibatches = (self._minibatch(tuple(islice(passes, self._size))) for _ in range(self._num_minibatches))
         if self._group is None:
             yield from minibatches
         else:
@@ -129,6 +151,13 @@ class MinibatchLoader:
         while True:
             yield from torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
 
-    def _minibatch(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def _minibatch(self, rows_of_all: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One device's minibatch, of those that all devices take at a time."""
+        rows = rows_of_all[self._rank]
         minibatch = self._inputs.index_select(0, rows), self._targets.index_select(0, rows)
-        return minibatch if self._unlabeled is None else (*minibatch, self._unlabeled.draw(len(rows)))
+        if self._unlabeled is None:
+            return minibatch
+        self._unlabeled.skip(sum(map(len, rows_of_all[: self._rank])))
+        unlabeled = self._unlabeled.draw(len(rows))
+        self._unlabeled.skip(sum(map(len, rows_of_all[self._rank + 1 :])))
+        return *minibatch, unlabeled

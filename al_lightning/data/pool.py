@@ -206,6 +206,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
             generator=self.shuffle_generator,
             least=getattr(model, "min_updates_per_epoch", 1),
             unlabeled=unlabeled,
+            rank=0 if trainer is None else trainer.global_rank,
+            size=1 if trainer is None else trainer.world_size,
         )
 
     def test_dataloader(self) -> BatchLoader:
