@@ -152,7 +152,7 @@ class ActiveLearningLoop(Callback):
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
         _check_model(model, datamodule)
         self._fresh_states = None
-        with joined(trainer) as self._world, _quiet(trainer) as shows_progress, _no_gpu_queries():
+        with _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
             if not self._world.is_writer:
                 warnings.simplefilter("ignore")  # the first process warns of the same
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)

@@ -33,6 +33,10 @@ PATIENCE = 5.0
 """Seconds for which such a process keeps an error to itself: the first one, if it met the same, ends it meanwhile."""
 
 
+_started: list[subprocess.Popen] = []
+"""The processes that this one started, as its launcher has them: they outlive the trainer of their launcher."""
+
+
 class World:
     """What a process knows of the others. With one process all of this does nothing.
 
@@ -98,7 +102,6 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
     if trainer.world_size == 1:
         yield World()
         return
-    launcher: Any = trainer.strategy.launcher
     connector: Any = trainer._signal_connector
     over = threading.Event()
     if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -109,17 +112,15 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
     trainer._accelerator_connector.use_distributed_sampler = False
     # on SIGTERM Lightning broadcasts in the signal handler, amid whatever collective the processes are in: they hang
     connector.register_signal_handlers = lambda: None
-    num_threads = torch.get_num_threads()
     try:
-        launcher.launch(trainer.strategy.setup_environment)
-        torch.set_num_threads(num_threads)  # the launcher takes as many as there are cores to a process
+        _launch(trainer)
         yield World(trainer.global_rank, trainer.world_size)
         dist.barrier()  # whoever reads the run folder next finds it whole
     except Exception as error:
         if trainer.global_rank > 0:
             time.sleep(PATIENCE)
             raise
-        ended = _end(launcher.procs, patience=1.0 if isinstance(error, RuntimeError) else 0.0)
+        ended = _end(patience=1.0 if isinstance(error, RuntimeError) else 0.0)
         if ended is not None and isinstance(error, RuntimeError):  # of a collective whose other end is gone
             raise InputError(
                 f"Expected the processes of all {trainer.world_size} devices to go on, but that of rank {ended[0]} "
@@ -127,11 +128,23 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
             ) from error
         raise
     except BaseException:
-        _end(launcher.procs, patience=0.0)
+        _end(patience=0.0)
         raise
     finally:
         over.set()
         del connector.register_signal_handlers
+
+
+def _launch(trainer: L.Trainer) -> None:
+    """Starts the other processes, unless they are there, and joins them. Each fit does so, too, and finds it done."""
+    global _started
+    launcher: Any = trainer.strategy.launcher
+    num_threads = torch.get_num_threads()
+    try:
+        launcher.launch(trainer.strategy.setup_environment)
+    finally:
+        torch.set_num_threads(num_threads)  # the launcher takes as many as there are cores to a process
+        _started = launcher.procs or _started
 
 
 def _end_with(main_pid: int, over: threading.Event) -> None:
@@ -141,21 +154,20 @@ def _end_with(main_pid: int, over: threading.Event) -> None:
             os._exit(1)
 
 
-def _end(processes: list[subprocess.Popen], patience: float) -> tuple[int, int] | None:
-    """Ends the other processes.
+def _end(patience: float) -> tuple[int, int] | None:
+    """Ends the processes that this one started.
 
     Args:
-        processes: Those that this one started; emptied.
         patience: Seconds to wait for one that is about to end by itself.
 
     Returns:
         Rank and exit code of one that had ended by itself, if one had.
     """
-    started = list(processes)
+    started = list(_started)
     deadline = time.monotonic() + patience
-    while (ended := _first_ended(started)) is None and time.monotonic() < deadline:
+    while (ended := _first_ended(started)) is None and started and time.monotonic() < deadline:
         time.sleep(0.05)
-    processes.clear()  # Lightning's observer looks at this very list, and kills this process when one of them ends
+    _started.clear()  # Lightning's observer looks at this very list, and kills this process when one of them ends
     for process in started:
         process.kill()
     for process in started:
