@@ -226,7 +226,7 @@ class ActiveLearningLoop(Callback):
         self._progress.start()
         try:
             for round in range(next_round, self.num_rounds + 1):
-                self._world.check_same(datamodule.labeled)
+                self._world.check_same("the labeled set", [datamodule.labeled])
                 if round == 0 and self.shared_dir is not None:
                     row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
                 else:
@@ -431,8 +431,13 @@ class ActiveLearningLoop(Callback):
             # a metric that is not averaged over the devices ends the fit of all when it does so on one
             fit.converged = any(self._world.gather(any(reason in CONVERGED for reason in reasons)))
             fit.seconds_fit = time.perf_counter() - fit.started
+        self._world.share_buffers(pl_module)
+        self._world.check_same(
+            f"the fitted model {type(pl_module).__name__}",
+            pl_module.parameters(),
+            hint=": only a `manual_backward` averages gradients over devices",
+        )
         if fit.round < self.num_rounds:
-            self._world.share_buffers(pl_module)
             self._query(fit, trainer, pl_module)
 
     def _report_epoch(self, trainer: L.Trainer) -> None:

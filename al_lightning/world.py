@@ -10,7 +10,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -79,14 +79,19 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def check_same(self, labeled: Tensor) -> None:
-        """Raises :class:`InputError` unless this is the labeled mask of the first process, too."""
+    def check_same(self, what: str, tensors: Iterable[Tensor], hint: str = "") -> None:
+        """Raises :class:`InputError`, in all processes, unless these tensors are the same bits in all of them."""
         if self.size == 1:
             return
-        digests = self.gather(hashlib.sha256(labeled.cpu().numpy().tobytes()).hexdigest())
-        differing = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
+        digest = hashlib.sha256()
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digests = self.gather(digest.digest())
+        differing = [rank for rank, other in enumerate(digests) if other != digests[0]]
         if differing:
-            raise InputError(f"Expected the labeled set of rank 0 on all devices, but rank {differing[0]} has another.")
+            raise InputError(
+                f"Expected {what} to be the same on all devices, but that of rank {differing[0]} differs{hint}."
+            )
 
 
 @contextmanager
@@ -164,10 +169,10 @@ def _end(patience: float) -> tuple[int, int] | None:
         Rank and exit code of one that had ended by itself, if one had.
     """
     started = list(_started)
+    _started.clear()  # Lightning's observer looks at this very list, and kills this process when one of them ends
     deadline = time.monotonic() + patience
     while (ended := _first_ended(started)) is None and started and time.monotonic() < deadline:
         time.sleep(0.05)
-    _started.clear()  # Lightning's observer looks at this very list, and kills this process when one of them ends
     for process in started:
         process.kill()
     for process in started:

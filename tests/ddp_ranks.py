@@ -1,6 +1,7 @@
 """What the two processes of ``test_ddp.py`` do: ``python -m tests.ddp_ranks FOLDER``, of which Lightning starts both.
 
-Each leaves in FOLDER what it found, ``rank0.pt`` and ``rank1.pt``. At last they begin a run in a folder that is in use.
+Each leaves in FOLDER what it found, ``rank0.pt`` and ``rank1.pt``. Then they make a run in ``whole`` by the command
+line, and at last begin one in a folder that is in use.
 """
 
 import sys
@@ -16,11 +17,18 @@ from al_lightning.cli import main
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor, Predictions, Shards
 from al_lightning.run_folder import RunFolder
+from al_lightning.world import World
 from tests.digits import Digits, DigitsMLP
 from tests.helpers import fitted_model, generator, make_pool, pool_inputs
 from tests.test_loop import PlainMLP
 
 DEVICES = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
+FLAGS = [
+    *("--data", "tests.digits.Digits", "--data.num_initial", "107", "--data.batch_size", "8"),
+    *("--model", "tests.digits.DigitsMLP", "--loop.strategy", "BADGE", "--loop.query_size", "9"),
+    *("--loop.num_rounds", "12", "--trainer.max_epochs", "5"),
+    *(word for name, value in DEVICES.items() for word in (f"--trainer.{name}", str(value))),
+]
 
 
 class Watch(Callback):
@@ -97,6 +105,15 @@ def refusal(shards: Shards) -> str:
     return ""
 
 
+def difference(world: World) -> str:
+    world.check_same("a half", [torch.tensor([True]), torch.tensor(0.5, dtype=torch.bfloat16)])
+    try:
+        world.check_same("the rank", [torch.tensor([world.rank])])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def empty(shards: Shards) -> torch.Tensor:
     nothing = TensorBlocks(pool_inputs(0))
     return PoolPredictor(fitted_model(), nothing, nothing, generator(), shards=shards).probs()
@@ -113,9 +130,9 @@ if __name__ == "__main__":
     found["whole"] = {num_pool: scores(None, num_pool) for num_pool in (300, 64, 5)}
     found["refusal"] = refusal(world)
     found["empty"] = empty(world)
+    found["difference"] = difference(world)
     torch.save(found, folder / f"rank{world.rank}.pt")
     if world.is_writer:
         in_use = RunFolder.open(folder / "in_use", {})
-    flags = ["--data", "tests.digits.Digits", "--model", "tests.digits.DigitsMLP", "--loop.num_rounds", "1"]
-    devices = [word for name, value in DEVICES.items() for word in (f"--trainer.{name}", str(value))]
-    main(["fit", *flags, *devices, "--loop.run_dir", str(folder / "in_use")])
+    for name in ("whole", "in_use"):
+        main(["fit", *FLAGS, "--loop.run_dir", str(folder / name)])

@@ -11,18 +11,12 @@ import pytest
 import torch
 
 from al_lightning import ActiveLearningLoop, InputError, Random
+from tests.ddp_ranks import FLAGS
 from tests.digits import Digits, DigitsMLP
 from tests.test_kill import REPOSITORY, assert_same, wait_for_a_round
 from tests.test_loop import PlainMLP, rows
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="looks for processes as on POSIX")
-
-FLAGS = [
-    *("--data", "tests.digits.Digits", "--data.num_initial", "107", "--data.batch_size", "8"),
-    *("--model", "tests.digits.DigitsMLP", "--loop.strategy", "BADGE", "--loop.query_size", "9"),
-    *("--loop.num_rounds", "24", "--trainer.max_epochs", "5"),
-    *("--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"),
-]
 
 
 def fit(run_dir: Path) -> subprocess.Popen:
@@ -40,44 +34,6 @@ def is_alive(pid: int) -> bool:
     return state.strip() != "" and not state.strip().startswith("Z")
 
 
-def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_bits(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole")
-    stdout, stderr = whole.communicate()
-    assert whole.returncode == 0, stderr
-    assert stderr == ""
-    assert [line.split()[0] for line in stdout.splitlines()] == ["round"] * 25 + ["Finished:"]  # said once
-
-    for victim, number, code in [
-        ("rank 1", signal.SIGKILL, 2),
-        ("rank 0", signal.SIGKILL, -signal.SIGKILL),
-        ("rank 0", signal.SIGTERM, 143),
-        ("both", signal.SIGINT, 130),
-    ]:
-        main = fit(tmp_path / "killed")
-        wait_for_a_round(main)
-        (child,) = children_of(main.pid)
-        for pid in {"rank 0": [main.pid], "rank 1": [child], "both": [child, main.pid]}[victim]:
-            os.kill(pid, number)
-        _, stderr = main.communicate(timeout=60)  # until both have closed their end
-        assert main.returncode == code, stderr
-        assert not is_alive(child)
-        lines = stderr.strip().splitlines()
-        if victim == "rank 1":
-            assert len(lines) == 1, stderr
-            assert "error: Expected the processes of all 2 devices to go on, but that of rank 1 ended" in lines[0]
-        elif number == signal.SIGKILL:
-            assert lines == []
-        else:
-            assert len(lines) == 1, stderr
-            assert lines[0].startswith("Stopped by ")
-
-    continued = fit(tmp_path / "killed")
-    stdout, stderr = continued.communicate()
-    assert continued.returncode == 0, stderr
-    assert "Continuing the run" in stdout
-    assert_same(tmp_path / "killed", tmp_path / "whole")
-
-
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], subprocess.CompletedProcess]:
     """What both processes of tests/ddp_ranks.py found."""
@@ -86,6 +42,37 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], s
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (folder / "rank1.pt").exists(), result.stderr
     return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)], result
+
+
+def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_bits(ranks, tmp_path: Path) -> None:
+    folder, _, _ = ranks
+    gone = (
+        "al-lightning: error: Expected the processes of all 2 devices to go on, but that of rank 1 ended with code -9"
+    )
+    for victim, number, code, sentence in [
+        ("rank 1", signal.SIGKILL, 2, gone),
+        ("rank 0", signal.SIGKILL, -signal.SIGKILL, ""),
+        ("rank 0", signal.SIGTERM, 143, "Stopped by SIGTERM. To continue"),
+    ]:
+        main = fit(tmp_path / "killed")
+        wait_for_a_round(main)
+        (child,) = children_of(main.pid)
+        os.kill(child, signal.SIGINT)  # a terminal sends Ctrl-C to both; it is for the main process to say so
+        os.kill(main.pid if victim == "rank 0" else child, number)
+        _, stderr = main.communicate(timeout=60)  # until both have closed their end
+        assert not is_alive(child)
+        if victim == "rank 1" and main.returncode == -signal.SIGKILL:
+            code, sentence = -signal.SIGKILL, ""  # Lightning looks every five seconds, and may be the first to see it
+        assert main.returncode == code, stderr
+        assert stderr.count("\n") == (1 if sentence else 0), stderr
+        assert stderr.startswith(sentence)
+
+    continued = fit(tmp_path / "killed")
+    stdout, stderr = continued.communicate()
+    assert continued.returncode == 0, stderr
+    assert "Continuing the run" in stdout
+    assert stderr == ""
+    assert_same(tmp_path / "killed", folder / "whole")
 
 
 @pytest.mark.parametrize("name", ["mlp", "mixmatch", "plain"])
@@ -151,6 +138,12 @@ def test_what_one_process_refuses_both_do(ranks):
     assert [part["refusal"] for part in found] == ["Expected whole blocks."] * 2
 
 
+def test_what_should_be_the_same_and_is_not_is_refused(ranks):
+    _, found, _ = ranks
+    sentence = "Expected the rank to be the same on all devices, but that of rank 1 differs."
+    assert [part["difference"] for part in found] == [sentence] * 2
+
+
 @pytest.mark.parametrize(("name", "model"), [("mlp", DigitsMLP), ("plain", PlainMLP)])
 def test_test_metrics_are_those_of_one_process(ranks, name, model):
     folder, found, _ = ranks
@@ -171,8 +164,9 @@ def test_threads_stay_as_they_were_set(ranks):
     assert [part["mlp"]["threads"] for part in ranks[1]] == [{1}, {1}]
 
 
-def test_a_folder_in_use_is_refused_once(ranks):
+def test_what_there_is_to_say_is_said_once(ranks):
     _, _, result = ranks
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["round"] * 13 + ["Finished:"]
     assert result.returncode == 2
     assert result.stderr.count("error: Expected the run folder") == 1
     assert result.stderr.strip().splitlines()[-1].endswith("to be free, but another process is using it.")
