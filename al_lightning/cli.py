@@ -72,6 +72,10 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in COMMANDS:
         _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    if signals and os.environ.get("LOCAL_RANK", "0") != "0":
+        # of a run on several devices this is not the first process, which says what there is to say and ends this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals = ()
     previous = {signum: signal.getsignal(signum) for signum in signals}
 
     def quit_now(signum: int, frame: FrameType | None) -> None:

@@ -244,6 +244,8 @@ class ActiveLearningCLI(LightningCLI):
         with _checkpoint_that_fits(checkpoint):
             batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
             probs = torch.cat(cast(list[torch.Tensor], batches))
+        if not self.trainer.is_global_zero:  # on several devices each predicts all of it
+            return
         path = Path(checkpoint).with_name("predictions.csv")
         new = path.with_name("predictions.csv.new")  # renamed when it is whole
         with new.open("w", newline="") as file:

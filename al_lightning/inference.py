@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import Protocol, cast, overload
+from itertools import islice, zip_longest
+from typing import Protocol, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ MIN_MC_ROWS = 16
 PASS_VALUES = 2**24  # the same where each mask takes a pass of its own, so that they fit in memory
 MIN_PASS_ROWS = 64
 SHORT_ROW = 16  # classes that a vector instruction takes at once
+
+T = TypeVar("T")
 
 
 class PoolModel(Protocol):
@@ -52,6 +55,24 @@ class Blocks(Protocol):
 
     def __len__(self) -> int:
         """Number of rows in all blocks."""
+
+    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+
+
+class Shards(Protocol):
+    """The processes that share the work, each of which does the same with blocks of its own."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+
+    def gather(self, value: T) -> list[T]:
+        """Returns the values of all processes, by rank."""
 
 
 @contextmanager
@@ -150,6 +171,13 @@ class Predictions:
             yield logits.float()
 
 
+def _own_memory(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    """Copies a result to the CPU, for it may be part of a larger tensor, or of a block that is soon overwritten."""
+    if isinstance(result, Tensor):
+        return result.detach().to("cpu", copy=True)
+    return tuple(part.detach().to("cpu", copy=True) for part in result)
+
+
 def _over_classes(softmax: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tensor:
     """Applies a softmax to each row; along columns if the rows are too short for vector instructions."""
     return softmax(logits.T, 0).T if logits.shape[1] < SHORT_ROW else softmax(logits, 1)
@@ -166,6 +194,8 @@ class PoolPredictor:
         view_generator: Stream of the augmentations.
         precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
         transfer: Brings a block of inputs to the model's device and dtype.
+        shards: The processes that go over the blocks together; this one alone if not given. The results are the same to
+            the bit.
     """
 
     def __init__(
@@ -177,6 +207,7 @@ class PoolPredictor:
         view_generator: torch.Generator | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
         transfer: Callable[[Tensor], Tensor] = lambda block: block,
+        shards: Shards | None = None,
     ) -> None:
         self.model = model
         self.precision = precision
@@ -187,6 +218,7 @@ class PoolPredictor:
         self._augmentation_seeds: dict[int, list[int]] = {}
         self._monte_carlo: dict[tuple[int, int], Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
+        self._shards = shards
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
         self.scores: Tensor | None = None
@@ -223,17 +255,16 @@ class PoolPredictor:
         columns: tuple[Tensor, ...] = ()  # written to as blocks come: half the memory of concatenating them at the end
         num_rows = 0
         with evaluation_mode(self.model), torch.inference_mode():
-            for block in blocks:
-                result = fn(Predictions(self, self._transfer(block)))
+            for num_inputs, result in self._results(fn, blocks):
                 parts = (result,) if isinstance(result, Tensor) else result
                 if not columns:
                     with torch.inference_mode(False):  # the results are ordinary tensors
                         columns = tuple(torch.empty(len(blocks), *part.shape[1:], dtype=part.dtype) for part in parts)
-                stop = num_rows + len(block)
+                stop = num_rows + num_inputs
                 for column, part in zip(columns, parts, strict=True):
-                    if part.shape[:1] != block.shape[:1] or part.dtype != column.dtype or stop > len(blocks):
+                    if part.shape[:1] != (num_inputs,) or part.dtype != column.dtype or stop > len(blocks):
                         raise InputError(
-                            f"Expected {column.dtype} in a row for each of {len(block)} samples, "
+                            f"Expected {column.dtype} in a row for each of {num_inputs} samples, "
                             f"but got {part.dtype} of shape {tuple(part.shape)}."
                         )
                     column[num_rows:stop] = part
@@ -244,6 +275,36 @@ class PoolPredictor:
         if not columns:
             return torch.empty(0)
         return columns[0] if isinstance(result, Tensor) else columns
+
+    def _results(
+        self, fn: Callable[[Predictions], Tensor | tuple[Tensor, ...]], blocks: Blocks
+    ) -> Iterator[tuple[int, Tensor | tuple[Tensor, ...]]]:
+        """The number of rows of each block and what ``fn`` returns for it, in order, whichever process computed it."""
+
+        def result_of(block: Tensor) -> tuple[int, Tensor | tuple[Tensor, ...]]:
+            return len(block), fn(Predictions(self, self._transfer(block)))
+
+        if self._shards is None or self._shards.size == 1:
+            yield from map(result_of, blocks)
+            return
+        mine: list[tuple[int, Tensor | tuple[Tensor, ...]]] = []
+        error = None
+        try:
+            for block in blocks.shard(self._shards.rank, self._shards.size):
+                num_inputs, result = result_of(block)
+                mine.append((num_inputs, _own_memory(result)))
+            if not mine:
+                # there is nothing here to compute, but masks and views are drawn by all, or their streams part
+                for block in islice(blocks.shard(0, 1), 1):
+                    result_of(block)
+        except InputError as raised:  # it may be of this block alone, and the others wait for this process
+            error = raised
+        everyones = self._shards.gather((mine, error))
+        for _, error in everyones:
+            if error is not None:
+                raise error
+        for parts in zip_longest(*(results for results, _ in everyones)):
+            yield from (part for part in parts if part is not None)
 
     def monte_carlo(self, num_samples: int, draw: int = 0) -> Tensor | MonteCarloDropout:
         """Returns what makes the T samples of this query: drawn once for each ``draw``, then the same for all blocks.

@@ -20,6 +20,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelSummary, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loops.utilities import _reset_progress
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -36,6 +38,7 @@ from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, comparable_settings
 from al_lightning.strategies import QueryStrategy
+from al_lightning.world import World, joined
 
 TRAIN_ACC = "train_acc"
 CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
@@ -84,7 +87,7 @@ class ActiveLearningLoop(Callback):
         seed: Seed of all random streams.
         shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
             for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
-            not given.
+            not given. Not for several devices.
 
     Raises:
         InputError: If an argument is out of range.
@@ -117,6 +120,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_scaling: dict[str, Any] = {}
         self._progress: RunProgress | None = None
         self._events: RunEvents | None = None
+        self._world = World()
 
     # ---------------------------------------------------------------------------------------------------- the run
 
@@ -131,7 +135,8 @@ class ActiveLearningLoop(Callback):
 
         Args:
             trainer: Has this loop among its callbacks, and one that says when a fit is over, such as
-                :class:`~al_lightning.convergence.Convergence`.
+                :class:`~al_lightning.convergence.Convergence`. With several devices, which the strategy ``ddp`` makes
+                processes of, all train, score and test, and the first one writes the run folder.
             model: A module with the methods of :class:`~al_lightning.inference.PoolModel`.
             datamodule: Holds the data; its labeled set is drawn or restored here.
             settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
@@ -147,8 +152,10 @@ class ActiveLearningLoop(Callback):
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
         _check_model(model, datamodule)
         self._fresh_states = None
-        with _quiet(trainer) as shows_progress, _no_gpu_queries():
-            self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
+        with _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
+            if not self._world.is_writer:
+                warnings.simplefilter("ignore")  # the first process warns of the same
+            self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 datamodule.set_labeled(initial)
                 self._run_round(0, trainer, model, datamodule)
@@ -156,19 +163,36 @@ class ActiveLearningLoop(Callback):
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
             settings = settings or _describe(self, trainer, model, datamodule)
-            folder = RunFolder.open(path, settings)
+            folder = RunFolder.open(path, settings) if self._world.is_writer else None
             try:
-                self._run_in(folder, settings, initial, trainer, model, datamodule)
+                self._run_in(folder, path, settings, initial, trainer, model, datamodule)
             finally:
-                folder.close()
+                if folder is not None:
+                    folder.close()
 
     def _check_trainer(self, trainer: L.Trainer) -> None:
         if self not in _callbacks(trainer):
             raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
         if trainer.world_size > 1:
-            raise InputError(f"Expected one device, but got {trainer.world_size}: set `trainer.devices` to 1.")
+            self._check_devices(trainer)
         if trainer.limit_test_batches == 0:
             raise InputError("Expected `trainer.limit_test_batches` to leave something to test, but got 0.")
+
+    def _check_devices(self, trainer: L.Trainer) -> None:
+        """Refuses what starts processes anew in each fit (Lightning #18775), and what was never tried."""
+        strategy, launcher = trainer.strategy, trainer.strategy.launcher
+        if type(strategy) is not DDPStrategy or not isinstance(launcher, _SubprocessScriptLauncher):
+            name = f"ddp_{strategy._start_method}" if isinstance(strategy, DDPStrategy) else type(strategy).__name__
+            raise InputError(
+                f"Expected `trainer.strategy` to be ddp for {trainer.world_size} devices, but got {name}; for one "
+                "device, set `trainer.devices` to 1."
+            )
+        if trainer.num_nodes > 1:
+            raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
+        if self.shared_dir is not None:
+            raise InputError(
+                f"Expected `trainer.devices` to be 1 for a run with `loop.shared_dir`, but got {trainer.world_size}."
+            )
 
     def _check_sizes(self, pool_size: int) -> None:
         if self.query_size > pool_size:
@@ -183,16 +207,47 @@ class ActiveLearningLoop(Callback):
 
     def _run_in(
         self,
-        folder: RunFolder,
+        folder: RunFolder | None,
+        path: Path,
         settings: Mapping[str, Any],
         initial: Tensor,
         trainer: L.Trainer,
         model: L.LightningModule,
         datamodule: PoolDataModule,
     ) -> None:
-        """Begins or continues the run in an open folder."""
+        """Begins or continues the run in a folder, which is open in the process that writes it."""
         assert self._progress is not None
         targets = datamodule.train_targets
+        begun = self._world.on_writer(lambda: self._begin(folder, initial, targets))
+        if begun is None:
+            return
+        next_round, labeled = begun
+        datamodule.set_labeled(labeled)
+        self._progress.start()
+        try:
+            for round in range(next_round, self.num_rounds + 1):
+                self._world.check_same("the labeled set", [datamodule.labeled])
+                if round == 0 and self.shared_dir is not None:
+                    row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
+                else:
+                    row, fit = self._run_round(round, trainer, model, datamodule)
+                indices = datamodule.label(fit.query)
+                trainer.save_checkpoint(path / "model.ckpt.new", weights_only=True)  # a collective: by all processes
+                if folder is not None:
+                    scores = None if fit.scores is None else fit.scores[fit.query]
+                    self._keep(folder, row, fit, _bought(round + 1, indices, targets, scores, fit.predicted))
+        finally:
+            self._progress.stop()
+            if self._events is not None:
+                self._events.close()
+                self._events = None
+        if folder is not None:
+            self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
+
+    def _begin(self, folder: RunFolder | None, initial: Tensor, targets: Tensor) -> tuple[int, Tensor] | None:
+        """Returns the round to go on from and the training-set indices of its labels; none if the run is finished."""
+        assert folder is not None
+        assert self._progress is not None
         if not folder.queries:
             folder.commit(queries=_bought(0, initial, targets))
         labeled = torch.tensor([query.index for query in folder.queries])
@@ -205,36 +260,26 @@ class ActiveLearningLoop(Callback):
             )
         if len(folder.rounds) > self.num_rounds:
             print(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")  # also without a progress bar
-            return
+            return None
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
             self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
-        datamodule.set_labeled(labeled)
         self._events = RunEvents(folder.path, len(labeled), epochs=sum(row.epochs for row in folder.rounds))
-        self._progress.start()
-        try:
-            for round in range(folder.next_round, self.num_rounds + 1):
-                if round == 0 and self.shared_dir is not None:
-                    row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
-                else:
-                    row, fit = self._run_round(round, trainer, model, datamodule)
-                indices = datamodule.label(fit.query)
-                scores = None if fit.scores is None else fit.scores[fit.query]
-                trainer.save_checkpoint(folder.path / "model.ckpt.new", weights_only=True)
-                (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
-                self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
-                folder.commit(
-                    [row],
-                    _bought(round + 1, indices, targets, scores, fit.predicted),
-                    self._calibration_bins(round),
-                    [Diagnostic(round, name, value) for name, value in fit.diagnostics.items()],
-                )
-                self._progress.end_round(row)
-        finally:
-            self._progress.stop()
-            self._events.close()
-            self._events = None
-        self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
+        return folder.next_round, labeled
+
+    def _keep(self, folder: RunFolder, row: Round, fit: _Fit, bought: list[Query]) -> None:
+        """Writes a round to the folder, its last model and its events."""
+        assert self._progress is not None
+        assert self._events is not None
+        (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
+        self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
+        folder.commit(
+            [row],
+            bought,
+            self._calibration_bins(row.round),
+            [Diagnostic(row.round, name, value) for name, value in fit.diagnostics.items()],
+        )
+        self._progress.end_round(row)
 
     def _run_shared_round(
         self,
@@ -282,7 +327,8 @@ class ActiveLearningLoop(Callback):
         datamodule.transform_generator = stream(self.seed, "transforms", round)
         if hasattr(model, "stream_purposes"):
             purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
-            model.streams = {purpose: stream(self.seed, purpose, round) for purpose in purposes}  # type: ignore[assignment]
+            rank = self._world.rank  # as dropout: else the devices would draw the same for their minibatches
+            model.streams = {purpose: stream(self.seed, purpose, round, rank) for purpose in purposes}  # type: ignore[assignment]
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
@@ -340,10 +386,10 @@ class ActiveLearningLoop(Callback):
                     times.update(dict.fromkeys(times))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Seeds the dropout of this round."""
+        """Seeds the dropout of this round; not before the fit, which seeds all devices alike when it joins them."""
         if self._fit is None:
             return
-        torch.manual_seed(stream_seed(self.seed, "dropout", self._fit.round))
+        torch.manual_seed(stream_seed(self.seed, "dropout", self._fit.round, self._world.rank))
         if self._fit.shared is not None:
             pl_module.load_state_dict(self._fit.shared.weights)
             trainer.should_stop = True  # before its first epoch
@@ -383,8 +429,15 @@ class ActiveLearningLoop(Callback):
             if fit.train_acc is None:
                 fit.train_acc = self._train_acc(trainer, pl_module)
             reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
-            fit.converged = any(reason in CONVERGED for reason in reasons)
+            # a metric that is not averaged over the devices ends the fit of all when it does so on one
+            fit.converged = any(self._world.gather(any(reason in CONVERGED for reason in reasons)))
             fit.seconds_fit = time.perf_counter() - fit.started
+        self._world.share_buffers(pl_module)
+        self._world.check_same(
+            f"the fitted model {type(pl_module).__name__}",
+            pl_module.parameters(),
+            hint=": only a `manual_backward` averages gradients over devices",
+        )
         if fit.round < self.num_rounds:
             self._query(fit, trainer, pl_module)
 
@@ -409,6 +462,8 @@ class ActiveLearningLoop(Callback):
                 f"Expected {type(self.strategy).__name__}.query to return a tensor of shape ({self.query_size},), "
                 f"but got {got}."
             )
+        query = fit.query  # of a strategy that draws from elsewhere, the devices' differ
+        fit.query = self._world.on_writer(lambda: query)
         fit.diagnostics = dict(self.strategy.diagnose(pool, fit.query))
         datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
         confidences, classes = self._predictor(trainer, model).map(
@@ -444,6 +499,7 @@ class ActiveLearningLoop(Callback):
             view_generator=stream(self.seed, "views", self._fit.round),
             precision=plugin.forward_context,
             transfer=lambda block: plugin.convert_input(block.to(model.device)),
+            shards=self._world,
         )
 
     def _train_acc(self, trainer: L.Trainer, model: L.LightningModule) -> float:
@@ -454,6 +510,7 @@ class ActiveLearningLoop(Callback):
             targets = datamodule.labeled_targets
             self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), targets
         predictor, blocks, targets = self._fit.labeled
+        self._world.share_buffers(model)
         predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
         return _shortest((predicted == targets).float().mean().item())
 
@@ -553,6 +610,7 @@ def _describe(
 ) -> dict[str, Any]:
     """What identifies a run that was not started from the command line, as far as the objects know it."""
     stopping = [vars(c) for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
+    devices = {"devices": trainer.world_size} if trainer.world_size > 1 else {}
     return {
         "seed_everything": loop.seed,
         "trainer": {
@@ -560,6 +618,7 @@ def _describe(
             "max_steps": trainer.max_steps,
             "precision": str(trainer.precision),
             "accelerator": type(trainer.accelerator).__name__,
+            **devices,
         },
         "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
         "optimizer": repr(model.configure_optimizers()),
@@ -625,6 +684,8 @@ def _quiet(trainer: L.Trainer) -> Iterator[bool]:
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
             # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
             warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
+            # each of several devices tests everything
+            warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
             yield bar is not None
     finally:
         trainer.callbacks = callbacks  # type: ignore[attr-defined]

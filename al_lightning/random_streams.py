@@ -25,13 +25,14 @@ Purpose = Literal[
 ]
 
 
-def stream_seed(seed: int, purpose: Purpose, round: int = 0) -> int:
+def stream_seed(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> int:
     """Derives the seed of one stream.
 
     Args:
         seed: The seed of the experiment.
         purpose: What the stream is used for.
         round: The round it is used in, 0 for the initial set.
+        rank: The device it is used on, for what has to differ between the devices of a run, such as dropout.
 
     Returns:
         An integer in [0, 2^63), the same on every machine and in every Python version.
@@ -42,10 +43,11 @@ def stream_seed(seed: int, purpose: Purpose, round: int = 0) -> int:
         >>> len({stream_seed(0, "weights", 3), stream_seed(1, "weights", 3), stream_seed(0, "masks", 3)})
         3
     """
-    digest = hashlib.sha256(f"{seed}/{purpose}/{round}".encode()).digest()
+    of_rank = f"/{rank}" if rank else ""  # seeds of runs on one device are what they were before there were others
+    digest = hashlib.sha256(f"{seed}/{purpose}/{round}{of_rank}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def stream(seed: int, purpose: Purpose, round: int = 0) -> torch.Generator:
+def stream(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> torch.Generator:
     """Returns a fresh CPU generator for one stream; see :func:`stream_seed` for the arguments."""
-    return torch.Generator().manual_seed(stream_seed(seed, purpose, round))
+    return torch.Generator().manual_seed(stream_seed(seed, purpose, round, rank))

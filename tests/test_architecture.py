@@ -22,6 +22,7 @@ ALLOWED = {
     "events": set(),
     "convergence": set(),
     "explain": set(),
+    "world": {"errors"},
     "study": {"errors", "run_folder", "study"},
     "loop": {
         "data",
@@ -37,6 +38,7 @@ ALLOWED = {
         "random_streams",
         "run_folder",
         "strategies",
+        "world",
     },
     "oracles": {"data", "errors", "oracles", "run_folder"},
     "labeling": {"errors", "explain", "labeling", "run_folder"},

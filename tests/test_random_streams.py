@@ -37,6 +37,12 @@ def test_all_streams_differ():
     assert len(seeds) == 12 * len(PURPOSES) * 120
 
 
+def test_devices_differ_and_the_first_is_what_a_single_one_is():
+    assert stream_seed(5, "dropout", 3, rank=0) == stream_seed(5, "dropout", 3)
+    seeds = {stream_seed(seed, "dropout", round, rank) for seed, round, rank in product(range(20), repeat=3)}
+    assert len(seeds) == 20**3
+
+
 def test_seeds_are_spread_over_63_bits():
     seeds = [stream_seed(*key) for key in product(range(10), PURPOSES, range(20))]
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -18,6 +18,9 @@ class Blocks(Protocol):
 
     def __iter__(self) -> Iterator[Tensor]: ...
 
+    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+
 
 class Rows(Protocol):
     """Samples by index: as they are trained on, and as they are scored."""
@@ -82,11 +85,17 @@ class TensorBlocks:
         return len(self._inputs if self._indices is None else self._indices)
 
     def __iter__(self) -> Iterator[Tensor]:
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+        if len(self) == 0:
+            return
         if self._indices is None:
-            yield from self._inputs.split(self.block_size) if len(self) else ()
+            yield from self._inputs.split(self.block_size)[rank::size]
             return
         memory = self._inputs.new_empty(self.block_size, *self._inputs.shape[1:])
-        for indices in self._indices.split(self.block_size) if len(self) else ():
+        for indices in self._indices.split(self.block_size)[rank::size]:
             yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
 
 
@@ -125,12 +134,18 @@ class EndlessRows:
         self._generator = generator
         self._left = indices[:0]
 
-    def batches(self, sizes: Iterator[int], generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        """Returns the next inputs, ``(size, ...)``, for each of the sizes; none if there are none to draw from.
+    def batches(
+        self, sizes: Iterator[int], generator: torch.Generator | None = None, rank: int = 0, size: int = 1
+    ) -> Iterator[Tensor]:
+        """Returns the next inputs, ``(n, ...)``, for each n of the sizes; none if there are none to draw from.
 
-        The generator is that of :meth:`Rows.batches`.
+        Args:
+            sizes: The numbers of inputs.
+            generator: That of :meth:`Rows.batches`.
+            rank: With several devices, which of the first ``size`` batches is the first that is read.
+            size: Of how many batches in a row one is read; the others are drawn as well, for the other devices.
         """
-        return self._rows.batches((self._draw(size) for size in sizes), generator)
+        return self._rows.batches(_one_of_each(size, rank, (self._draw(n) for n in sizes)), generator)
 
     def _draw(self, size: int) -> Tensor:
         while len(self._left) < size and len(self._indices):
@@ -153,6 +168,10 @@ class MinibatchLoader:
         least: Least number of minibatches in an epoch, which is one pass if that has as many.
         unlabeled: If given, each minibatch has as many of these rows as a third part.
         transform_generator: CPU generator of random augmentations; torch's global one if not given.
+        rank: Number of the device that is loaded for. All of them shuffle alike, and of each ``size`` minibatches in a
+            row every device takes one.
+        size: Number of devices; the minibatches of an epoch are rounded up to a multiple of it, and ``least`` is for
+            each of them.
     """
 
     def __init__(
@@ -165,15 +184,19 @@ class MinibatchLoader:
         least: int = 1,
         unlabeled: EndlessRows | None = None,
         transform_generator: torch.Generator | None = None,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self._rows = rows
         self._targets = targets
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
-        self._num_minibatches = max(least, -(-len(targets) // batch_size))
+        self._num_minibatches = max(least, -(-len(targets) // (batch_size * size)))
         self._unlabeled = unlabeled
         self._transform_generator = transform_generator
+        self._rank = rank
+        self._size = size
 
     def __len__(self) -> int:
         """Number of items in an epoch."""
@@ -189,14 +212,23 @@ class MinibatchLoader:
 
     def _minibatches(self) -> Iterator[tuple[Tensor, ...]]:
         # rows may be read ahead by other processes, so that inputs and targets go through the order on their own
-        order, order_of_targets, sizes = tee(islice(self._passes(), self._num_minibatches), 3)
-        inputs = self._rows.batches(order, self._transform_generator)
-        targets = (self._targets.index_select(0, indices) for indices in order_of_targets)
+        all_devices = islice(self._passes(), self._num_minibatches * self._size)
+        order, order_again, order_of_all = tee(all_devices, 3)
+        inputs = self._rows.batches(_one_of_each(self._size, self._rank, order), self._transform_generator)
+        own = _one_of_each(self._size, self._rank, order_again)
+        targets = (self._targets.index_select(0, indices) for indices in own)
         if self._unlabeled is None:
             return zip(inputs, targets, strict=True)
-        unlabeled = self._unlabeled.batches((len(indices) for indices in sizes), self._transform_generator)
+        sizes = (len(indices) for indices in order_of_all)
+        unlabeled = self._unlabeled.batches(sizes, self._transform_generator, self._rank, self._size)
         return zip(inputs, targets, unlabeled, strict=True)
 
     def _passes(self) -> Iterator[Tensor]:
         while True:
             yield from torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
+
+
+def _one_of_each(size: int, rank: int, order: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Of every ``size`` tensors in a row, which are taken together, the one numbered ``rank``."""
+    while together := tuple(islice(order, size)):
+        yield together[rank]

@@ -39,7 +39,11 @@ class DatasetBlocks:
         return len(self._indices)
 
     def __iter__(self) -> Iterator[Tensor]:
-        batches = self._indices.split(self.block_size) if len(self) else ()
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+        batches = self._indices.split(self.block_size)[rank::size] if len(self) else ()
         return read(self._dataset, ((batch, None) for batch in batches), self._num_workers)
 
 

@@ -298,6 +298,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
             least=getattr(model, "min_updates_per_epoch", 1),
             unlabeled=unlabeled,
             transform_generator=self.transform_generator,
+            rank=0 if trainer is None else trainer.global_rank,
+            size=1 if trainer is None else trainer.world_size,
         )
 
     def test_dataloader(self) -> BatchLoader:

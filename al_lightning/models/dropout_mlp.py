@@ -138,13 +138,15 @@ class DropoutMLP(L.LightningModule):
         """Takes one optimizer step for each of the minibatches, in order.
 
         Lightning's hooks of the backward pass and of the optimizer run once, for the last of the minibatches: they cost
-        a tenth of what a minibatch takes. With a gradient scaler, which works through them, they run for each.
+        a tenth of what a minibatch takes. With a gradient scaler, which works through them, they run for each, and on
+        several devices: gradients are averaged over these only in a backward pass by Lightning.
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
+        all_by_lightning = self.trainer.scaler is not None or self.trainer.world_size > 1
         for i, minibatch in enumerate(minibatches):
             losses = self.losses(*minibatch)
             optimizer.optimizer.zero_grad()
-            if i == len(minibatches) - 1 or self.trainer.scaler is not None:
+            if i == len(minibatches) - 1 or all_by_lightning:
                 self.manual_backward(losses["train_loss"])
                 optimizer.step()
             else:
@@ -162,7 +164,7 @@ class DropoutMLP(L.LightningModule):
         for name, values in self._losses.items():
             losses = torch.stack(values).float()
             sizes = torch.tensor(self._sizes, dtype=losses.dtype, device=losses.device)
-            self.log(name, losses @ sizes / sizes.sum())
+            self.log(name, losses @ sizes / sizes.sum(), sync_dist=True)
 
     # ------------------------------------------------------------------------------------------- test and predict
 

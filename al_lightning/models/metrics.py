@@ -69,6 +69,8 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
 class ClassificationMetrics(MetricCollection):
     """Accuracy, negative log-likelihood, Brier score and expected calibration error of logits ``(B, C)``.
 
+    On several devices each has its own, of all that it is updated with: every device is to test the whole test set.
+
     Args:
         num_classes: Number of classes, C.
         prefix: Put before the names ``acc``, ``nll``, ``brier`` and ``ece``.
@@ -76,10 +78,10 @@ class ClassificationMetrics(MetricCollection):
 
     def __init__(self, num_classes: int, prefix: str) -> None:
         metrics: dict[str, Metric | MetricCollection] = {
-            "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-            "nll": NegativeLogLikelihood(),
-            "brier": BrierScore(),
-            "ece": ExpectedCalibrationError(num_classes, validate_args=False),
+            "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False),
+            "nll": NegativeLogLikelihood(sync_on_compute=False),
+            "brier": BrierScore(sync_on_compute=False),
+            "ece": ExpectedCalibrationError(num_classes, validate_args=False, sync_on_compute=False),
         }
         super().__init__(metrics, prefix=prefix, compute_groups=False)
 

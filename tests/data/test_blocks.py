@@ -1,5 +1,7 @@
 """Loaders over tensors in memory: all rows, once, in the order asked for."""
 
+from itertools import islice
+
 import pytest
 import torch
 from hypothesis import given
@@ -36,6 +38,15 @@ def test_blocks_of_all_rows_copy_nothing():
     blocks = list(TensorBlocks(ROWS, block_size=4))
     assert [len(block) for block in blocks] == [4, 4, 2]
     assert blocks[1].data_ptr() == ROWS[4:].data_ptr()
+
+
+@given(size=st.integers(0, 30), block_size=st.integers(1, 12), num_shards=st.integers(1, 5), chosen=st.booleans())
+def test_shards_are_the_blocks_dealt_out(size, block_size, num_shards, chosen):
+    inputs = torch.arange(30)
+    blocks = TensorBlocks(*(inputs, torch.arange(size)) if chosen else (inputs[:size], None), block_size)
+    expected = [block.tolist() for block in blocks]
+    for rank in range(num_shards):
+        assert [block.tolist() for block in blocks.shard(rank, num_shards)] == expected[rank::num_shards]
 
 
 # ---------------------------------------------------------------------------------------------------------- BatchLoader
@@ -141,6 +152,34 @@ def test_unlabeled_rows_come_with_each_minibatch():
         parts = list(loader)
         assert [len(u) for _, _, u in parts] == [4, 4, 3]
         assert all(set(u.tolist()) <= set(range(100, 130, 2)) for _, _, u in parts)
+
+
+@given(
+    num_rows=st.integers(1, 40),
+    least=st.integers(1, 6),
+    group=st.none() | st.integers(1, 3),
+    size=st.integers(2, 4),
+    taken=st.integers(1, 6),
+)
+def test_devices_are_dealt_what_one_device_has(num_rows, least, group, size, taken):
+    """Also if they stop early: then all of them have drawn the same, and go on alike in the next epoch."""
+    rows = torch.arange(num_rows)
+
+    def three_epochs(taken, least, group, **device):
+        unlabeled = EndlessRows(TensorRows(100 + torch.arange(30)), torch.arange(17), generator(1))
+        loader = MinibatchLoader(TensorRows(rows), rows, 4, group, generator(), least, unlabeled, **device)
+        for stop in (taken, taken, None):
+            items = list(islice(loader, stop))
+            assert stop is not None or len(items) == len(loader)
+            yield [[part.tolist() for part in minibatch] for item in items for minibatch in (item if group else [item])]
+
+    dealt = [list(three_epochs(taken, least, group, rank=rank, size=size)) for rank in range(size)]
+    for together in zip(*dealt, strict=True):
+        assert len({len(minibatches) for minibatches in together}) == 1
+    num_steps = max(least, -(-num_rows // (4 * size)))
+    alone = three_epochs(size * min(taken * (group or 1), num_steps), size * num_steps, None)
+    for epoch, minibatches in enumerate(alone):
+        assert [m for step in zip(*(part[epoch] for part in dealt), strict=True) for m in step] == minibatches
 
 
 # ---------------------------------------------------------------------------------------------------------- EndlessRows

@@ -272,6 +272,7 @@ def test_minibatches_come_in_the_groups_that_the_model_takes(group, num_items):
         lightning_module = DigitsMLP()
         max_steps = -1
         limit_train_batches = 1.0
+        global_rank, world_size = 0, 1
 
     Trainer.lightning_module.minibatches_per_step = group
     data = Digits(batch_size=16)
