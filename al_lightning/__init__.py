@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from al_lightning.data import FashionMNIST, PoolDataModule
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
-    from al_lightning.models import DropoutMLP, MixMatch, MonteCarloMLP
+    from al_lightning.models import Backbone, Classifier, DropoutHead, DropoutMLP, MixMatch, MonteCarloMLP
     from al_lightning.strategies import (
         BADGE,
         BALD,
@@ -29,9 +29,12 @@ _MODULES = {
     "ActiveLearningLoop": "loop",
     "BADGE": "strategies",
     "BALD": "strategies",
+    "Backbone": "models",
+    "Classifier": "models",
     "Consistency": "strategies",
     "Convergence": "convergence",
     "CoreSet": "strategies",
+    "DropoutHead": "models",
     "DropoutMLP": "models",
     "Entropy": "strategies",
     "FashionMNIST": "data",
