@@ -28,12 +28,13 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
-from al_lightning.inference import Blocks, PoolPredictor, evaluation_mode
-from al_lightning.models import DropoutMLP
+from al_lightning.inference import Blocks, PoolPredictor
+from al_lightning.model_check import check_model, try_query
+from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.models.metrics import ClassificationMetrics
-from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
+from al_lightning.reinit import REINIT, Reinit, StartingWeights
 from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, comparable_settings
 from al_lightning.strategies import QueryStrategy
 
@@ -70,7 +71,7 @@ class _Fit:
 
 
 class ActiveLearningLoop(Callback):
-    """Pool-based active learning: in each round a model is trained from scratch, tested, and asked what to label next.
+    """Pool-based active learning: in each round a model is trained, tested, and asked what to label next.
 
     Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round but the
     last the strategy queries ``query_size`` samples of the pool.
@@ -85,6 +86,8 @@ class ActiveLearningLoop(Callback):
         shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
             for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
             not given.
+        reinit: Where the fit of each round starts: ``scratch``, weights drawn anew; ``initial``, those that the model
+            has before the first fit, for pretrained networks; ``warm``, those after the last fit.
 
     Raises:
         InputError: If an argument is out of range.
@@ -98,6 +101,7 @@ class ActiveLearningLoop(Callback):
         run_dir: str | None = None,
         seed: int = 0,
         shared_dir: str | None = None,
+        reinit: Reinit = "scratch",
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -105,12 +109,16 @@ class ActiveLearningLoop(Callback):
             raise InputError(f"Expected `loop.num_rounds` to be at least 0, but got {num_rounds}.")
         if seed < 0:
             raise InputError(f"Expected `seed_everything` to be at least 0, but got {seed}.")
+        if reinit not in REINIT:
+            raise InputError(f"Expected `loop.reinit` to be one of {', '.join(REINIT)}, but got `{reinit}`.")
         self.strategy = strategy
         self.query_size = query_size
         self.num_rounds = num_rounds
         self.seed = seed
         self.run_dir = Path(run_dir) if run_dir else None
         self.shared_dir = Path(shared_dir) if shared_dir else None
+        self.reinit: Reinit = reinit
+        self._weights = StartingWeights(reinit, seed)
         self._fit: _Fit | None = None
         self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
@@ -132,7 +140,8 @@ class ActiveLearningLoop(Callback):
         Args:
             trainer: Has this loop among its callbacks, and one that says when a fit is over, such as
                 :class:`~al_lightning.convergence.Convergence`.
-            model: A module with the methods of :class:`~al_lightning.inference.PoolModel`.
+            model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
+                asks for. Unless its ``test_step`` logs ``test_acc``, it is tested by its logits of the whole test set.
             datamodule: Holds the data; its labeled set is drawn or restored here.
             settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
 
@@ -145,7 +154,15 @@ class ActiveLearningLoop(Callback):
         initial = datamodule.draw_initial(stream(self.seed, "initial"))
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
-        _check_model(model, datamodule)
+        check_model(model, datamodule)
+        if self.reinit == "scratch" and getattr(model, "pretrained", False):
+            raise InputError(
+                "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
+                "its weights anew before the first fit."
+            )
+        if self.num_rounds:
+            try_query(self.strategy, model, datamodule, self.query_size)
+        self._weights = StartingWeights(self.reinit, self.seed)
         self._fresh_states = None
         with _quiet(trainer) as shows_progress, _no_gpu_queries():
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress)
@@ -206,6 +223,8 @@ class ActiveLearningLoop(Callback):
         if len(folder.rounds) > self.num_rounds:
             print(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")  # also without a progress bar
             return
+        self._weights = StartingWeights(self.reinit, self.seed, folder.path)
+        self._weights.begin(model, is_new=not folder.rounds)
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
             self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
@@ -222,6 +241,7 @@ class ActiveLearningLoop(Callback):
                 scores = None if fit.scores is None else fit.scores[fit.query]
                 trainer.save_checkpoint(folder.path / "model.ckpt.new", weights_only=True)
                 (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
+                self._weights.keep(model, round)
                 self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
                 folder.commit(
                     [row],
@@ -229,6 +249,7 @@ class ActiveLearningLoop(Callback):
                     self._calibration_bins(round),
                     [Diagnostic(round, name, value) for name, value in fit.diagnostics.items()],
                 )
+                self._weights.discard(round)
                 self._progress.end_round(row)
         finally:
             self._progress.stop()
@@ -245,7 +266,7 @@ class ActiveLearningLoop(Callback):
         datamodule: PoolDataModule,
     ) -> tuple[Round, _Fit]:
         """Runs round 0 with the fit of another run, or leaves its own to others."""
-        recipe = training_recipe(settings, datamodule)
+        recipe = training_recipe(settings, datamodule, self._weights.digest)
         shared = SharedFirstFit(folder, f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", recipe)
         with shared.claim() as first:
             if first is None:
@@ -273,10 +294,7 @@ class ActiveLearningLoop(Callback):
         assert self._progress is not None
         num_labeled = int(datamodule.labeled.sum())
         self._progress.start_round(round, num_labeled)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(self.seed, "weights", round))
-            # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
-            reset_parameters(model.to(torch.get_default_dtype()))
+        self._weights.restore(model, round)
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
         datamodule.unlabeled_generator = stream(self.seed, "unlabeled", round)
         if hasattr(model, "stream_purposes"):
@@ -297,11 +315,9 @@ class ActiveLearningLoop(Callback):
             self._fit = None
         if fit.train_acc is None:
             raise InputError(f"Expected round {round} to train, but the trainer's limits left it no step.")
-        self._calibration = None
         started = time.perf_counter()
-        trainer.test(model, datamodule=datamodule, verbose=False)
+        tested = self._test(trainer, model, datamodule)
         seconds_test = time.perf_counter() - started
-        tested = {name: _shortest(float(value)) for name, value in trainer.callback_metrics.items()}
         row = Round(
             round=round,
             num_labeled=num_labeled,
@@ -318,6 +334,31 @@ class ActiveLearningLoop(Callback):
             seconds_test=_milliseconds(seconds_test),
         )
         return row, fit
+
+    def _test(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, float]:
+        """Tests a model by its ``test_step``, or by its logits if that does not say how often it is right."""
+        self._calibration = None
+        tested: dict[str, Tensor] = {}
+        if is_overridden("test_step", model):
+            trainer.test(model, datamodule=datamodule, verbose=False)
+            tested = dict(trainer.callback_metrics)
+        if "test_acc" not in tested:
+            model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
+            blocks, plugin = datamodule.test_blocks(), trainer.precision_plugin
+            predictor = PoolPredictor(
+                model,
+                blocks,
+                blocks,
+                precision=plugin.forward_context,
+                transfer=lambda block: plugin.convert_input(block.to(model.device)),
+            )
+            logits = predictor.map(lambda batch: batch.logits)
+            metrics = ClassificationMetrics(logits.shape[1], prefix="test_")
+            metrics.update(logits, datamodule.test_targets)
+            self._calibration = metrics.calibration_bins()
+            tested |= metrics.compute()
+            model.cpu()
+        return {name: _shortest(float(value)) for name, value in tested.items()}
 
     # ------------------------------------------------------------------------------------------- hooks of one fit
 
@@ -467,28 +508,6 @@ def _logs(trainer: L.Trainer, name: str) -> bool:
     return results is not None and any(result.meta.name == name for result in results.result_metrics)
 
 
-def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
-    """Raises :class:`InputError` if a model lacks a method or does not go with the data: before a fit, not after it."""
-    name = type(model).__name__
-    missing = [method for method in ("embed", "head") if not hasattr(model, method)]
-    missing += [method for method in ("training_step", "test_step") if not is_overridden(method, model)]
-    if missing:
-        raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
-    sample = datamodule.arrays.train_inputs[:1].to(next(model.parameters()))
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            logits = model.head(model.embed(sample))  # type: ignore[operator]
-    except RuntimeError as error:
-        shape = tuple(sample.shape[1:])
-        raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
-    num_classes = int(datamodule.arrays.train_targets.max()) + 1
-    if logits.dim() != 2 or logits.shape[1] < num_classes:
-        raise InputError(
-            f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
-            "see `model.num_classes`."
-        )
-
-
 def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int) -> Path:
     """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
     parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
@@ -517,8 +536,11 @@ def _bought(
     return [Query(round, *row) for row in columns]
 
 
-def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> str:
-    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later."""
+def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
+    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later.
+
+    That is also the digest of the weights from which it starts, if they are not drawn.
+    """
     recipe = {
         name: value
         for name, value in comparable_settings(settings).items()
@@ -526,6 +548,8 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> 
     }
     inputs, targets = datamodule.labeled_samples
     recipe["data"] = hashlib.sha256(inputs.numpy().tobytes() + targets.numpy().tobytes()).hexdigest()
+    if weights is not None:
+        recipe["weights"] = weights
     recipe["versions"] = [__version__, torch.__version__]
     return json.dumps(recipe, sort_keys=True, default=str)
 
@@ -564,6 +588,7 @@ def _describe(
             "strategy": _class_and_args(loop.strategy, vars(loop.strategy)),
             "query_size": loop.query_size,
             "num_rounds": loop.num_rounds,
+            "reinit": loop.reinit,
         },
         "convergence": [
             {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
@@ -573,8 +598,11 @@ def _describe(
 
 
 def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
-    """Augmentations, which are modules and so not among the hyperparameters."""
-    return {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
+    """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
+    settings: dict[str, Any] = {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
+    if isinstance(model, Classifier):
+        settings["network"] = f"{type(model.network).__module__}.{type(model.network).__qualname__}"
+    return settings
 
 
 def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,20 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
         return (~self.labeled).nonzero().squeeze(1)
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, C: one more than the largest class index of the training set."""
+        return int(self.arrays.train_targets.max()) + 1
+
+    @property
+    def test_targets(self) -> Tensor:
+        """Class indices of the test set, int64, shape ``(N,)``."""
+        return self.arrays.test_targets
+
+    def sample_inputs(self, size: int) -> Tensor:
+        """The first inputs of the training set, as a model is asked about them; all of them if there are fewer."""
+        return self.arrays.train_inputs[:size].clone()
+
     # ---------------------------------------------------------------------------------------------------- labeling
 
     def draw_initial(self, generator: torch.Generator) -> Tensor:
@@ -225,3 +239,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""
         inputs, _ = self.labeled_samples
         return TensorBlocks(inputs, torch.arange(len(inputs)))
+
+    def test_blocks(self) -> TensorBlocks:
+        """The inputs of the test set, in its order."""
+        return TensorBlocks(self.arrays.test_inputs)
