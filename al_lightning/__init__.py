@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
-    from al_lightning.models import DropoutMLP, MixMatch, MonteCarloMLP
+    from al_lightning.models import Backbone, Classifier, DropoutHead, DropoutMLP, MixMatch, MonteCarloMLP
     from al_lightning.oracles import FileOracle, Oracle, SimulatedOracle
     from al_lightning.strategies import (
         BADGE,
@@ -42,6 +42,8 @@ _MODULES = {
     "Arrays": "data",
     "BADGE": "strategies",
     "BALD": "strategies",
+    "Backbone": "models",
+    "Classifier": "models",
     "Consistency": "strategies",
     "Convergence": "convergence",
     "CoreSet": "strategies",
@@ -49,6 +51,7 @@ _MODULES = {
     "DatasetPool": "data",
     "Datasets": "data",
     "Digits": "data",
+    "DropoutHead": "models",
     "DropoutMLP": "models",
     "Entropy": "strategies",
     "FashionMNIST": "data",

@@ -15,6 +15,7 @@ import torch
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from al_lightning import __version__, data, models, oracles, strategies
 from al_lightning.convergence import Convergence
@@ -34,8 +35,10 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 KNOWN_CLASSES: dict[str, list[str]] = {
     option: [name for name in package.__all__ if not inspect.isabstract(getattr(package, name))]
-    for option, package in {"loop.strategy": strategies, "loop.oracle": oracles, "model": models}.items()
+    for option, package in {"loop.strategy": strategies, "loop.oracle": oracles}.items()
 } | {
+    # without DropoutHead, which is one half of a model
+    "model": [name for name in models.__all__ if issubclass(getattr(models, name), L.LightningModule)],
     "data": [
         name for name in data.__all__ if issubclass(getattr(data, name), PoolDataModule) and name != "PoolDataModule"
     ],
@@ -234,12 +237,14 @@ class ActiveLearningCLI(LightningCLI):
 
     def test(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Prints the test metrics of a checkpoint."""
+        _check_method(model, "test_step")
         checkpoint = _checkpoint(ckpt_path)
         with _checkpoint_that_fits(checkpoint):
             self.trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint)
 
     def predict(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Writes the class probabilities of the test images, by a checkpoint, to ``predictions.csv`` beside it."""
+        _check_method(model, "predict_step")
         checkpoint = _checkpoint(ckpt_path)
         with _checkpoint_that_fits(checkpoint):
             batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
@@ -272,6 +277,12 @@ def _checkpoint_that_fits(path: str) -> Iterator[str]:
     except (AttributeError, KeyError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"Expected `ckpt_path` {path} to go with the model and the data, but got: {text}") from error
+
+
+def _check_method(model: L.LightningModule, name: str) -> None:
+    """Raises :class:`InputError` if a model of one's own lacks what `fit` does without."""
+    if not is_overridden(name, model):
+        raise InputError(f"Expected the model {type(model).__name__} to have `{name}`, but it has not.")
 
 
 def _checkpoint(path: str | None) -> str:

@@ -29,7 +29,8 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     if match := re.search(r"Unexpected config: (.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
     if match := re.search(r"the following arguments are required: (\S+)", text):
-        return f"Expected `{match[1]}` to be given, but it is missing."
+        name = f"{option}.{match[1]}" if option else match[1]
+        return f"Expected `{name}` to be given, but it is missing."
     if match := re.search(r"Expected an instantiatable class, but (\w*) ?is abstract", text):
         known = ", ".join(known_classes(option))
         name = f"`{match[1]}`, a base class" if match[1] else "a base class"

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice, zip_longest
-from typing import Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
 
 from al_lightning.augmentations import augment_all
 from al_lightning.errors import InputError
+from al_lightning.layers import named_layer
 from al_lightning.mc_dropout import MonteCarloDropout
 
 MC_VALUES = 2**18  # logits under all masks that are held at a time, so that they fit a core's cache
@@ -30,6 +31,10 @@ T = TypeVar("T")
 
 class PoolModel(Protocol):
     """What a strategy may ask of a model.
+
+    Only ``forward`` is needed: it gives probabilities, and Monte Carlo samples by whole passes. Embeddings come from
+    ``embed`` and ``head``, which together are ``forward`` but for dropout; or, without these, from ``feature_layer``,
+    a string: the name of the layer that makes the logits, whose input they are.
 
     With ``draw_masks`` and ``sample``, which go together and may be missing, ``forward(x)`` equals
     ``head(dropout(embed(x)))``, and Monte Carlo samples cost one matrix product instead of T passes.
@@ -91,8 +96,8 @@ class Predictions:
     """What the model says about one block of B samples. Each part is computed when it is first asked for.
 
     All that follows the embedding is computed in float32 if the model's weights are float32, whatever the precision of
-    the embedding: probabilities in bfloat16 tie by the hundred. Only Monte Carlo samples that take whole passes have
-    their logits in the trainer's precision.
+    the embedding: probabilities in bfloat16 tie by the hundred. Only Monte Carlo samples that take whole passes, and
+    models without ``embed`` and ``head``, have their logits in the trainer's precision.
     """
 
     def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
@@ -102,17 +107,69 @@ class Predictions:
 
     @cached_property
     def embeddings(self) -> Tensor:
-        """Penultimate features, float32, shape ``(B, D)``."""
-        with self._predictor.precision():
-            return self._model.embed(self.inputs).float()
+        """Penultimate features, float32, shape ``(B, D)``.
+
+        Raises:
+            InputError: If the model has neither ``embed`` and ``head`` nor ``feature_layer``.
+        """
+        if self._is_split:
+            with self._predictor.precision():
+                return self._model.embed(self.inputs).float()
+        embeddings, _ = self._whole_pass
+        if embeddings is None:
+            raise InputError(
+                f"Expected the model {type(self._model).__name__} to have `embed` and `head`, or `feature_layer`, the "
+                "name of its last layer, for embeddings, but it has neither."
+            )
+        return embeddings
 
     @cached_property
     def logits(self) -> Tensor:
         """Logits without dropout, float32, shape ``(B, C)``."""
+        if not self._is_split:
+            return self._whole_pass[1]
         dtype = next(
             self._predictor.model.parameters()
         ).dtype  # float32, unless the trainer's precision is 64-true or 16-true
         return self._model.head(self.embeddings.to(dtype)).float()
+
+    @property
+    def _is_split(self) -> bool:
+        """Whether the model can be asked for its features and its logits apart."""
+        return callable(getattr(self._model, "embed", None)) and callable(getattr(self._model, "head", None))
+
+    @cached_property
+    def _whole_pass(self) -> tuple[Tensor | None, Tensor]:
+        """Embeddings, if there is a ``feature_layer``, and logits of one pass of a model that is not in two parts."""
+        model, name = self._predictor.model, getattr(self._model, "feature_layer", None)
+        with self._predictor.precision():
+            if not isinstance(name, str):
+                return None, self._checked(model(self.inputs))
+            seen: list[Tensor] = []
+
+            def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
+                if args and isinstance(args[0], Tensor) and len(args[0]) == len(self.inputs):
+                    seen.append(args[0].clone())  # a layer may write to its input
+
+            hook = named_layer(model, name).register_forward_pre_hook(keep)
+            try:
+                logits = self._checked(model(self.inputs))
+            finally:
+                hook.remove()
+        if not seen:
+            raise InputError(
+                f"Expected `feature_layer` {name} to be given the features of each sample when "
+                f"{type(model).__name__} is called, but it is not."
+            )
+        return seen[-1].flatten(1).float(), logits
+
+    def _checked(self, logits: object) -> Tensor:
+        if isinstance(logits, Tensor):
+            return logits.float()
+        raise InputError(
+            f"Expected the model {type(self._model).__name__} to return logits, a tensor, "
+            f"but got {type(logits).__name__}."
+        )
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -324,12 +381,13 @@ class PoolPredictor:
         return self._augmentation_seeds[num_augmentations]
 
     def _draw(self, num_samples: int) -> Tensor | MonteCarloDropout:
-        if hasattr(self.model, "draw_masks") and hasattr(self.model, "sample"):
+        folds = hasattr(self.model, "draw_masks") and hasattr(self.model, "sample")
+        if folds and getattr(self.model, "samples_from_embeddings", True):
             return cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
         passes = MonteCarloDropout(self.model, num_samples, self._mask_generator)
         warnings.warn(  # the same text each round, so that Python says it once a run
             f"Monte Carlo dropout takes {num_samples} passes over the pool: {type(self.model).__name__} has no "
-            "`draw_masks` and `sample`, as models may whose only dropout is before the head.",
+            "`draw_masks` and `sample`, as DropoutHead gives to models, or has other dropout than before the head.",
             stacklevel=2,
         )
         return passes

@@ -30,12 +30,13 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
-from al_lightning.inference import Blocks, PoolPredictor, evaluation_mode
-from al_lightning.models import DropoutMLP
+from al_lightning.inference import Blocks, PoolPredictor
+from al_lightning.model_check import check_model, try_query
+from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.models.metrics import ClassificationMetrics
-from al_lightning.models.reset import reset_parameters
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
+from al_lightning.reinit import REINIT, Reinit, StartingWeights
 from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, comparable_settings
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
@@ -73,7 +74,7 @@ class _Fit:
 
 
 class ActiveLearningLoop(Callback):
-    """Pool-based active learning: in each round a model is trained from scratch, tested, and asked what to label next.
+    """Pool-based active learning: in each round a model is trained, tested, and asked what to label next.
 
     Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round but the
     last the strategy queries ``query_size`` samples of the pool.
@@ -88,6 +89,8 @@ class ActiveLearningLoop(Callback):
         shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
             for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
             not given. Not for several devices.
+        reinit: Where the fit of each round starts: ``scratch``, weights drawn anew; ``initial``, those that the model
+            has before the first fit, for pretrained networks; ``warm``, those after the last fit.
 
     Raises:
         InputError: If an argument is out of range.
@@ -101,6 +104,7 @@ class ActiveLearningLoop(Callback):
         run_dir: str | None = None,
         seed: int = 0,
         shared_dir: str | None = None,
+        reinit: Reinit = "scratch",
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -108,12 +112,16 @@ class ActiveLearningLoop(Callback):
             raise InputError(f"Expected `loop.num_rounds` to be at least 0, but got {num_rounds}.")
         if seed < 0:
             raise InputError(f"Expected `seed_everything` to be at least 0, but got {seed}.")
+        if reinit not in REINIT:
+            raise InputError(f"Expected `loop.reinit` to be one of {', '.join(REINIT)}, but got `{reinit}`.")
         self.strategy = strategy
         self.query_size = query_size
         self.num_rounds = num_rounds
         self.seed = seed
         self.run_dir = Path(run_dir) if run_dir else None
         self.shared_dir = Path(shared_dir) if shared_dir else None
+        self.reinit: Reinit = reinit
+        self._weights = StartingWeights(reinit, seed)
         self._fit: _Fit | None = None
         self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
@@ -137,7 +145,8 @@ class ActiveLearningLoop(Callback):
             trainer: Has this loop among its callbacks, and one that says when a fit is over, such as
                 :class:`~al_lightning.convergence.Convergence`. With several devices, which the strategy ``ddp`` makes
                 processes of, all train, score and test, and the first one writes the run folder.
-            model: A module with the methods of :class:`~al_lightning.inference.PoolModel`.
+            model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
+                asks for. Unless its ``test_step`` logs ``test_acc``, it is tested by its logits of the whole test set.
             datamodule: Holds the data; its labeled set is drawn or restored here.
             settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
 
@@ -150,7 +159,15 @@ class ActiveLearningLoop(Callback):
         initial = datamodule.draw_initial(stream(self.seed, "initial"))
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
-        _check_model(model, datamodule)
+        check_model(model, datamodule)
+        if self.reinit == "scratch" and getattr(model, "pretrained", False):
+            raise InputError(
+                "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
+                "its weights anew before the first fit."
+            )
+        if self.num_rounds:
+            try_query(self.strategy, model, datamodule, self.query_size)
+        self._weights = StartingWeights(self.reinit, self.seed)
         self._fresh_states = None
         with _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
             if not self._world.is_writer:
@@ -218,7 +235,8 @@ class ActiveLearningLoop(Callback):
         """Begins or continues the run in a folder, which is open in the process that writes it."""
         assert self._progress is not None
         targets = datamodule.train_targets
-        begun = self._world.on_writer(lambda: self._begin(folder, initial, targets))
+        self._weights = StartingWeights(self.reinit, self.seed, path)
+        begun = self._world.on_writer(lambda: self._begin(folder, initial, targets, model))
         if begun is None:
             return
         next_round, labeled = begun
@@ -235,7 +253,7 @@ class ActiveLearningLoop(Callback):
                 trainer.save_checkpoint(path / "model.ckpt.new", weights_only=True)  # a collective: by all processes
                 if folder is not None:
                     scores = None if fit.scores is None else fit.scores[fit.query]
-                    self._keep(folder, row, fit, _bought(round + 1, indices, targets, scores, fit.predicted))
+                    self._keep(folder, row, fit, _bought(round + 1, indices, targets, scores, fit.predicted), model)
         finally:
             self._progress.stop()
             if self._events is not None:
@@ -244,7 +262,9 @@ class ActiveLearningLoop(Callback):
         if folder is not None:
             self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
 
-    def _begin(self, folder: RunFolder | None, initial: Tensor, targets: Tensor) -> tuple[int, Tensor] | None:
+    def _begin(
+        self, folder: RunFolder | None, initial: Tensor, targets: Tensor, model: L.LightningModule
+    ) -> tuple[int, Tensor] | None:
         """Returns the round to go on from and the training-set indices of its labels; none if the run is finished."""
         assert folder is not None
         assert self._progress is not None
@@ -261,17 +281,19 @@ class ActiveLearningLoop(Callback):
         if len(folder.rounds) > self.num_rounds:
             print(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")  # also without a progress bar
             return None
+        self._weights.begin(model, is_new=not folder.rounds)
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
             self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
         self._events = RunEvents(folder.path, len(labeled), epochs=sum(row.epochs for row in folder.rounds))
         return folder.next_round, labeled
 
-    def _keep(self, folder: RunFolder, row: Round, fit: _Fit, bought: list[Query]) -> None:
+    def _keep(self, folder: RunFolder, row: Round, fit: _Fit, bought: list[Query], model: L.LightningModule) -> None:
         """Writes a round to the folder, its last model and its events."""
         assert self._progress is not None
         assert self._events is not None
         (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
+        self._weights.keep(model, row.round)
         self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
         folder.commit(
             [row],
@@ -279,6 +301,7 @@ class ActiveLearningLoop(Callback):
             self._calibration_bins(row.round),
             [Diagnostic(row.round, name, value) for name, value in fit.diagnostics.items()],
         )
+        self._weights.discard(row.round)
         self._progress.end_round(row)
 
     def _run_shared_round(
@@ -290,7 +313,7 @@ class ActiveLearningLoop(Callback):
         datamodule: PoolDataModule,
     ) -> tuple[Round, _Fit]:
         """Runs round 0 with the fit of another run, or leaves its own to others."""
-        recipe = training_recipe(settings, datamodule)
+        recipe = training_recipe(settings, datamodule, self._weights.digest)
         shared = SharedFirstFit(folder, f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", recipe)
         with shared.claim() as first:
             if first is None:
@@ -318,10 +341,7 @@ class ActiveLearningLoop(Callback):
         assert self._progress is not None
         num_labeled = int(datamodule.labeled.sum())
         self._progress.start_round(round, num_labeled)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(self.seed, "weights", round))
-            # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
-            reset_parameters(model.to(torch.get_default_dtype()))
+        self._weights.restore(model, round)
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
         datamodule.unlabeled_generator = stream(self.seed, "unlabeled", round)
         datamodule.transform_generator = stream(self.seed, "transforms", round)
@@ -344,11 +364,9 @@ class ActiveLearningLoop(Callback):
             self._fit = None
         if fit.train_acc is None:
             raise InputError(f"Expected round {round} to train, but the trainer's limits left it no step.")
-        self._calibration = None
         started = time.perf_counter()
-        trainer.test(model, datamodule=datamodule, verbose=False)
+        tested = self._test(trainer, model, datamodule)
         seconds_test = time.perf_counter() - started
-        tested = {name: _shortest(float(value)) for name, value in trainer.callback_metrics.items()}
         row = Round(
             round=round,
             num_labeled=num_labeled,
@@ -365,6 +383,31 @@ class ActiveLearningLoop(Callback):
             seconds_test=_milliseconds(seconds_test),
         )
         return row, fit
+
+    def _test(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, float]:
+        """Tests a model by its ``test_step``, or by its logits if that does not say how often it is right."""
+        self._calibration = None
+        tested: dict[str, Tensor] = {}
+        if is_overridden("test_step", model):
+            trainer.test(model, datamodule=datamodule, verbose=False)
+            tested = dict(trainer.callback_metrics)
+        if "test_acc" not in tested:
+            model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
+            blocks, plugin = datamodule.test_blocks(), trainer.precision_plugin
+            predictor = PoolPredictor(
+                model,
+                blocks,
+                blocks,
+                precision=plugin.forward_context,
+                transfer=lambda block: plugin.convert_input(block.to(model.device)),
+            )
+            logits = predictor.map(lambda batch: batch.logits)
+            metrics = ClassificationMetrics(logits.shape[1], prefix="test_")
+            metrics.update(logits, datamodule.test_targets)
+            self._calibration = metrics.calibration_bins()
+            tested |= metrics.compute()
+            model.cpu()
+        return {name: _shortest(float(value)) for name, value in tested.items()}
 
     # ------------------------------------------------------------------------------------------- hooks of one fit
 
@@ -525,28 +568,6 @@ def _logs(trainer: L.Trainer, name: str) -> bool:
     return results is not None and any(result.meta.name == name for result in results.result_metrics)
 
 
-def _check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
-    """Raises :class:`InputError` if a model lacks a method or does not go with the data: before a fit, not after it."""
-    name = type(model).__name__
-    missing = [method for method in ("embed", "head") if not hasattr(model, method)]
-    missing += [method for method in ("training_step", "test_step") if not is_overridden(method, model)]
-    if missing:
-        raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
-    sample = datamodule.sample_inputs().to(next(model.parameters()))
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            logits = model.head(model.embed(sample))  # type: ignore[operator]
-    except RuntimeError as error:
-        shape = tuple(sample.shape[1:])
-        raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
-    num_classes = datamodule.count_classes()
-    if logits.dim() != 2 or logits.shape[1] < num_classes:
-        raise InputError(
-            f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
-            "see `model.num_classes`."
-        )
-
-
 def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int) -> Path:
     """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
     parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
@@ -575,8 +596,11 @@ def _bought(
     return [Query(round, *row) for row in columns]
 
 
-def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> str:
-    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later."""
+def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
+    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later.
+
+    That is also the digest of the weights from which it starts, if they are not drawn.
+    """
     recipe = {
         name: value
         for name, value in comparable_settings(settings).items()
@@ -587,6 +611,8 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule) -> 
         digest.update(block.numpy().tobytes())
     digest.update(datamodule.labeled_targets.numpy().tobytes())
     recipe["data"] = digest.hexdigest()
+    if weights is not None:
+        recipe["weights"] = weights
     recipe["versions"] = [__version__, torch.__version__]
     return json.dumps(recipe, sort_keys=True, default=str)
 
@@ -627,6 +653,7 @@ def _describe(
             "strategy": _class_and_args(loop.strategy, vars(loop.strategy)),
             "query_size": loop.query_size,
             "num_rounds": loop.num_rounds,
+            "reinit": loop.reinit,
         },
         "convergence": [
             {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
@@ -636,8 +663,11 @@ def _describe(
 
 
 def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
-    """Augmentations, which are modules and so not among the hyperparameters."""
-    return {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
+    """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
+    settings: dict[str, Any] = {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
+    if isinstance(model, Classifier):
+        settings["network"] = f"{type(model.network).__module__}.{type(model.network).__qualname__}"
+    return settings
 
 
 def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:

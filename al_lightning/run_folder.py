@@ -11,6 +11,8 @@
     commit.json      the number of rounds in the files above, their SHA-256, and what the data are
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
     model.ckpt       weights of the last fit
+    initial.pt       weights before the first fit, and
+    warm<r>.pt       those after the fit of round r, if later rounds start from them; see reinit.py
 
 A commit writes the new files beside the old ones, as ``*.new``, and syncs them. Then it renames ``commit.json.new``:
 from that moment the round is committed. Then it renames the others. Whoever opens the folder finishes a commit that was
@@ -56,6 +58,10 @@ FREE_SETTINGS = frozenset(
     }
 )
 """Settings that a run may be continued without: they do not change what a round is."""
+
+LATER_SETTINGS: dict[str, Any] = {"loop.reinit": "scratch", "loop.oracle": None}
+"""Settings that came later, with the value that means what was done before: published runs have none of them, and are
+to go on."""
 
 
 @dataclass(frozen=True)
@@ -419,11 +425,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, without the free ones; a class of ours is the same by its short and its full name."""
+    """Settings by dotted name, without the free ones, and later ones where they change nothing.
+
+    A class of ours is the same by its short and its full name.
+    """
     return {
         name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
         for name, value in flatten(settings).items()
-        if name not in FREE_SETTINGS
+        if name not in FREE_SETTINGS and not (name in LATER_SETTINGS and value == LATER_SETTINGS[name])
     }
 
 

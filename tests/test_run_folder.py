@@ -246,6 +246,13 @@ def test_settings_that_do_not_change_a_round_may_differ(path: Path) -> None:
     assert reopened(path, other).rounds == [FIRST]
 
 
+def test_a_run_from_before_a_setting_goes_on_as_it_was_done_then(path: Path) -> None:
+    as_then = {**SETTINGS, "loop": {**SETTINGS["loop"], "reinit": "scratch", "oracle": None}}
+    assert reopened(path, as_then).rounds == [FIRST]
+    with pytest.raises(InputError, match=r"`loop.reinit` \(None there, warm here\)"):
+        reopened(path, {**SETTINGS, "loop": {**SETTINGS["loop"], "reinit": "warm"}})
+
+
 def test_a_second_process_is_refused(path: Path) -> None:
     folder = RunFolder.open(path, SETTINGS)
     code = "import pathlib, sys; from al_lightning.run_folder import *; RunFolder.open(pathlib.Path(sys.argv[1]), {})"

@@ -1,9 +1,7 @@
 """The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
 
-from collections.abc import Iterator
 from typing import cast
 
-import lightning.pytorch as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -11,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from al_lightning.errors import InputError
-from al_lightning.models.metrics import ClassificationMetrics
+from al_lightning.models.base import ClassifierModule, MiniBatch
+from al_lightning.models.dropout_head import DropoutHead, check_dropout
 
-MiniBatch = tuple[Tensor, Tensor]
 
-
-class DropoutMLP(L.LightningModule):
+class DropoutMLP(DropoutHead, ClassifierModule):
     """Multilayer perceptron: linear, ReLU, dropout, linear.
 
     Dropout sits before the head only, so that Monte Carlo samples cost one matrix product instead of T passes.
@@ -46,22 +43,15 @@ class DropoutMLP(L.LightningModule):
         # a lambda, so that LightningCLI sees the class and its arguments: --model.optimizer.lr 1e-3
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
-        super().__init__()
-        for name, value, least in [
-            ("input_dim", input_dim, 1),
-            ("hidden_dim", hidden_dim, 1),
-            ("num_classes", num_classes, 2),
-        ]:
-            if value < least:
-                raise InputError(f"Expected `model.{name}` to be at least {least}, but got {value}.")
-        if not 0 <= dropout < 1:
-            raise InputError(f"Expected `model.dropout` to be in [0, 1), but got {dropout}.")
+        super().__init__(num_classes, optimizer)
+        for name, value in [("input_dim", input_dim), ("hidden_dim", hidden_dim)]:
+            if value < 1:
+                raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
+        check_dropout(dropout)
         self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # of a subclass, too
         self.hidden = nn.Linear(input_dim, hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim, num_classes)
-        self.optimizer_factory = optimizer
-        self.test_metrics = ClassificationMetrics(num_classes, prefix="test_")
         self.automatic_optimization = False  # because a step takes several minibatches
 
     # ------------------------------------------------------------------------------------------------- prediction
@@ -74,67 +64,13 @@ class DropoutMLP(L.LightningModule):
         """Maps inputs ``(B, ...)`` to logits ``(B, C)``."""
         return self.head(self.dropout(self.embed(x)))
 
-    def draw_masks(self, num_samples: int, generator: torch.Generator) -> Tensor:
-        """Draws dropout masks for Monte Carlo samples.
-
-        Args:
-            num_samples: Number of masks, T.
-            generator: CPU generator to draw from.
-
-        Returns:
-            Tensor of shape ``(T, D)`` with entries 0 and ``1 / (1 - dropout)``.
-
-        Raises:
-            InputError: If the dropout probability is 0: all samples would be the same and their order noise.
-        """
-        p = self.dropout.p
-        if p == 0:
-            raise InputError(
-                "Expected a model with active dropout for Monte Carlo samples, but got `model.dropout` = 0."
-            )
-        kept = torch.rand(num_samples, self.head.in_features, generator=generator) >= p
-        return kept.float() / (1 - p)
-
-    def sample(self, embeddings: Tensor, masks: Tensor) -> Tensor:
-        """Returns the logits under each dropout mask.
-
-        ``head(mask * h) = (mask * W) h + bias``, so the masks are folded into the weights of the head and all T samples
-        are one matrix product.
-
-        Args:
-            embeddings: Hidden activations, shape ``(B, D)``.
-            masks: Scaled dropout masks, shape ``(T, D)``.
-
-        Returns:
-            Logits of shape ``(B, T, C)``. In memory the samples of the batch lie side by side: sums over ten classes or
-            twenty masks then run over long vectors.
-        """
-        weight = masks[:, None, :] * self.head.weight.float()[None, :, :]  # (T, C, D)
-        bias = self.head.bias.float().repeat(len(masks))[:, None]  # (T * C, 1)
-        logits = torch.addmm(bias, weight.flatten(0, 1), embeddings.T)  # (T * C, B)
-        return logits.view(*weight.shape[:2], len(embeddings)).permute(2, 0, 1)
-
     # --------------------------------------------------------------------------------------------------- training
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.make_optimizer(self.parameters())
-
-    def make_optimizer(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
-        """Makes the optimizer of one fit."""
-        try:
-            return self.optimizer_factory(parameters)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"Expected `model.optimizer` to make an optimizer, but got: {error}.") from error
-
-    def losses(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Returns what is minimised on a minibatch, ``train_loss``, and what else is to be logged of it."""
-        return {"train_loss": F.cross_entropy(self(inputs), targets)}
 
     def on_train_epoch_start(self) -> None:
         self._losses: dict[str, list[Tensor]] = {}
         self._sizes: list[int] = []
 
-    def training_step(self, minibatches: list[MiniBatch]) -> None:
+    def training_step(self, minibatches: list[MiniBatch]) -> None:  # type: ignore[override]
         """Takes one optimizer step for each of the minibatches, in order.
 
         Lightning's hooks of the backward pass and of the optimizer run once, for the last of the minibatches: they cost
@@ -165,17 +101,3 @@ class DropoutMLP(L.LightningModule):
             losses = torch.stack(values).float()
             sizes = torch.tensor(self._sizes, dtype=losses.dtype, device=losses.device)
             self.log(name, losses @ sizes / sizes.sum(), sync_dist=True)
-
-    # ------------------------------------------------------------------------------------------- test and predict
-
-    def test_step(self, batch: MiniBatch) -> None:
-        inputs, targets = batch
-        self.test_metrics.update(self(inputs).float(), targets)
-
-    def on_test_epoch_end(self) -> None:
-        self.log_dict(self.test_metrics.compute())
-        self.test_metrics.reset()
-
-    def predict_step(self, batch: MiniBatch) -> Tensor:
-        """Returns class probabilities, float32, shape ``(B, C)``."""
-        return self(batch[0]).float().softmax(dim=-1)

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from al_lightning.errors import InputError
-from al_lightning.models.dropout_mlp import DropoutMLP, MiniBatch
+from al_lightning.models.base import MiniBatch
+from al_lightning.models.dropout_mlp import DropoutMLP
 
 
 class MonteCarloMLP(DropoutMLP):

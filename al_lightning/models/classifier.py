@@ -1,0 +1,41 @@
+"""Classifier: any network, trained with cross-entropy."""
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from al_lightning.layers import named_layer
+from al_lightning.models.base import ClassifierModule
+
+
+class Classifier(ClassifierModule):
+    """Trains a network of one's own: ``--model Classifier --model.network my_net.MyNet --model.feature_layer fc``.
+
+    Args:
+        network: Maps inputs ``(B, ...)`` to logits ``(B, C)``.
+        num_classes: Number of classes, C, at least 2.
+        feature_layer: Name of the layer of the network that makes the logits from the features, such as ``fc`` or
+            ``classifier.2``. What goes into it, flattened, is the embedding, which BADGE and CoreSet need.
+        optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
+
+    Raises:
+        InputError: If an argument is out of range, or the network has no such layer.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int = 10,
+        feature_layer: str | None = None,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
+    ) -> None:
+        super().__init__(num_classes, optimizer)
+        if feature_layer is not None:
+            named_layer(network, feature_layer)  # here, where its name is the one that was given
+        self.save_hyperparameters(ignore=["network", "optimizer"])
+        self.network = network
+        self.feature_layer = None if feature_layer is None else f"network.{feature_layer}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps inputs ``(B, ...)`` to logits ``(B, C)``."""
+        return self.network(x)
