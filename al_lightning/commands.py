@@ -104,6 +104,8 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
+    # each of several devices tests everything
+    warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
     return cli_class(
         L.LightningModule,
         PoolDataModule,

@@ -1,4 +1,4 @@
-"""ActiveLearningLoop: rounds of fit, query, test and label. The one file that knows Lightning's insides."""
+"""ActiveLearningLoop: rounds of fit, query, test and label. With world.py all that knows Lightning's insides."""
 
 import copy
 import hashlib
@@ -208,7 +208,8 @@ class ActiveLearningLoop(Callback):
             raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
         if self.shared_dir is not None:
             raise InputError(
-                f"Expected `trainer.devices` to be 1 for a run with `loop.shared_dir`, but got {trainer.world_size}."
+                "Expected `trainer.devices` to be 1 for a run with `loop.shared_dir`, as those of a sweep are, but got "
+                f"{trainer.world_size}."
             )
 
     def _check_sizes(self, pool_size: int) -> None:

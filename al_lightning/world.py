@@ -120,7 +120,7 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
     try:
         _launch(trainer)
         yield World(trainer.global_rank, trainer.world_size)
-        dist.barrier()  # whoever reads the run folder next finds it whole
+        trainer.strategy.barrier()  # whoever reads the run folder next finds it whole
     except Exception as error:
         if trainer.global_rank > 0:
             time.sleep(PATIENCE)
