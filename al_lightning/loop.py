@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,20 @@ from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.model_check import check_model, try_query
 from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.models.metrics import ClassificationMetrics
+from al_lightning.oracles import Oracle, SimulatedOracle
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.reinit import REINIT, Reinit, StartingWeights
-from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, comparable_settings
+from al_lightning.run_folder import (
+    SKIPPED,
+    CalibrationBin,
+    Diagnostic,
+    Query,
+    Question,
+    Round,
+    RunFolder,
+    comparable_settings,
+)
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
 
@@ -91,6 +102,9 @@ class ActiveLearningLoop(Callback):
             not given. Not for several devices.
         reinit: Where the fit of each round starts: ``scratch``, weights drawn anew; ``initial``, those that the model
             has before the first fit, for pretrained networks; ``warm``, those after the last fit.
+        oracle: Whom to ask for labels; :class:`~al_lightning.oracles.SimulatedOracle` if not given. With one that
+            answers later, such as :class:`~al_lightning.oracles.FileOracle`, a run ends after each query, and goes on
+            when the answers are there.
 
     Raises:
         InputError: If an argument is out of range.
@@ -105,6 +119,7 @@ class ActiveLearningLoop(Callback):
         seed: int = 0,
         shared_dir: str | None = None,
         reinit: Reinit = "scratch",
+        oracle: Oracle | None = None,
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -121,6 +136,7 @@ class ActiveLearningLoop(Callback):
         self.run_dir = Path(run_dir) if run_dir else None
         self.shared_dir = Path(shared_dir) if shared_dir else None
         self.reinit: Reinit = reinit
+        self.oracle = SimulatedOracle() if oracle is None else oracle
         self._weights = StartingWeights(reinit, seed)
         self._fit: _Fit | None = None
         self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
@@ -156,9 +172,9 @@ class ActiveLearningLoop(Callback):
         self._check_trainer(trainer)
         datamodule.prepare_data()
         datamodule.setup("fit")
-        initial = datamodule.draw_initial(stream(self.seed, "initial"))
+        initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:
-            self._check_sizes(pool_size=len(datamodule.labeled) - len(initial))
+            self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
         check_model(model, datamodule)
         if self.reinit == "scratch" and getattr(model, "pretrained", False):
             raise InputError(
@@ -174,15 +190,18 @@ class ActiveLearningLoop(Callback):
                 warnings.simplefilter("ignore")  # the first process warns of the same
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
+                if len(initial) == 0:
+                    raise InputError("Expected labeled samples for `trainer.fast_dev_run`, but got none.")
                 datamodule.set_labeled(initial)
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
             settings = settings or _describe(self, trainer, model, datamodule)
-            folder = RunFolder.open(path, settings) if self._world.is_writer else None
+            data = {"samples": datamodule.fingerprint(), "classes": datamodule.list_class_names()}
+            folder = RunFolder.open(path, settings, data) if self._world.is_writer else None
             try:
-                self._run_in(folder, path, settings, initial, trainer, model, datamodule)
+                self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
             finally:
                 if folder is not None:
                     folder.close()
@@ -229,19 +248,19 @@ class ActiveLearningLoop(Callback):
         path: Path,
         settings: Mapping[str, Any],
         initial: Tensor,
+        asked: Tensor,
         trainer: L.Trainer,
         model: L.LightningModule,
         datamodule: PoolDataModule,
     ) -> None:
         """Begins or continues the run in a folder, which is open in the process that writes it."""
         assert self._progress is not None
-        targets = datamodule.train_targets
         self._weights = StartingWeights(self.reinit, self.seed, path)
-        begun = self._world.on_writer(lambda: self._begin(folder, initial, targets, model))
+        begun = self._world.on_writer(lambda: self._begin(folder, initial, asked, model, datamodule))
         if begun is None:
             return
-        next_round, labeled = begun
-        datamodule.set_labeled(labeled)
+        next_round, indices, labels = begun
+        datamodule.set_labeled(indices, labels)
         self._progress.start()
         try:
             for round in range(next_round, self.num_rounds + 1):
@@ -250,11 +269,16 @@ class ActiveLearningLoop(Callback):
                     row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
                 else:
                     row, fit = self._run_round(round, trainer, model, datamodule)
-                indices = datamodule.label(fit.query)
+                indices = datamodule.indices_of(fit.query)
+                answers = self.oracle.answer(datamodule, indices) if len(indices) else indices
                 trainer.save_checkpoint(path / "model.ckpt.new", weights_only=True)  # a collective: by all processes
                 if folder is not None:
-                    scores = None if fit.scores is None else fit.scores[fit.query]
-                    self._keep(folder, row, fit, _bought(round + 1, indices, targets, scores, fit.predicted), model)
+                    self._keep(folder, row, fit, indices, answers, model, datamodule)
+                if answers is None:
+                    if folder is not None:
+                        self._ask(folder, datamodule)
+                    return
+                datamodule.label(fit.query, answers)
         finally:
             self._progress.stop()
             if self._events is not None:
@@ -264,16 +288,25 @@ class ActiveLearningLoop(Callback):
             self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
 
     def _begin(
-        self, folder: RunFolder | None, initial: Tensor, targets: Tensor, model: L.LightningModule
-    ) -> tuple[int, Tensor] | None:
-        """Returns the round to go on from and the training-set indices of its labels; none if the run is finished."""
+        self,
+        folder: RunFolder | None,
+        initial: Tensor,
+        asked: Tensor,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
+    ) -> tuple[int, Tensor, Tensor] | None:
+        """Returns the round to go on from, and training-set indices and labels so far; none if there is no such."""
         assert folder is not None
         assert self._progress is not None
-        if not folder.queries:
-            folder.commit(queries=_bought(0, initial, targets))
-        labeled = torch.tensor([query.index for query in folder.queries])
-        if not torch.equal(labeled[: len(initial)], initial):
+        if not folder.queries and not folder.asked:
+            targets = datamodule.train_targets
+            folder.commit(queries=_bought(0, initial, targets[initial]), asked=_questions(0, asked, datamodule))
+        indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
+        if not torch.equal(indices[: len(initial)], initial):
             raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
+        if folder.asked:
+            self._ask(folder, datamodule)
+            return None
         if folder.next_round > self.num_rounds:
             raise InputError(
                 f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {folder.path} has "
@@ -286,24 +319,49 @@ class ActiveLearningLoop(Callback):
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
             self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
-        self._events = RunEvents(folder.path, len(labeled), epochs=sum(row.epochs for row in folder.rounds))
-        return folder.next_round, labeled
+        labels = torch.tensor([query.label for query in folder.queries], dtype=torch.int64)
+        self._events = RunEvents(
+            folder.path, int((labels != SKIPPED).sum()), epochs=sum(row.epochs for row in folder.rounds)
+        )
+        return folder.next_round, indices, labels
 
-    def _keep(self, folder: RunFolder, row: Round, fit: _Fit, bought: list[Query], model: L.LightningModule) -> None:
+    def _keep(
+        self,
+        folder: RunFolder,
+        row: Round,
+        fit: _Fit,
+        indices: Tensor,
+        answers: Tensor | None,
+        model: L.LightningModule,
+        datamodule: PoolDataModule,
+    ) -> None:
         """Writes a round to the folder, its last model and its events."""
         assert self._progress is not None
         assert self._events is not None
         (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
         self._weights.keep(model, row.round)
         self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
+        scores = None if fit.scores is None else fit.scores[fit.query]
+        bought = [] if answers is None else _bought(row.round + 1, indices, answers, scores, fit.predicted)
+        asked = _questions(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
         folder.commit(
             [row],
             bought,
             self._calibration_bins(row.round),
             [Diagnostic(row.round, name, value) for name, value in fit.diagnostics.items()],
+            asked,
         )
         self._weights.discard(row.round)
         self._progress.end_round(row)
+
+    def _ask(self, folder: RunFolder, datamodule: PoolDataModule) -> None:
+        """Puts the open questions of a run to those who are to answer them."""
+        self.oracle.publish(folder.path, datamodule, folder.asked)
+        open_ones = [question for question in folder.asked if question.label is None]
+        print(  # also without a progress bar
+            f"The run in {folder.path} waits for {len(open_ones)} labels; the questions are in query.csv there, and "
+            f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE"
+        )
 
     def _run_shared_round(
         self,
@@ -389,6 +447,8 @@ class ActiveLearningLoop(Callback):
         """Tests a model by its ``test_step``, or by its logits if that does not say how often it is right."""
         self._calibration = None
         tested: dict[str, Tensor] = {}
+        if len(datamodule.test_targets) == 0:  # of people who have their labels all for training
+            return {}
         if is_overridden("test_step", model):
             trainer.test(model, datamodule=datamodule, verbose=False)
             tested = dict(trainer.callback_metrics)
@@ -579,22 +639,44 @@ def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int
 def _bought(
     round: int,
     indices: Tensor,
-    targets: Tensor,
+    labels: Tensor,
     scores: Tensor | None = None,
     predicted: Sequence[tuple[int, float]] | None = None,
 ) -> list[Query]:
     """The rows of queries.csv for labels that are first trained on in a round."""
+    columns = _columns(indices, scores, predicted)
+    return [
+        Query(round, order, index, label, score, *prediction)
+        for (order, index, score, prediction), label in zip(columns, labels.tolist(), strict=True)
+    ]
+
+
+def _questions(
+    round: int,
+    indices: Tensor,
+    datamodule: PoolDataModule,
+    scores: Tensor | None = None,
+    predicted: Sequence[tuple[int, float]] | None = None,
+) -> list[Question]:
+    """The rows of asked.csv for labels that are first trained on in a round."""
+    return [
+        Question(round, order, index, datamodule.file_of(index) or "", score, *prediction)
+        for order, index, score, prediction in _columns(indices, scores, predicted)
+    ]
+
+
+def _columns(
+    indices: Tensor, scores: Tensor | None, predicted: Sequence[tuple[int, float]] | None
+) -> Iterator[tuple[int, int, float | None, tuple[int | None, float | None]]]:
+    """Order, index, score and prediction of each sample of a query."""
     nothing = [None] * len(indices)
-    columns = zip(
+    return zip(
         range(len(indices)),
         indices.tolist(),
-        targets[indices].tolist(),
         nothing if scores is None else map(_shortest, scores.tolist()),
-        nothing if predicted is None else [c for c, _ in predicted],
-        nothing if predicted is None else [confidence for _, confidence in predicted],
+        [(None, None)] * len(indices) if predicted is None else predicted,
         strict=True,
     )
-    return [Query(round, *row) for row in columns]
 
 
 def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
@@ -620,7 +702,8 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, wei
 
 def _summary(rounds: list[Round]) -> str:
     last = rounds[-1]
-    return f"{len(rounds)} rounds done, test acc {last.test_acc:.4f} with {last.num_labeled} labels"
+    accuracy = "" if isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "  # there may be nothing to test on
+    return f"{len(rounds)} rounds done, {accuracy}{last.num_labeled} labels"
 
 
 def _shortest(value: float) -> float:
@@ -655,6 +738,7 @@ def _describe(
             "query_size": loop.query_size,
             "num_rounds": loop.num_rounds,
             "reinit": loop.reinit,
+            "oracle": None if type(loop.oracle) is SimulatedOracle else _class_and_args(loop.oracle, vars(loop.oracle)),
         },
         "convergence": [
             {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from math import isnan
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -56,7 +57,7 @@ class RunProgress:
 
     def end_round(self, row: Round) -> None:
         self._seconds.append(time.monotonic() - self._round_started)
-        self._accuracy = f"{row.test_acc:.4f}"
+        self._accuracy = "-" if isnan(row.test_acc) else f"{row.test_acc:.4f}"
         self._live.update(self._task, accuracy=self._accuracy)
         if self._enabled and not self._is_live:
             stopped = "" if row.converged else " (not converged)"

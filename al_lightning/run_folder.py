@@ -46,6 +46,7 @@ FREE_SETTINGS = frozenset(
         "config",
         "data.root",
         "loop.num_rounds",
+        "loop.oracle.image_url",
         "loop.run_dir",
         "loop.shared_dir",
         "trainer.default_root_dir",

@@ -16,7 +16,6 @@ from al_lightning.commands import fit_objects, load_weights
 from al_lightning.data.images import image_files, unreadable
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.oracles.file_oracle import class_names
 from al_lightning.oracles.label_studio import task
 from al_lightning.oracles.questions import write_whole
 from al_lightning.random_streams import stream
@@ -116,7 +115,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     confidences, classes = pool.map(
         lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
     )
-    return _questions(round + 1, paths, chosen, pool.scores, classes, confidences), class_names(data)
+    return _questions(round + 1, paths, chosen, pool.scores, classes, confidences), data.list_class_names()
 
 
 def _questions(

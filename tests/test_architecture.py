@@ -51,7 +51,6 @@ ALLOWED = {
         "data.images",
         "errors",
         "inference",
-        "oracles.file_oracle",
         "oracles.label_studio",
         "oracles.questions",
         "random_streams",

@@ -128,7 +128,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     @property
     def train_targets(self) -> Tensor:
-        """Class indices of the training samples, int64, shape ``(N,)``, -1 where unknown; see :meth:`set_targets`."""
+        """Class indices of the training samples, int64, shape ``(N,)``, -1 where unknown; see :meth:`label`."""
         self.setup()
         return self._targets
 
@@ -145,6 +145,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return 1 + max(
             int(targets.max()) if len(targets) else -1 for targets in (self.train_targets, self.test_targets)
         )
+
+    def list_class_names(self) -> list[str]:
+        """Returns the names of the classes, numbers if they have none."""
+        num_classes = self.count_classes()  # loads the data, which may bring the names
+        return [str(name) for name in (range(num_classes) if self.class_names is None else self.class_names)]
 
     def inputs_at(self, indices: Tensor) -> Tensor:
         """Training inputs by index, as they are scored, float, shape ``(b, ...)``; ``indices`` has at least one."""
@@ -222,21 +227,22 @@ class PoolDataModule(L.LightningDataModule, ABC):
                 )
         return torch.cat(positions).sort().values
 
-    def label(self, query: Tensor) -> Tensor:
+    def label(self, query: Tensor, labels: Tensor | None = None) -> Tensor:
         """Moves samples from the pool to the labeled set.
 
         Args:
             query: Distinct positions in the pool, int64, shape ``(b,)``.
+            labels: Their class indices, int64, shape ``(b,)``, -1 for a sample that the labeler skipped: it leaves the
+                pool, and is not trained on. Those of the data set if not given.
 
         Returns:
             Their training-set indices, in the same order.
 
         Raises:
-            InputError: If ``query`` is anything else; nothing is labeled then.
+            InputError: If ``query`` or ``labels`` are anything else; nothing is labeled then.
         """
         indices = self.indices_of(query)
-        self._labeled[indices] = True
-        self._labeled_rows = None
+        self._take(indices, self.train_targets[indices] if labels is None else labels)
         return indices
 
     def indices_of(self, query: Tensor) -> Tensor:
@@ -256,21 +262,32 @@ class PoolDataModule(L.LightningDataModule, ABC):
             )
         return unlabeled[query.cpu()]
 
-    def set_labeled(self, indices: Tensor) -> None:
-        """Makes exactly these training-set indices the labeled set; this is how a run is resumed."""
-        self.labeled.zero_()
-        self._labeled[indices] = True
-        self._labeled_rows = None
-
-    def set_targets(self, indices: Tensor, targets: Tensor) -> None:
-        """Takes over classes that a labeler gave, int64, shape ``(b,)``; -1 takes the sample out of the pool.
+    def set_labeled(self, indices: Tensor, labels: Tensor | None = None) -> None:
+        """Makes exactly these training-set indices the labeled set; this is how a run is resumed.
 
         Args:
-            indices: Training-set indices, shape ``(b,)``.
-            targets: Their class indices, or -1 for a sample that the labeler skipped: it is not asked for again.
+            indices: Training-set indices, int64, shape ``(M,)``.
+            labels: As of :meth:`label`.
         """
-        self.train_targets[indices] = targets
-        self._set_aside[indices] = targets == UNKNOWN
+        self.labeled.zero_()
+        self._set_aside.zero_()
+        self._take(indices, self.train_targets[indices] if labels is None else labels)
+
+    def _take(self, indices: Tensor, labels: Tensor) -> None:
+        most = self.count_classes() - 1
+        if labels.shape != indices.shape or labels.dtype != torch.int64:
+            raise InputError(
+                f"Expected as many labels as samples, int64 of shape {tuple(indices.shape)}, "
+                f"but got {labels.dtype} of shape {tuple(labels.shape)}."
+            )
+        if len(labels) and not UNKNOWN <= int(labels.min()) <= int(labels.max()) <= most:
+            raise InputError(
+                f"Expected labels from 0 to {most}, or -1 for none, but got {int(labels.min())} to {int(labels.max())}."
+            )
+        self._targets[indices] = labels
+        self._labeled[indices] = labels != UNKNOWN
+        self._set_aside[indices] = labels == UNKNOWN
+        self._labeled_rows = None
 
     # ----------------------------------------------------------------------------------------------------- loaders
 

@@ -60,7 +60,7 @@ class FileOracle(Oracle):
         asked = {question.index for question in questions}
         if indices_in(run_dir / QUERY) == asked and all((run_dir / name).is_file() for name in (TASKS, TASKS_CONFIG)):
             return  # people may be writing to them
-        names = class_names(data)
+        names = data.list_class_names()
         write_query(run_dir / QUERY, questions, names)
         inputs = None if questions[0].file else data.inputs_at(torch.tensor([q.index for q in questions])).flatten(1)
         texts = [""] * len(questions) if inputs is None else [_as_text(row) for row in inputs]
@@ -71,12 +71,6 @@ class FileOracle(Oracle):
         ]
         write_whole(run_dir / TASKS, tasks)
         write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=inputs is None))
-
-
-def class_names(data: PoolDataModule) -> list[str]:
-    """Names of the classes, numbers if they have none."""
-    names = data.class_names
-    return [str(c) for c in range(data.count_classes())] if names is None else [str(name) for name in names]
 
 
 def _as_text(values: Tensor) -> str:

@@ -78,15 +78,36 @@ def test_labeled_samples_are_gathered_once_until_the_labeled_set_changes():
 
 def test_what_a_labeler_says_is_trained_on_and_what_was_skipped_is_not_asked_again():
     data = Digits(batch_size=16)
-    data.set_targets(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4]))
-    data.set_labeled(torch.tensor([5, 7]))
+    assert data.label(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4])).tolist() == [7, 3, 5]
+    assert data.labeled_indices.tolist() == [5, 7]
     assert data.labeled_targets.tolist() == [4, 2]
     assert sorted(next(iter(data.train_dataloader()))[1].tolist()) == [2, 4]
     assert len(data.unlabeled_indices) == SIZE - 3
     assert not set(data.unlabeled_indices.tolist()) & {3, 5, 7}
-    data.set_targets(torch.tensor([3]), torch.tensor([1]))
-    assert 3 in data.unlabeled_indices.tolist()
-    assert Digits().source.train_targets[7] == digits().train_targets[7]  # of others nothing changes
+    other = Digits()
+    other.set_labeled(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4]))
+    assert other.labeled.equal(data.labeled)
+    assert other.unlabeled_indices.equal(data.unlabeled_indices)
+    assert other.train_targets.equal(data.train_targets)
+    assert Digits().train_targets[7] == digits().train_targets[7]  # of others nothing changes
+    other.set_labeled(torch.tensor([0]))
+    assert len(other.unlabeled_indices) == SIZE - 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.tensor([1]), r"int64 of shape \(2,\), but got torch.int64 of shape \(1,\)"),
+        (torch.tensor([1.0, 2.0]), "but got torch.float32"),
+        (torch.tensor([1, 10]), "from 0 to 9, or -1 for none, but got 1 to 10"),
+        (torch.tensor([-2, 1]), "but got -2 to 1"),
+    ],
+)
+def test_labels_that_are_none_are_refused_and_label_nothing(labels, words):
+    data = Digits()
+    with pytest.raises(InputError, match=words):
+        data.label(torch.tensor([4, 5]), labels)
+    assert not data.labeled.any()
 
 
 def test_label_turns_positions_into_indices_and_keeps_their_order():

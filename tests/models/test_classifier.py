@@ -61,7 +61,7 @@ def test_a_fit_is_the_plain_loop_to_the_bit_and_a_test_has_all_metrics():
     trainer = L.Trainer(
         max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
-    trainer.fit(model, MinibatchLoader(inputs, targets, 32, generator=generator(7)))
+    trainer.fit(model, MinibatchLoader(TensorRows(inputs), targets, 32, generator=generator(7)))
     optimizer, shuffle = torch.optim.SGD(plain.parameters(), lr=0.1), generator(7)
     for _ in range(2):
         losses = []
