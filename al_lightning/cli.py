@@ -27,6 +27,7 @@ commands:
   test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
   predict  write its class probabilities of the test images to predictions.csv, likewise
   report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
+  check    run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy
 
 options:
   -h, --help     show this message, or all options of a command: al-lightning fit --help
@@ -41,7 +42,7 @@ examples:
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "sweep", "test", "predict", "report")
+COMMANDS = ("fit", "sweep", "test", "predict", "report", "check")
 
 
 class Interrupted(BaseException):
@@ -58,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The words of the command line after the program's name; those it was called with if not given.
 
     Raises:
-        SystemExit: With code 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
+        SystemExit: With code 1 if runs or checks fail, 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -86,6 +87,11 @@ def main(args: Sequence[str] | None = None) -> None:
             from al_lightning.study import command as report
 
             report.run(words[1:])
+            return
+        if words[0] == "check":
+            from al_lightning.check import command as check
+
+            check.run(words[1:])
             return
         if words[0] == "sweep":
             from al_lightning.sweep import command

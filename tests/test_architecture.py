@@ -38,7 +38,8 @@ ALLOWED = {
         "strategies",
     },
     "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
-    "cli": {"errors", "commands", "study", "sweep"},
+    "check": {"check", "data", "errors", "explain", "inference", "models", "strategies"},
+    "cli": {"check", "errors", "commands", "study", "sweep"},
 }
 
 
