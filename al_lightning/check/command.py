@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from jsonargparse import ArgumentParser
@@ -147,7 +147,7 @@ def _maker(path: str, strategy: type[QueryStrategy], options: Sequence[str]) -> 
     parser = _Parser(prog=f"al-lightning check {path}", add_help=False)
     names = parser.add_class_arguments(strategy, fail_untyped=False)
     if "pool" not in names:
-        parser.add_argument("--pool", choices=["digits"], default="digits")
+        parser.add_argument("--pool", type=Literal["digits"], default="digits")
     settings = parser.parse_args(
         [f"--{word.removeprefix(PREFIX)}" if word.startswith(PREFIX) else word for word in options]
     )

@@ -33,6 +33,13 @@ class First(QueryStrategy):
         return torch.arange(query_size)
 
 
+class Brightest(First):
+    """Looks at the inputs and not at the model."""
+
+    def choose(self, pool, query_size, generator):
+        return pool.map(lambda batch: batch.inputs.flatten(1).sum(dim=1)).argsort(descending=True)[:query_size]
+
+
 # ------------------------------------------------------------------------------------------------------------ U1, U2
 
 
@@ -68,7 +75,7 @@ class AsManyAsThereAre(QueryStrategy):
 
 class NeverAll(First):
     def choose(self, pool, query_size, generator):
-        return torch.arange(len(pool) + 1)[:query_size] if query_size < len(pool) else [][query_size]
+        return torch.arange(query_size) if query_size < max(len(pool), 1) else [][query_size]
 
 
 # ------------------------------------------------------------------------------------------------------------ U4, U5
