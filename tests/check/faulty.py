@@ -13,7 +13,7 @@ from al_lightning.strategies.base import check_query_size, top_k
 SEEN = []
 
 
-class Entropy(ScoreStrategy):
+class Faultless(ScoreStrategy):
     """Has no fault, but prints and warns."""
 
     def score(self, batch):
@@ -104,13 +104,13 @@ class Clock(First):
         return torch.randperm(len(pool), generator=generator)[:query_size]
 
 
-class TrainingMode(Entropy):
+class TrainingMode(Faultless):
     def query(self, pool, query_size, generator):
         pool.model.train()
         return super().query(pool, query_size, generator)
 
 
-class MovesBatchNorm(Entropy):
+class MovesBatchNorm(Faultless):
     def score(self, batch):
         norm = getattr(batch._model, "norm", None)
         if norm is not None:
@@ -118,13 +118,13 @@ class MovesBatchNorm(Entropy):
         return super().score(batch)
 
 
-class ClearsGradients(Entropy):
+class ClearsGradients(Faultless):
     def query(self, pool, query_size, generator):
         pool.model.zero_grad()
         return super().query(pool, query_size, generator)
 
 
-class WritesToInputs(Entropy):
+class WritesToInputs(Faultless):
     def score(self, batch):
         batch.inputs.mul_(2)
         return super().score(batch)
@@ -133,7 +133,7 @@ class WritesToInputs(Entropy):
 # ---------------------------------------------------------------------------------------------------------------- U6
 
 
-class DividesBySpread(Entropy):
+class DividesBySpread(Faultless):
     def query(self, pool, query_size, generator):
         if len(pool) > 1:
             embeddings = pool.embeddings()
@@ -141,7 +141,7 @@ class DividesBySpread(Entropy):
         return super().query(pool, query_size, generator)
 
 
-class SwallowsNaN(Entropy):
+class SwallowsNaN(Faultless):
     def score(self, batch):
         return super().score(batch).nan_to_num()
 
@@ -160,13 +160,13 @@ class StumblesOverNaN(QueryStrategy):
 # --------------------------------------------------------------------------------------------------------- U7 to U11
 
 
-class NormalisesBlocks(Entropy):
+class NormalisesBlocks(Faultless):
     def score(self, batch):
         scores = super().score(batch)
         return scores / scores.sum()
 
 
-class ReadsLabels(Entropy):
+class ReadsLabels(Faultless):
     """Finds the labels where nobody gives them to it."""
 
     def query(self, pool, query_size, generator):
@@ -184,14 +184,14 @@ class FirstClassOnly(ScoreStrategy):
         return batch.probs[:, 0]
 
 
-class Backwards(Entropy):
+class Backwards(Faultless):
     """A query is no prefix of a larger one, as with strategies that cluster."""
 
     def query(self, pool, query_size, generator):
         return super().query(pool, query_size, generator).flip(0)
 
 
-class CrashesForThree(Entropy):
+class CrashesForThree(Faultless):
     """Fails only where U10 asks."""
 
     def query(self, pool, query_size, generator):
@@ -200,7 +200,7 @@ class CrashesForThree(Entropy):
         return super().query(pool, query_size, generator)
 
 
-class Counts(Entropy):
+class Counts(Faultless):
     def __init__(self):
         self.count = 0
 
@@ -209,7 +209,7 @@ class Counts(Entropy):
         return super().query(pool, query_size, generator)
 
 
-class Remembers(Entropy):
+class Remembers(Faultless):
     """Keeps what it queried where no attribute shows it."""
 
     def query(self, pool, query_size, generator):

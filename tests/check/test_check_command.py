@@ -47,7 +47,7 @@ def test_ours_hold(name: str, capsys: pytest.CaptureFixture) -> None:
 
 
 def test_what_a_strategy_prints_is_not_in_the_table(capsys: pytest.CaptureFixture) -> None:
-    assert check(f"{MODULE}.Entropy") == 0
+    assert check(f"{MODULE}.Faultless") == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2 + 12 + 2
     assert set(outcomes(out).values()) == {"holds"}
