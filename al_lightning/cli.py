@@ -29,6 +29,7 @@ commands:
   label    take in what people answered: al-lightning label RUN --import answers.csv
   suggest  rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER
   report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
+  check    run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy
 
 options:
   -h, --help     show this message, or all options of a command: al-lightning fit --help
@@ -43,7 +44,7 @@ examples:
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report")
+COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check")
 
 
 class Interrupted(BaseException):
@@ -60,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The words of the command line after the program's name; those it was called with if not given.
 
     Raises:
-        SystemExit: With code 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
+        SystemExit: With code 1 if runs or checks fail, 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -96,14 +97,17 @@ def main(args: Sequence[str] | None = None) -> None:
         if words[0] == "label":
             from al_lightning.labeling import command as labeling
 
-            code = labeling.run(words[1:])
-            if code:
-                sys.exit(code)
+            labeling.run(words[1:])
             return
         if words[0] == "suggest":
             from al_lightning import suggest
 
             suggest.run(words[1:])
+            return
+        if words[0] == "check":
+            from al_lightning.check import command as check
+
+            check.run(words[1:])
             return
         if words[0] == "sweep":
             from al_lightning.sweep import command

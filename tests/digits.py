@@ -1,22 +1,18 @@
 """scikit-learn's bundled digits as a pool: real and small, so that whole runs take seconds."""
 
 import torch
-from sklearn.datasets import load_digits
 
+from al_lightning.check.pools import load_images
 from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.models import DropoutMLP
 
-NUM_TEST = 397
-
 
 class Digits(PoolDataModule):
-    """1,400 training and 397 test images of 8 x 8 grey values."""
+    """1,400 training and 397 test images of 8 x 8 grey values, as rows."""
 
     def load(self) -> Arrays:
-        inputs, targets = load_digits(return_X_y=True)
-        inputs = torch.from_numpy((inputs - inputs.mean()) / inputs.std()).float()
-        targets = torch.from_numpy(targets).long()
-        return Arrays(inputs[NUM_TEST:], targets[NUM_TEST:], inputs[:NUM_TEST], targets[:NUM_TEST])
+        train_inputs, train_targets, test_inputs, test_targets = load_images()
+        return Arrays(train_inputs.flatten(1), train_targets, test_inputs.flatten(1), test_targets)
 
 
 class DigitsMLP(DropoutMLP):

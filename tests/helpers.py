@@ -7,15 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from al_lightning.check.pools import NUM_LABELED, NUM_POOL, fitted_model
 from al_lightning.data import Arrays
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
-from tests.digits import Digits, DigitsMLP
-
-NUM_LABELED = 100
-NUM_POOL = 300
+from tests.digits import Digits
 
 
 @cache
@@ -29,21 +26,6 @@ def labeled_inputs() -> Tensor:
 
 def pool_inputs(size: int = NUM_POOL) -> Tensor:
     return digits().train_inputs[NUM_LABELED : NUM_LABELED + size]
-
-
-@cache
-def fitted_model() -> DigitsMLP:
-    """Fitted to the labeled digits, in training mode as a strategy finds it. Copy it to change it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = DigitsMLP()
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        for _ in range(40):
-            optimizer.zero_grad()
-            F.cross_entropy(model(labeled_inputs()), digits().train_targets[:NUM_LABELED]).backward()
-            optimizer.step()
-        optimizer.zero_grad()
-    return model
 
 
 def make_pool(

@@ -57,7 +57,8 @@ ALLOWED = {
         "run_folder",
     },
     "sweep": {"cli", "commands", "errors", "explain", "run_folder", "sweep"},
-    "cli": {"commands", "errors", "labeling", "study", "suggest", "sweep"},
+    "check": {"check", "data", "errors", "explain", "inference", "models", "strategies"},
+    "cli": {"check", "commands", "errors", "labeling", "study", "suggest", "sweep"},
 }
 
 

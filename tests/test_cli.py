@@ -46,7 +46,7 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 def test_help_names_the_commands(capsys: pytest.CaptureFixture, words: list[str]) -> None:
     main(words)
     out = capsys.readouterr().out
-    assert all(f"  {command} " in out for command in ("fit", "sweep", "test", "predict"))
+    assert all(f"  {command} " in out for command in ("fit", "sweep", "test", "predict", "check"))
 
 
 def test_version(capsys: pytest.CaptureFixture) -> None:

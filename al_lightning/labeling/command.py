@@ -17,14 +17,12 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"Expected `al-lightning label RUN --import FILE`, but got: {message}.")
 
 
-def run(words: list[str]) -> int:
+def run(words: list[str]) -> None:
     """Runs the command.
-
-    Returns:
-        0, or 1 if something in the file was not taken.
 
     Raises:
         InputError: If the words are bad, or the run asks for nothing.
+        SystemExit: With code 1 if something in the file was not taken.
     """
     parser = _Parser(
         "al-lightning label",
@@ -47,12 +45,15 @@ def run(words: list[str]) -> int:
     options = parser.parse_args(words)
     folder = RunFolder.edit(options.run)
     try:
-        return _answer(folder, options.file, options.close)
+        all_taken = _answer(folder, options.file, options.close)
     finally:
         folder.close()
+    if not all_taken:
+        sys.exit(1)
 
 
-def _answer(folder: RunFolder, file: Path | None, close: bool) -> int:
+def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
+    """Takes answers into the folder; returns whether all of them could be."""
     if not folder.asked:
         raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
     names = list(folder.data.get("classes", []))
@@ -82,7 +83,7 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> int:
     else:
         back = f", {len(open_ones)} went back to the pool" if open_ones else ""
         print(f"All is answered{back}. To continue: al-lightning fit --config {folder.path / 'config.yaml'}")
-    return 1 if settled.problems else 0
+    return not settled.problems
 
 
 def _bought(question: Question) -> Query:

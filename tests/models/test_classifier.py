@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from al_lightning import Classifier, InputError
-from al_lightning.data.blocks import BatchLoader, MinibatchLoader
+from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorRows
 from al_lightning.models.reset import reset_parameters
 from tests.helpers import digits, generator, make_pool, pool_inputs
 from tests.own_models import Net
