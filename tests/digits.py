@@ -2,17 +2,19 @@
 
 import torch
 
-from al_lightning.check.pools import load_images
-from al_lightning.data import Arrays, PoolDataModule
+from al_lightning import data
+from al_lightning.data import Arrays
 from al_lightning.models import DropoutMLP
 
 
-class Digits(PoolDataModule):
+class Digits(data.Digits):
     """1,400 training and 397 test images of 8 x 8 grey values, as rows."""
 
+    class_names = None
+
     def load(self) -> Arrays:
-        train_inputs, train_targets, test_inputs, test_targets = load_images()
-        return Arrays(train_inputs.flatten(1), train_targets, test_inputs.flatten(1), test_targets)
+        arrays = super().load()
+        return arrays._replace(train_inputs=arrays.train_inputs.flatten(1), test_inputs=arrays.test_inputs.flatten(1))
 
 
 class DigitsMLP(DropoutMLP):

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from al_lightning.data import Arrays, PoolDataModule
+from al_lightning.data import Arrays, Digits, PoolDataModule
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
 from al_lightning.models import DropoutMLP
 
-NUM_TEST = 397
 NUM_LABELED = 100
 NUM_POOL = 300
 HIDDEN_DIM = 32
@@ -26,15 +24,10 @@ POOL = slice(NUM_LABELED, NUM_LABELED + NUM_POOL)
 OTHER_POOL = slice(POOL.stop, POOL.stop + NUM_POOL)
 
 
-def load_images() -> Arrays:
-    """Reads scikit-learn's digits: 1,400 training and 397 test images of 8 x 8, standardised, ``(N, 1, 8, 8)``."""
-    inputs, targets = load_digits(return_X_y=True)
-    inputs = torch.from_numpy((inputs - inputs.mean()) / inputs.std()).float().view(-1, 1, 8, 8)
-    targets = torch.from_numpy(targets).long()
-    return Arrays(inputs[NUM_TEST:], targets[NUM_TEST:], inputs[:NUM_TEST], targets[:NUM_TEST])
-
-
-digits = cache(load_images)
+@cache
+def digits() -> Arrays:
+    """1,400 training and 397 test images, ``(N, 1, 8, 8)``."""
+    return Digits().load()
 
 
 def images(rows: slice, size: int | None = None) -> Tensor:

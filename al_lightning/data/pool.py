@@ -242,7 +242,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             InputError: If ``query`` or ``labels`` are anything else; nothing is labeled then.
         """
         indices = self.indices_of(query)
-        self._take(indices, self.train_targets[indices] if labels is None else labels)
+        self._take(indices, labels)
         return indices
 
     def indices_of(self, query: Tensor) -> Tensor:
@@ -271,9 +271,13 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         self.labeled.zero_()
         self._set_aside.zero_()
-        self._take(indices, self.train_targets[indices] if labels is None else labels)
+        self._take(indices, labels)
 
-    def _take(self, indices: Tensor, labels: Tensor) -> None:
+    def _take(self, indices: Tensor, labels: Tensor | None) -> None:
+        self._labeled_rows = None
+        if labels is None:
+            self._labeled[indices] = True
+            return
         most = self.count_classes() - 1
         if labels.shape != indices.shape or labels.dtype != torch.int64:
             raise InputError(
@@ -287,7 +291,6 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self._targets[indices] = labels
         self._labeled[indices] = labels != UNKNOWN
         self._set_aside[indices] = labels == UNKNOWN
-        self._labeled_rows = None
 
     # ----------------------------------------------------------------------------------------------------- loaders
 

@@ -173,7 +173,7 @@ class ReadsLabels(Faultless):
         check_query_size(query_size, len(pool))
         for data in gc.get_objects():
             if type(data).__name__ == "RelabeledDigits" and len(data.unlabeled_indices) == len(pool):
-                targets = data.arrays.train_targets[data.unlabeled_indices]
+                targets = data.train_targets[data.unlabeled_indices]
                 if (targets == -1).all():
                     return torch.arange(query_size)
         return super().query(pool, query_size, generator)

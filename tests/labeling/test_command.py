@@ -1,0 +1,252 @@
+"""A run that asks people, from the command line: question, answer, go on."""
+
+import csv
+import json
+from pathlib import Path
+
+import lightning.pytorch as L
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from al_lightning import ActiveLearningLoop, Convergence, DropoutMLP, Margin
+from al_lightning.cli import main
+from al_lightning.data import Arrays, PoolDataModule
+from al_lightning.data.images import ImageFiles, ImageTransform, image_files
+from al_lightning.data.memory import in_memory
+from tests.data.test_images import save_digits
+
+CLASSES = [f"digit{c}" for c in range(10)]
+
+
+def fit(tmp_path: Path, *flags: str) -> None:
+    main(
+        [
+            *["fit", "--data", "ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "8"],
+            *["--data.channels", "1", "--data.num_initial", "12", "--data.num_workers", "0"],
+            *["--model.input_dim", "64", "--model.optimizer.lr", "0.01"],
+            *["--loop.oracle", "FileOracle", "--loop.strategy", "Margin"],
+            *["--loop.query_size", "5", "--loop.num_rounds", "2", "--loop.run_dir", str(tmp_path / "run")],
+            *["--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", *flags],
+        ]
+    )
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """40 labeled digits to test on, and 100 that nobody has labeled."""
+    save_digits(tmp_path / "photos" / "test", 40, start=0, classes=tuple(range(10)))
+    save_digits(tmp_path / "all", 100, start=40, classes=tuple(range(10)))
+    folder = tmp_path / "photos" / "unlabeled"
+    folder.mkdir()
+    for path in (tmp_path / "all").rglob("*.png"):
+        path.rename(folder / path.name)
+    (tmp_path / "photos" / "train").mkdir()
+    return tmp_path
+
+
+def questions(tmp_path: Path) -> list[dict[str, str]]:
+    with (tmp_path / "run" / "query.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def truth(row: dict[str, str]) -> str:
+    return f"digit{load_digits().target[int(Path(row['file']).stem)]}"
+
+
+def write_answers(tmp_path: Path, rows: list[dict[str, str]], name: str = "answers.csv") -> str:
+    with (tmp_path / name).open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["file", "index", "rank", "predicted", "confidence", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(tmp_path / name)
+
+
+def label(tmp_path: Path, *words: str) -> None:
+    main(["label", str(tmp_path / "run"), *words])
+
+
+def ledger(tmp_path: Path) -> list[dict[str, str]]:
+    with (tmp_path / "run" / "queries.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def answer_all(tmp_path: Path) -> None:
+    rows = [row | {"label": truth(row)} for row in questions(tmp_path)]
+    label(tmp_path, "--import", write_answers(tmp_path, rows))
+
+
+FLAGS = ("--data.classes", json.dumps(CLASSES))
+
+
+def test_a_run_asks_is_answered_and_goes_on(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    fit(photos, *FLAGS)
+    assert "waits for 12 labels" in capsys.readouterr().out
+    first = questions(photos)
+    assert len(first) == 12
+    assert all(row["predicted"] == row["confidence"] == row["label"] == "" for row in first)
+    assert ledger(photos) == []
+    fit(photos, *FLAGS)  # still waiting
+    assert "waits for 12 labels" in capsys.readouterr().out
+    answer_all(photos)
+    assert f"To continue: al-lightning fit --config {photos / 'run' / 'config.yaml'}" in capsys.readouterr().out
+    for round in (1, 2):
+        fit(photos, *FLAGS)
+        assert "waits for 5 labels" in capsys.readouterr().out
+        rows = questions(photos)
+        assert len(rows) == 5
+        assert all(row["predicted"] in CLASSES and 0.1 <= float(row["confidence"]) <= 1 for row in rows)
+        assert not {row["index"] for row in rows} & {row["index"] for row in ledger(photos)}
+        assert all(Path(row["file"]).is_file() for row in rows)
+        answer_all(photos)
+        bought = [row for row in ledger(photos) if row["round"] == str(round)]
+        assert [row["index"] for row in bought] == [row["index"] for row in rows]
+        assert [CLASSES[int(row["label"])] for row in bought] == [truth(row) for row in rows]
+    fit(photos, *FLAGS)
+    with (photos / "run" / "rounds.csv").open() as file:
+        rounds = list(csv.DictReader(file))
+    assert [row["num_labeled"] for row in rounds] == ["12", "17", "22"]
+    assert not (photos / "run" / "asked.csv").exists()
+    fit(photos, *FLAGS)
+    assert "is finished: 3 rounds done" in capsys.readouterr().out
+
+
+def test_a_run_of_people_is_that_of_the_simulated_oracle(photos: Path) -> None:
+    """The same labels give the same queries, to the bit."""
+    for _ in range(3):
+        fit(photos, *FLAGS)
+        answer_all(photos)
+    fit(photos, *FLAGS)
+    for path in (photos / "photos" / "unlabeled").iterdir():  # in the same order
+        target = photos / "photos" / "known" / f"digit{load_digits().target[int(path.stem)]}" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    loop = ActiveLearningLoop(Margin(), 5, 2, run_dir=str(photos / "simulated"))
+    trainer = L.Trainer(
+        max_epochs=5,
+        callbacks=[loop, Convergence()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        accelerator="cpu",
+    )
+    model = DropoutMLP(64, optimizer=lambda params: torch.optim.Adam(params, lr=0.01, fused=True))
+    loop.run(trainer, model, Known(photos / "photos"))
+    with (photos / "simulated" / "queries.csv").open() as file:
+        simulated = [row["index"] for row in csv.DictReader(file)]
+    assert [row["index"] for row in ledger(photos)] == simulated
+
+
+class Known(PoolDataModule):
+    """The same files in the same order, in folders of their classes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(num_initial=12)
+        self.folder = folder
+
+    def load(self) -> Arrays:
+        transform = ImageTransform(8, 1)
+        train = sorted(image_files(self.folder / "known"), key=lambda path: path.name)
+        test = image_files(self.folder / "test")
+        targets = [torch.tensor([int(path.parent.name[-1]) for path in paths]) for paths in (train, test)]
+        inputs = [in_memory(ImageFiles(paths, transform)) for paths in (train, test)]
+        return Arrays(inputs[0], targets[0], inputs[1], targets[1])
+
+
+def test_answers_come_bit_by_bit_and_all_that_is_wrong_is_said(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    fit(photos, *FLAGS)
+    rows = questions(photos)
+    given = [row | {"label": truth(row)} for row in rows[:4]]
+    given[1]["label"] = "skip"
+    given[2]["label"] = "digt3"
+    given += [given[0], {"index": "9999", "label": "digit1"}, given[3], given[3] | {"label": "digit1x"}]
+    with pytest.raises(SystemExit) as error:
+        label(photos, "--import", write_answers(photos, given))
+    assert error.value.code == 1
+    out, err = capsys.readouterr()
+    assert "Took 3 answers" in out
+    assert "1 of them skipped" in out
+    assert "9 of 12 questions are open" in out
+    assert "line 4: `digt3` is no class; did you mean digit3?" in err
+    assert "sample 9999 was not asked for" in err
+    assert "the same answer 2 times" in err
+    assert ledger(photos) == []
+    fit(photos, *FLAGS)
+    assert "waits for 9 labels" in capsys.readouterr().out
+    label(photos, "--import", write_answers(photos, [row | {"label": truth(row)} for row in rows[4:9]]))
+    label(photos, "--close")
+    assert "All is answered, 4 went back to the pool" in capsys.readouterr().out
+    assert [row["label"] == "-1" for row in ledger(photos)] == [False, True, *[False] * 6]
+    fit(photos, *FLAGS)
+    asked = {row["index"] for row in questions(photos)}
+    assert rows[1]["index"] not in asked
+    with (photos / "run" / "rounds.csv").open() as file:
+        assert [row["num_labeled"] for row in csv.DictReader(file)] == ["7"]
+
+
+def test_labels_may_come_from_label_studio(photos: Path) -> None:
+    fit(photos, *FLAGS)
+    tasks = json.loads((photos / "run" / "query.json").read_text())
+    for number, (task, row) in enumerate(zip(tasks, questions(photos), strict=True)):
+        value = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [truth(row)]}}
+        task |= {"id": number, "annotations": [{"result": [value], "was_cancelled": False}]}
+    (photos / "export.json").write_text(json.dumps(tasks))
+    label(photos, "--import", str(photos / "export.json"))
+    assert len(ledger(photos)) == 12
+
+
+def test_what_is_known_is_where_a_run_begins(photos: Path) -> None:
+    for index in (3, 5, 8):
+        folder = photos / "photos" / "train" / f"digit{load_digits().target[index]}"
+        folder.mkdir()
+        Image.fromarray((load_digits().images[index] * 15).astype("uint8")).save(folder / f"{index}.png")
+    fit(photos, *FLAGS)
+    assert [row["index"] for row in ledger(photos)] == ["0", "1", "2"]
+    assert len(questions(photos)) == 5
+
+
+def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
+    with pytest.raises(SystemExit) as error:
+        main(list(words))
+    assert error.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("al-lightning: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_bad_input_gets_one_sentence_and_changes_nothing(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    run = str(photos / "run")
+    assert f"there is no {photos / 'run' / 'commit.json'}" in refused(capsys, "label", run, "--import", "a.csv")
+    assert not (photos / "run").exists()
+    fit(photos, *FLAGS)
+    capsys.readouterr()
+    before = {path.name: path.read_bytes() for path in (photos / "run").iterdir() if path.is_file()}
+    assert "there is no" in refused(capsys, "label", run, "--import", str(photos / "none.csv"))
+    assert "at least one answer before `--close`" in refused(capsys, "label", run, "--close")
+    assert "Expected `al-lightning label RUN --import FILE`" in refused(capsys, "label", run, "--imprt", "a.csv")
+    assert "Expected `al-lightning label RUN --import FILE`" in refused(capsys, "label")
+    skips = [row | {"label": "skip"} for row in questions(photos)]
+    assert "all samples were skipped" in refused(capsys, "label", run, "--import", write_answers(photos, skips))
+    assert {path.name: path.read_bytes() for path in (photos / "run").iterdir() if path.is_file()} == before
+    answer_all(photos)
+    assert "Expected open questions" in refused(capsys, "label", run, "--import", write_answers(photos, skips))
+
+
+def test_settings_and_data_of_answers_that_were_paid_for_are_not_forgotten(
+    photos: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A simulated run without a round is forgotten if its settings change; this is not."""
+    fit(photos, *FLAGS)
+    answer_all(photos)
+    before = ledger(photos)
+    flags = ["--data.num_initial", "13", "--data.classes", json.dumps(CLASSES)]
+    with pytest.raises(SystemExit):
+        fit(photos, *flags)
+    assert "`data.num_initial` (12 there, 13 here)" in capsys.readouterr().err
+    Image.new("L", (8, 8)).save(photos / "photos" / "unlabeled" / "0.png")
+    with pytest.raises(SystemExit):
+        fit(photos, *FLAGS)
+    assert "samples were added, removed or renamed" in capsys.readouterr().err
+    assert ledger(photos) == before

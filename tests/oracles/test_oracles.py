@@ -1,0 +1,115 @@
+"""Who is asked for labels, and how."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from al_lightning import FileOracle, SimulatedOracle
+from al_lightning.data import Arrays, PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.run_folder import Question
+from tests.helpers import digits, generator
+
+
+class Partly(PoolDataModule):
+    """Digits, of which so many have a class that is known."""
+
+    def __init__(self, num_known: int, num_initial: int = 10, initial: str = "random") -> None:
+        super().__init__(num_initial, initial)
+        self.num_known = num_known
+
+    def load(self) -> Arrays:
+        targets = digits().train_targets[:100].clone()
+        targets[self.num_known :] = -1
+        return Arrays(digits().train_inputs[:100], targets, *digits()[2:])
+
+
+def test_the_simulated_oracle_knows_everything() -> None:
+    data = Partly(100)
+    initial, asked = SimulatedOracle().initial(data, generator())
+    assert initial.equal(data.draw_initial(generator()))
+    assert len(asked) == 0
+    assert SimulatedOracle().answer(data, initial).equal(digits().train_targets[initial])
+
+
+def test_the_simulated_oracle_refuses_what_it_cannot_know() -> None:
+    with pytest.raises(InputError, match=r"classes of all 100 training samples, but 3 have none; .* FileOracle"):
+        SimulatedOracle().initial(Partly(97), generator())
+
+
+def test_people_are_asked_for_what_is_not_known() -> None:
+    initial, asked = FileOracle().initial(Partly(30), generator())
+    assert initial.tolist() == list(range(30))
+    assert len(asked) == 0
+    assert FileOracle().answer(Partly(30), initial) is None
+
+
+def test_people_are_asked_for_random_samples_if_nothing_is_known() -> None:
+    data = Partly(0, num_initial=12)
+    initial, asked = FileOracle().initial(data, generator())
+    assert len(initial) == 0
+    assert asked.equal(data.draw_initial(generator()))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (Partly(100), "but all 100 training samples have one"),
+        (Partly(0, initial="balanced"), "to be random where no class is known"),
+    ],
+)
+def test_data_that_people_cannot_be_asked_about_are_refused(data: Partly, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        FileOracle().initial(data, generator())
+
+
+def test_a_url_without_a_place_for_the_path_is_refused() -> None:
+    with pytest.raises(InputError, match=r"`loop.oracle.image_url` to have {path} or {name} in it, but got `x`"):
+        FileOracle("x")
+
+
+FILES = [Question(2, i, 5 * i, f"photos/a b/{i}.jpg", None, i, 0.5) for i in range(3)]
+
+
+def test_questions_about_files(tmp_path: Path) -> None:
+    data = Partly(0)
+    data.root = Path("photos")
+    FileOracle("https://host/{name}").publish(tmp_path, data, FILES)
+    with (tmp_path / "query.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [question.file for question in FILES]
+    assert [(row["index"], row["rank"], row["confidence"], row["label"]) for row in rows] == [
+        ("0", "1", "0.5000", ""),
+        ("5", "2", "0.5000", ""),
+        ("10", "3", "0.5000", ""),
+    ]
+    tasks = json.loads((tmp_path / "query.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == [f"https://host/a%20b/{i}.jpg" for i in range(3)]
+    assert "<Image" in (tmp_path / "query.xml").read_text()
+    FileOracle().publish(tmp_path / "..", data, FILES)
+    assert json.loads((tmp_path / ".." / "query.json").read_text())[0]["data"]["image"].endswith("photos/a%20b/0.jpg")
+
+
+def test_questions_about_samples_without_files_show_their_values(tmp_path: Path) -> None:
+    FileOracle().publish(tmp_path, Partly(0), [Question(0, 0, 4, "")])
+    (task,) = json.loads((tmp_path / "query.json").read_text())
+    shown = [float(value) for value in task["data"]["text"].split(", ")]
+    torch.testing.assert_close(torch.tensor(shown), digits().train_inputs[4], atol=1e-3, rtol=1e-3)
+    assert "<Text" in (tmp_path / "query.xml").read_text()
+
+
+def test_questions_that_are_there_are_left_alone_and_those_of_another_round_are_not(tmp_path: Path) -> None:
+    FileOracle().publish(tmp_path, Partly(0), FILES)
+    path = tmp_path / "query.csv"
+    filled_in = path.read_text().replace("0.5000,", "0.5000,seven")
+    path.write_text(filled_in)
+    FileOracle().publish(tmp_path, Partly(0), FILES)
+    assert path.read_text() == filled_in
+    FileOracle().publish(tmp_path, Partly(0), FILES[1:])
+    assert "seven" not in path.read_text()
+    path.unlink()
+    FileOracle().publish(tmp_path, Partly(0), FILES)
+    assert path.is_file()
