@@ -241,7 +241,10 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
         ("--trainer.precision 17", "`trainer.precision` to be one of .*but got `17`"),
         ("--trainer.max_epochs abc", "`trainer.max_epochs` to be an integer, but got `abc`"),
         ("--trainer.max_epochs -5", "max_epochs"),
-        ("--trainer.devices 2", "one device, but got 2"),
+        (
+            "--trainer.devices 2 --trainer.strategy ddp_spawn",
+            "`trainer.strategy` to be ddp for 2 devices, but got ddp_spawn",
+        ),
         ("--trainer.gradient_clip_val 1.0", "gradient"),
         ("--trainer.callbacks Nope", "`trainer.callbacks`"),
         ("--convergence.mode up", "`convergence.mode`"),
