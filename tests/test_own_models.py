@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision import models
 
 from al_lightning.cli import main
 from tests.test_cli import refused
@@ -81,6 +83,25 @@ def test_other_commands_say_which_method_they_need(
     capsys.readouterr()
     words = ["--config", str(tmp_path / "config.yaml"), "--ckpt_path", str(tmp_path / "model.ckpt")]
     assert refused(capsys, command, *words) == f"Expected the model ForwardOnly to have `{method}`, but it has not."
+
+
+def test_pretrained_weights_are_kept_for_each_round_and_not_drawn_anew(
+    capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    weights, run_dir = tmp_path / "weights.pt", tmp_path / "run"
+    theirs = models.get_model("shufflenet_v2_x0_5", weights=None)
+    torch.save(theirs.state_dict(), weights)
+    words = ["fit", *TINY, "--model", "Backbone", "--model.name", "shufflenet_v2_x0_5", "--model.weights", str(weights)]
+    words += ["--loop.run_dir", str(run_dir)]
+    assert "`loop.reinit` to be initial or warm with a pretrained model, but got scratch" in refused(capsys, *words)
+    assert not run_dir.exists()
+    main([*words, "--loop.reinit", "initial"])
+    assert labeled(run_dir) == [40, 50]
+    kept = torch.load(run_dir / "initial.pt", weights_only=True)["weights"]
+    fitted = torch.load(run_dir / "model.ckpt", weights_only=True)["state_dict"]
+    assert kept["body.conv1.0.weight"].equal(theirs.conv1[0].weight)
+    assert not fitted["body.conv1.0.weight"].equal(theirs.conv1[0].weight)
 
 
 def test_any_network_predicts_from_its_checkpoint(tmp_path: Path) -> None:
