@@ -184,6 +184,108 @@ def test_nothing_is_computed_that_is_not_asked_for():
     assert model.num_embedded == 0
 
 
+# ------------------------------------------------------------------------------------- models that are in one part
+
+
+class OnePart(nn.Module):
+    """The fitted model as one that has no `embed` and `head`; counts its passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        mlp = copy.deepcopy(fitted_model())
+        # the last layer is given its input before a ReLU that writes to it
+        self.layers = nn.Sequential(mlp.hidden, nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(0.5), mlp.head))
+        self.num_passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.num_passes += 1
+        return self.layers(x)
+
+
+class Named(OnePart):
+    feature_layer = "layers.1.2"
+
+
+def test_a_model_with_forward_alone_has_the_same_probabilities():
+    expected = make_pool().map(lambda batch: (batch.logits, batch.probs))
+    parts = make_pool(model=OnePart()).map(lambda batch: (batch.logits, batch.probs))
+    assert all(part.equal(other) for part, other in zip(parts, expected, strict=True))
+
+
+def test_a_model_with_forward_alone_has_no_embeddings():
+    with pytest.raises(
+        InputError,
+        match="^Expected the model OnePart to have `embed` and `head`, or `feature_layer`, the name of its last layer, "
+        "for embeddings, but it has neither.$",
+    ):
+        make_pool(model=OnePart()).embeddings()
+
+
+@pytest.mark.parametrize("first", ["logits", "embeddings"])
+def test_the_input_of_the_named_layer_is_the_embedding_and_takes_one_pass(first):
+    model = Named()
+    pool = make_pool(model=model, block_size=100)
+    parts = pool.map(lambda batch: (getattr(batch, first), batch.embeddings, batch.logits, batch.probs))
+    assert model.num_passes == 3
+    assert parts[1].equal(make_pool(block_size=100).embeddings())
+    torch.testing.assert_close(parts[3], make_pool().probs())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_embedding_is_what_the_layer_was_given_and_flat():
+    model = Named()
+    model.feature_layer = "layers.1"
+    embeddings = make_pool(model=model).embeddings()
+    assert embeddings.min() < 0  # before the ReLU
+    images = make_pool(pool_inputs().view(-1, 8, 8), model=nn.Sequential(nn.Flatten(), model))
+    images.model.feature_layer = "0"
+    assert images.embeddings().equal(pool_inputs())
+
+
+@pytest.mark.filterwarnings("ignore:Monte Carlo dropout takes")
+@pytest.mark.parametrize("model", [OnePart, Named])
+def test_monte_carlo_samples_of_a_model_in_one_part_are_those_of_whole_passes(model):
+    log_probs = make_pool(model=model()).map(lambda batch: batch.mc_log_probs(4))
+    expected = make_pool().map(lambda batch: batch.mc_log_probs(4))
+    torch.testing.assert_close(log_probs, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_layer_that_is_never_called_raises():
+    class Unused(Named):
+        feature_layer = "unused"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Linear(3, 3)
+
+    with pytest.raises(InputError, match="`feature_layer` unused to be given the features of each sample when Unused"):
+        make_pool(model=Unused()).probs()
+
+
+def test_a_layer_that_is_not_there_raises():
+    model = Named()
+    model.feature_layer = "layers.1.3"
+    with pytest.raises(InputError, match="`feature_layer` to be a layer of Named, but got `layers.1.3`; did you mean"):
+        make_pool(model=model).probs()
+
+
+def test_a_model_that_returns_something_else_than_logits_raises():
+    class Pair(OnePart):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(x), x
+
+    with pytest.raises(InputError, match="the model Pair to return logits, a tensor, but got tuple"):
+        make_pool(model=Pair()).probs()
+
+
+def test_a_model_in_one_part_works_in_the_precision_of_the_trainer():
+    low, high = make_pool(model=Named(), precision=autocast), make_pool(model=Named())
+    parts = low.map(lambda batch: (batch.embeddings, batch.logits))
+    assert {part.dtype for part in parts} == {torch.float32}
+    assert parts[1].equal(parts[1].bfloat16().float())
+    torch.testing.assert_close(low.probs(), high.probs(), atol=0.05, rtol=0)
+
+
 # -------------------------------------------------------------------------------------------------------------- masks
 
 

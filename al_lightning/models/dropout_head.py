@@ -23,7 +23,7 @@ class DropoutHead(nn.Module):
     dropout: nn.Dropout
     """The dropout before the head."""
     head: nn.Linear
-    """The last layer, from D features to C logits."""
+    """The last layer, from D features to C logits, with a bias."""
 
     @property
     def samples_from_embeddings(self) -> bool:
