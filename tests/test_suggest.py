@@ -1,0 +1,108 @@
+"""Which images of a folder a trained run would ask for."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from al_lightning.cli import main
+from tests.data.test_images import save_digits
+
+CLASSES = tuple(range(10))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on 120 digits as images, and 50 others in a folder."""
+    folder = tmp_path_factory.mktemp("suggest")
+    save_digits(folder / "photos", 150, classes=CLASSES)
+    save_digits(folder / "new", 50, start=200, classes=CLASSES)
+    main(
+        [
+            *["fit", "--data", "ImageFolder", "--data.root", str(folder / "photos"), "--data.image_size", "8"],
+            *["--data.channels", "1", "--data.num_initial", "40", "--data.num_workers", "0", "--model.input_dim", "64"],
+            *["--model.optimizer.lr", "0.01", "--loop.strategy", "Margin", "--loop.query_size", "5"],
+            *["--loop.num_rounds", "1", "--loop.run_dir", str(folder / "run"), "--trainer.max_epochs", "10"],
+            *["--trainer.enable_progress_bar", "false"],
+        ]
+    )
+    return folder
+
+
+def suggest(trained: Path, out: Path, *words: str) -> None:
+    main(["suggest", str(trained / "run"), str(trained / "new"), "--out", str(out), *words])
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_images_are_ranked_by_the_strategy(trained: Path, tmp_path: Path) -> None:
+    suggest(trained, tmp_path / "all.csv", "--num", "50")
+    found = rows(tmp_path / "all.csv")
+    assert {Path(row["file"]) for row in found} == set((trained / "new").rglob("*.png"))
+    assert [int(row["rank"]) for row in found] == list(range(1, 51))
+    scores = [float(row["score"]) for row in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 40
+    right = sum(row["predicted"] == Path(row["file"]).parent.name for row in found)
+    assert right > 25  # of a model that learned something
+
+
+def test_the_query_size_of_the_run_is_suggested_and_is_where_the_ranking_begins(trained: Path, tmp_path: Path) -> None:
+    suggest(trained, tmp_path / "all.csv", "--num", "50")
+    suggest(trained, tmp_path / "few.csv")
+    assert rows(tmp_path / "few.csv") == rows(tmp_path / "all.csv")[:5]
+
+
+def test_suggestions_may_be_tasks_of_label_studio(trained: Path, tmp_path: Path) -> None:
+    suggest(trained, tmp_path / "a.json")
+    suggest(trained, tmp_path / "a.csv")
+    tasks = json.loads((tmp_path / "a.json").read_text())
+    assert [task["data"]["file"] for task in tasks] == [row["file"] for row in rows(tmp_path / "a.csv")]
+    choices = [task["predictions"][0]["result"][0]["value"]["choices"] for task in tasks]
+    assert choices == [[row["predicted"]] for row in rows(tmp_path / "a.csv")]
+
+
+def test_images_that_the_run_has_labels_of_are_left_out(trained: Path, tmp_path: Path) -> None:
+    photos = list((trained / "photos").rglob("*.png"))
+    main(["suggest", str(trained / "run"), str(trained / "photos"), "--num", "105", "--out", str(tmp_path / "a.csv")])
+    assert len(photos) == 150
+    with pytest.raises(SystemExit):  # 150, 45 of them labeled
+        main(["suggest", str(trained / "run"), str(trained / "photos"), "--num", "106", "--out", str(tmp_path / "b")])
+
+
+def test_images_that_cannot_be_read_are_named_and_left_out(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "broken.png").write_text("x")
+    Image.new("L", (20, 10)).save(folder / "good.png")
+    with pytest.warns(UserWarning, match=r"Left out 1 images that cannot be read: .*broken.png"):
+        main(["suggest", str(trained / "run"), str(folder), "--out", str(tmp_path / "a.csv")])
+    assert [Path(row["file"]).name for row in rows(tmp_path / "a.csv")] == ["good.png"]
+
+
+def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
+    with pytest.raises(SystemExit) as error:
+        main(["suggest", *words])
+    assert error.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_bad_input_gets_one_sentence(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run, new = str(trained / "run"), str(trained / "new")
+    assert "there is no" in refused(capsys, str(tmp_path), new)
+    assert "there is no" in refused(capsys, run, str(tmp_path / "none"))
+    assert "Expected images to choose from" in refused(capsys, run, str(tmp_path))
+    assert "`--num` to be from 1 to 50, the images in" in refused(capsys, run, new, "--num", "51")
+    assert "but got 0" in refused(capsys, run, new, "--num", "0")
+    assert "to be a .csv or .json file" in refused(capsys, run, new, "--out", "a.txt")
+    assert "Expected `al-lightning suggest RUN FOLDER --out FILE`" in refused(capsys, run)
+    main(["fit", "--config", "configs/digits.yaml", "--loop.num_rounds", "0", "--loop.run_dir", str(tmp_path / "d")])
+    capsys.readouterr()
+    assert "Expected a run on images" in refused(capsys, str(tmp_path / "d"), new)
