@@ -67,6 +67,14 @@ def test_parts_that_are_not_the_forward_of_a_model_are_refused() -> None:
         check_model(Other(), Digits())
 
 
+def test_a_model_in_parts_may_return_more_than_logits() -> None:
+    class Pair(PlainMLP):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(x), x
+
+    check_model(Pair(), Digits())
+
+
 # ---------------------------------------------------------------------------------------------------------- the query
 
 
