@@ -34,11 +34,19 @@ def test_the_strategy_example_is_a_strategy() -> None:
     assert any(hasattr(value, "score") for value in namespace.values())
 
 
+def test_the_data_example_is_data() -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "DatasetPool(" in block]
+    namespace: dict = {}
+    exec(compile(code, "your_own.md", "exec"), namespace)
+    assert namespace["data"].count_classes() == 3
+    assert namespace["data"].draw_initial(None).shape == (30,)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFixture) -> None:
     words = shlex.split(command.replace("$seed", "0"), comments=True)
     words = words[words.index("fit") :]
-    if "my_strategies" in command or "RUN" in command:
+    if "my_" in command or "RUN" in command:
         pytest.skip("needs the reader's own files")
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
