@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets
 from al_lightning.data.images import ImageFiles, ImageTransform, image_files, unreadable
-from al_lightning.data.memory import in_memory
+from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
@@ -85,7 +85,6 @@ class ImageFolder(PoolDataModule):
         self.max_memory = max_memory
         self._transform = ImageTransform(image_size, channels)
         self._train_transform = ImageTransform(image_size, channels, train_transform) if train_transform else None
-        self._num_values = channels * image_size**2
         self._files: list[Path] = []
 
     def load(self) -> Arrays | Datasets:
@@ -114,11 +113,8 @@ class ImageFolder(PoolDataModule):
             raise InputError(f"Expected images to train on in {train_folder}, but got none.")
         self._files = train_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
-        num_bytes = 4 * self._num_values * (len(train_files) + len(test_files))
-        if self._train_transform is None and num_bytes <= self.max_memory * 2**30:
-            return Arrays(in_memory(pool), train_targets, in_memory(test_set), test_targets)
-        train_set = pool if self._train_transform is None else ImageFiles(train_files, self._train_transform)
-        return Datasets(train_set, test_set, pool, train_targets, test_targets, self.num_workers)
+        augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
+        return hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
 
     def file_of(self, index: int) -> str | None:
         self.setup()

@@ -1,23 +1,52 @@
-"""Reading a whole dataset into memory."""
+"""Whether a data set is held in memory or read from disk again and again."""
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from al_lightning.data.datasets import DatasetBlocks
+from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples
+from al_lightning.data.pool import Arrays
+
+BYTES = 4  # of a float32
 
 
-def in_memory(dataset: Dataset, num_workers: int = 0) -> Tensor:
+def hold(
+    pool: Dataset,
+    test: Dataset,
+    train_targets: Tensor,
+    test_targets: Tensor,
+    max_memory: float,
+    num_workers: int,
+    augmented: Dataset | None = None,
+) -> Arrays | Datasets:
+    """Reads a data set into memory if it fits and is not augmented.
+
+    Args:
+        pool: Training samples as they are scored, as of :class:`~al_lightning.data.Datasets`, at least one.
+        test: Test samples.
+        train_targets: Class indices, int64, shape ``(N,)``.
+        test_targets: Likewise.
+        max_memory: GiB that all inputs may take as float32.
+        num_workers: Processes that read ahead what is not in memory.
+        augmented: The training samples as they are trained on, if they are augmented at random.
+    """
+    num_values = next(iter(DatasetBlocks(pool, torch.tensor([0])))).numel()
+    num_bytes = BYTES * num_values * (num_samples(pool) + num_samples(test))
+    if augmented is None and num_bytes <= max_memory * 2**30:
+        return Arrays(in_memory(pool), train_targets, in_memory(test), test_targets)
+    return Datasets(pool if augmented is None else augmented, test, pool, train_targets, test_targets, num_workers)
+
+
+def in_memory(dataset: Dataset) -> Tensor:
     """Reads all inputs of a dataset.
 
     Args:
         dataset: As of :class:`~al_lightning.data.datasets.DatasetBlocks`.
-        num_workers: Processes that read them.
 
     Returns:
         Float tensor of shape ``(N, ...)``, ``(0,)`` if there are none.
     """
-    blocks = DatasetBlocks(dataset, num_workers=num_workers)
+    blocks = DatasetBlocks(dataset)
     inputs, stop = torch.empty(0), 0
     for block in blocks:  # into the whole, lest it be there twice
         if stop == 0:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.datasets import Datasets
-from al_lightning.data.memory import in_memory
+from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
@@ -119,10 +119,9 @@ class NumpyFiles(PoolDataModule):
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
             mean, std = self._moments(train_x[:: _stride(len(train_x))])
             train_set, test_set = _Rows(train_x, mean, std), _Rows(test_x, mean, std)
-        num_bytes = 4 * (train_x.size + (0 if test_x is None else test_x.size))
-        if num_bytes <= self.max_memory * 2**30:
-            return Arrays(in_memory(train_set), targets[0], in_memory(test_set), targets[1])
-        return Datasets(train_set, test_set, None, targets[0], targets[1], self.num_workers)
+        if len(targets[0]) == 0:
+            raise InputError("Expected samples to train on, but got none.")
+        return hold(train_set, test_set, targets[0], targets[1], self.max_memory, self.num_workers)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples, targets_of
 from al_lightning.data.images import ImageFiles, ImageTransform
-from al_lightning.data.memory import in_memory
+from al_lightning.data.memory import hold
 from al_lightning.data.pool import Arrays, PoolDataModule
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
@@ -93,12 +93,8 @@ class Torchvision(PoolDataModule):
         for name, of_set in (("training", targets), ("test", test_targets)):
             if len(of_set) and int(of_set.min()) < 0:
                 raise InputError(f"Expected {name} samples of {self.dataset} with classes, but some have none.")
-        shape = pool[0][0].shape
-        if self.train_transform is None and 4 * shape.numel() * (len(targets) + len(test_targets)) <= (
-            self.max_memory * 2**30
-        ):
-            return Arrays(in_memory(pool), targets, in_memory(test), test_targets)
-        return Datasets(train, test, pool, targets, test_targets, self.num_workers)
+        augmented = None if self.train_transform is None else train
+        return hold(pool, test, targets, test_targets, self.max_memory, self.num_workers, augmented)
 
     def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
         """Images in files, as those of the data set are scored."""
