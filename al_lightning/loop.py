@@ -2,10 +2,8 @@
 
 import copy
 import hashlib
-import json
 import logging
 import os
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +24,12 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from al_lightning import __version__
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.model_check import check_model, try_query
-from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.oracles import Oracle, SimulatedOracle
 from al_lightning.progress import RunProgress
@@ -47,8 +43,8 @@ from al_lightning.run_folder import (
     Question,
     Round,
     RunFolder,
-    comparable_settings,
 )
+from al_lightning.run_settings import default_run_dir, describe, training_recipe
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
 
@@ -197,7 +193,7 @@ class ActiveLearningLoop(Callback):
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
-            settings = settings or _describe(self, trainer, model, datamodule)
+            settings = settings or self._describe(trainer, model, datamodule)
             data = {"samples": datamodule.fingerprint(), "classes": datamodule.list_class_names()}
             folder = RunFolder.open(path, settings, data) if self._world.is_writer else None
             try:
@@ -205,6 +201,17 @@ class ActiveLearningLoop(Callback):
             finally:
                 if folder is not None:
                     folder.close()
+
+    def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
+        """What identifies a run that was not started from the command line."""
+        loop = {
+            "strategy": self.strategy,
+            "query_size": self.query_size,
+            "num_rounds": self.num_rounds,
+            "reinit": self.reinit,
+            "oracle": None if type(self.oracle) is SimulatedOracle else self.oracle,
+        }
+        return describe(self.seed, loop, trainer, model, datamodule)
 
     def _check_trainer(self, trainer: L.Trainer) -> None:
         if self not in _callbacks(trainer):
@@ -629,13 +636,6 @@ def _logs(trainer: L.Trainer, name: str) -> bool:
     return results is not None and any(result.meta.name == name for result in results.result_metrics)
 
 
-def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int) -> Path:
-    """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
-    parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
-    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower() for part in parts]
-    return Path("runs", "_".join(names), f"seed{seed}")
-
-
 def _bought(
     round: int,
     indices: Tensor,
@@ -679,27 +679,6 @@ def _columns(
     )
 
 
-def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
-    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later.
-
-    That is also the digest of the weights from which it starts, if they are not drawn.
-    """
-    recipe = {
-        name: value
-        for name, value in comparable_settings(settings).items()
-        if not name.startswith("loop.strategy") and name != "loop.query_size"
-    }
-    digest = hashlib.sha256()
-    for block in datamodule.labeled_blocks():
-        digest.update(block.numpy().tobytes())
-    digest.update(datamodule.labeled_targets.numpy().tobytes())
-    recipe["data"] = digest.hexdigest()
-    if weights is not None:
-        recipe["weights"] = weights
-    recipe["versions"] = [__version__, torch.__version__]
-    return json.dumps(recipe, sort_keys=True, default=str)
-
-
 def _summary(rounds: list[Round]) -> str:
     last = rounds[-1]
     accuracy = "" if isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "  # there may be nothing to test on
@@ -713,52 +692,6 @@ def _shortest(value: float) -> float:
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds, 3)
-
-
-def _describe(
-    loop: ActiveLearningLoop, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
-) -> dict[str, Any]:
-    """What identifies a run that was not started from the command line, as far as the objects know it."""
-    stopping = [vars(c) for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
-    devices = {"devices": trainer.world_size} if trainer.world_size > 1 else {}
-    return {
-        "seed_everything": loop.seed,
-        "trainer": {
-            "max_epochs": trainer.max_epochs,
-            "max_steps": trainer.max_steps,
-            "precision": str(trainer.precision),
-            "accelerator": type(trainer.accelerator).__name__,
-            **devices,
-        },
-        "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
-        "optimizer": repr(model.configure_optimizers()),
-        "data": _class_and_args(datamodule, datamodule.hparams),
-        "loop": {
-            "strategy": _class_and_args(loop.strategy, vars(loop.strategy)),
-            "query_size": loop.query_size,
-            "num_rounds": loop.num_rounds,
-            "reinit": loop.reinit,
-            "oracle": None if type(loop.oracle) is SimulatedOracle else _class_and_args(loop.oracle, vars(loop.oracle)),
-        },
-        "convergence": [
-            {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
-            for args in stopping
-        ],
-    }
-
-
-def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
-    """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
-    settings: dict[str, Any] = {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
-    if isinstance(model, Classifier):
-        settings["network"] = f"{type(model.network).__module__}.{type(model.network).__qualname__}"
-    return settings
-
-
-def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:
-    plain = (bool, int, float, str, type(None))
-    init_args = {name: value if isinstance(value, plain) else str(value) for name, value in args.items()}
-    return {"class_path": f"{type(part).__module__}.{type(part).__qualname__}", "init_args": init_args}
 
 
 @contextmanager

@@ -41,9 +41,11 @@ ALLOWED = {
         "random_streams",
         "reinit",
         "run_folder",
+        "run_settings",
         "strategies",
         "world",
     },
+    "run_settings": {"data", "models", "run_folder", "strategies"},
     "oracles": {"data", "errors", "oracles", "run_folder"},
     "labeling": {"errors", "explain", "labeling", "run_folder"},
     "suggest": {

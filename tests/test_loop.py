@@ -27,9 +27,9 @@ from al_lightning import (
     Random,
 )
 from al_lightning.inference import PoolPredictor
-from al_lightning.loop import default_run_dir
 from al_lightning.model_check import NUM_POOL
 from al_lightning.random_streams import stream
+from al_lightning.run_settings import default_run_dir
 from al_lightning.strategies import LeastConfidence, QueryStrategy
 from tests.digits import Digits, DigitsMLP
 from tests.helpers import digits

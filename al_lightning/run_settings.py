@@ -1,0 +1,102 @@
+"""What identifies a run: its default folder, its settings, and what its first fit depends on."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+
+from al_lightning import __version__
+from al_lightning.data import PoolDataModule
+from al_lightning.models import Classifier, DropoutMLP
+from al_lightning.run_folder import comparable_settings
+from al_lightning.strategies import QueryStrategy
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int) -> Path:
+    """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
+    parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
+    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower() for part in parts]
+    return Path("runs", "_".join(names), f"seed{seed}")
+
+
+def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
+    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later.
+
+    That is also the digest of the weights from which it starts, if they are not drawn.
+    """
+    recipe = {
+        name: value
+        for name, value in comparable_settings(settings).items()
+        if not name.startswith("loop.strategy") and name != "loop.query_size"
+    }
+    digest = hashlib.sha256()
+    for block in datamodule.labeled_blocks():
+        digest.update(block.numpy().tobytes())
+    digest.update(datamodule.labeled_targets.numpy().tobytes())
+    recipe["data"] = digest.hexdigest()
+    if weights is not None:
+        recipe["weights"] = weights
+    recipe["versions"] = [__version__, torch.__version__]
+    return json.dumps(recipe, sort_keys=True, default=str)
+
+
+def describe(
+    seed: int, loop: Mapping[str, Any], trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
+) -> dict[str, Any]:
+    """What identifies a run that was not started from the command line, as far as the objects know it.
+
+    Args:
+        seed: Of all random streams.
+        loop: Arguments of the loop; objects among them are described by their class and attributes.
+        trainer: Its devices and limits count, and what ends a fit.
+        model: With its hyperparameters.
+        datamodule: Likewise.
+
+    Returns:
+        Nested mappings of plain values.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    stopping = [vars(callback) for callback in callbacks if isinstance(callback, EarlyStopping)]
+    devices = {"devices": trainer.world_size} if trainer.world_size > 1 else {}
+    return {
+        "seed_everything": seed,
+        "trainer": {
+            "max_epochs": trainer.max_epochs,
+            "max_steps": trainer.max_steps,
+            "precision": str(trainer.precision),
+            "accelerator": type(trainer.accelerator).__name__,
+            **devices,
+        },
+        "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
+        "optimizer": repr(model.configure_optimizers()),
+        "data": _class_and_args(datamodule, datamodule.hparams),
+        "loop": {
+            name: value if isinstance(value, PLAIN) else _class_and_args(value, vars(value))
+            for name, value in loop.items()
+        },
+        "convergence": [
+            {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
+            for args in stopping
+        ],
+    }
+
+
+def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
+    """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
+    settings: dict[str, Any] = {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
+    if isinstance(model, Classifier):
+        settings["network"] = f"{type(model.network).__module__}.{type(model.network).__qualname__}"
+    return settings
+
+
+def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:
+    init_args = {name: value if isinstance(value, PLAIN) else str(value) for name, value in args.items()}
+    return {"class_path": f"{type(part).__module__}.{type(part).__qualname__}", "init_args": init_args}
