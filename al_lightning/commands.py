@@ -21,8 +21,9 @@ from al_lightning import __version__, data, models, oracles, strategies
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
-from al_lightning.explain import did_you_mean, explain
+from al_lightning.explain import explain
 from al_lightning.loop import ActiveLearningLoop
+from al_lightning.spelling import did_you_mean
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 200,
@@ -127,16 +128,28 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # jsonargparse tries one type of a union after the other
             super().error(message, ex)
-        raise InputError(explain(message, lambda option: KNOWN_CLASSES.get(option, []), self._options())) from ex
+        owners = self._owners()
+        sentence = explain(
+            message,
+            lambda option: KNOWN_CLASSES.get(option, []),
+            [*self._own_options(), *owners],
+            lambda option: " or ".join(owners.get(option, [])),
+        )
+        raise InputError(sentence) from ex
 
-    def _options(self) -> Iterable[str]:
+    def _own_options(self) -> Iterable[str]:
         subcommands = self._subcommands_action.choices.values() if self._subcommands_action else ()
-        options = [option for parser in (self, *subcommands) for option in parser._option_string_actions]
+        return [option for parser in (self, *subcommands) for option in parser._option_string_actions]
+
+    def _owners(self) -> dict[str, list[str]]:
+        """The options of classes that may be chosen, each with the flags that choose one that has it."""
         packages = {"loop.strategy": strategies, "loop.oracle": oracles, "model": models, "data": data}
+        owners: dict[str, list[str]] = {}
         for option, classes in packages.items():
-            parameters = [inspect.signature(getattr(classes, name)).parameters for name in KNOWN_CLASSES[option]]
-            options += [f"--{option}.{name}" for names in parameters for name in names]
-        return options
+            for name in KNOWN_CLASSES[option]:
+                for parameter in inspect.signature(getattr(classes, name)).parameters:
+                    owners.setdefault(f"--{option}.{parameter}", []).append(f"`--{option} {name}`")
+        return owners
 
 
 class ActiveLearningCLI(LightningCLI):

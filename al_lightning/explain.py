@@ -1,20 +1,27 @@
 """Turns what jsonargparse and Lightning say of bad input into one sentence a user can act on."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
+
+from al_lightning.spelling import did_you_mean
 
 LINKED = {"loop.seed": "seed_everything"}
 PLAIN_NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a string"}
 
 
-def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_options: Iterable[str]) -> str:
+def explain(
+    message: str,
+    known_classes: Callable[[str], Iterable[str]],
+    known_options: Iterable[str],
+    owners: Callable[[str], str] = lambda option: "",
+) -> str:
     """Rewrites an error message of jsonargparse.
 
     Args:
         message: The message, possibly of many lines and with the errors of all types of a union.
         known_classes: Given the option that takes a class, the short names of the classes that it takes.
         known_options: All options of the command, with their dashes.
+        owners: Given such an option, says how to choose the classes that have it; empty if all do.
 
     Returns:
         One sentence that names the option, what was expected and what was got.
@@ -23,9 +30,9 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     option = ".".join(re.findall(r'Parser key "([^"]+)"', text)).replace("init_args.", "")
     option = LINKED.get(option, option)
     if match := re.search(r"unrecognized arguments: (\S+)", text):
-        return _unknown_option(match[1], known_options)
+        return _unknown_option(match[1], known_options, owners)
     if match := re.search(r"does not accept option '([^']+)'", text):
-        return _unknown_option(f"--{match[1]}", known_options)
+        return _unknown_option(f"--{match[1]}", known_options, owners)
     if match := re.search(r"Unexpected config: (.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
     if match := re.search(r"the following arguments are required: (\S+)", text):
@@ -41,14 +48,15 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
         return f"Expected `{option}` to be a subclass of {match[2]}, but got `{match[1] or 'another class'}`."
     if match := re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", text):
-        return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options)
+        return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options, owners)
     if match := re.search(r"File does not exist: '?([^']+)'?", text):
         return f"Expected `{option or 'config'}` to be a file, but there is no {match[1]}."
     if match := re.search(r"Expected a dot import path string: (\S+)", text):
         return _unknown_class(option, match[1], list(known_classes(option)))
     types = [_plain(name) for name in re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)]
     got = re.search(r"Got value: (.*?)(?= - | Given value|$)", text) or re.search(r"Given value: (.*)$", text)
-    expected = list(dict.fromkeys(name for name in types if name))
+    # typing keeps the members of a union in the order in which somebody, anywhere, named them first
+    expected = sorted({name for name in types if name}, key=[*PLAIN_NAMES.values(), *filter(None, types)].index)
     if option and expected and got:
         return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`."
     if match := re.search(r"Problem with given class_path '([^']+)': (.*?)(?= - Expected|$)", text):
@@ -58,25 +66,7 @@ def explain(message: str, known_classes: Callable[[str], Iterable[str]], known_o
     return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word that is most like the given one, whatever their case; ``None`` if none is.
-
-    Example:
-        >>> nearest("bagde", ["BALD", "BADGE", "Random"])
-        'BADGE'
-    """
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence: ``; did you mean BADGE?``, or a full stop."""
-    name = nearest(word, known)
-    return f"; did you mean {name}?" if name else "."
-
-
-def _unknown_option(name: str, known: Iterable[str]) -> str:
+def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str]) -> str:
     options = sorted(
         option
         for option in set(known)
@@ -84,7 +74,9 @@ def _unknown_option(name: str, known: Iterable[str]) -> str:
         if option.startswith("--") and not option.endswith(".help") and not name.startswith(f"{option}.")
     )
     if name in options:  # of another class than the one that was chosen
-        return f"Expected an option that the chosen class has, but got `{name}`, which it has not."
+        has_it = owners(name)
+        hint = f"; {has_it} has it." if has_it else "."
+        return f"Expected an option that the chosen class has, but got `{name}`, which it has not{hint}"
     return f"Expected an option of this command, but got `{name}`{did_you_mean(name, options)}"
 
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from al_lightning.errors import InputError
-from al_lightning.explain import did_you_mean, nearest
+from al_lightning.spelling import did_you_mean, nearest
 
 
 def named_layer(model: nn.Module, name: str) -> nn.Module:

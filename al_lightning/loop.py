@@ -45,6 +45,7 @@ from al_lightning.run_folder import (
     RunFolder,
 )
 from al_lightning.run_settings import default_run_dir, describe, training_recipe
+from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
 
@@ -168,6 +169,7 @@ class ActiveLearningLoop(Callback):
         self._check_trainer(trainer)
         datamodule.prepare_data()
         datamodule.setup("fit")
+        datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
         initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
@@ -278,6 +280,8 @@ class ActiveLearningLoop(Callback):
                     row, fit = self._run_round(round, trainer, model, datamodule)
                 indices = datamodule.indices_of(fit.query)
                 answers = self.oracle.answer(datamodule, indices) if len(indices) else indices
+                if answers is not None:
+                    datamodule.label(fit.query, answers)  # refuses what is no label, before anything is written
                 trainer.save_checkpoint(path / "model.ckpt.new", weights_only=True)  # a collective: by all processes
                 if folder is not None:
                     self._keep(folder, row, fit, indices, answers, model, datamodule)
@@ -285,7 +289,6 @@ class ActiveLearningLoop(Callback):
                     if folder is not None:
                         self._ask(folder, datamodule)
                     return
-                datamodule.label(fit.query, answers)
         finally:
             self._progress.stop()
             if self._events is not None:
@@ -410,7 +413,7 @@ class ActiveLearningLoop(Callback):
         self._weights.restore(model, round)
         datamodule.shuffle_generator = stream(self.seed, "shuffle", round)
         datamodule.unlabeled_generator = stream(self.seed, "unlabeled", round)
-        datamodule.transform_generator = stream(self.seed, "transforms", round)
+        datamodule.transform_generator = stream(self.seed, "transforms", round, self._world.rank)
         if hasattr(model, "stream_purposes"):
             purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
             rank = self._world.rank  # as dropout: else the devices would draw the same for their minibatches
@@ -461,14 +464,8 @@ class ActiveLearningLoop(Callback):
             tested = dict(trainer.callback_metrics)
         if "test_acc" not in tested:
             model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
-            blocks, plugin = datamodule.test_blocks(), trainer.precision_plugin
-            predictor = PoolPredictor(
-                model,
-                blocks,
-                blocks,
-                precision=plugin.forward_context,
-                transfer=lambda block: plugin.convert_input(block.to(model.device)),
-            )
+            blocks = datamodule.test_blocks()
+            predictor = make_predictor(trainer, model, blocks, blocks)
             logits = predictor.map(lambda batch: batch.logits)
             metrics = ClassificationMetrics(logits.shape[1], prefix="test_")
             metrics.update(logits, datamodule.test_targets)
@@ -601,17 +598,8 @@ class ActiveLearningLoop(Callback):
     def _predictor(self, trainer: L.Trainer, model: L.LightningModule) -> PoolPredictor:
         assert self._fit is not None
         datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        plugin = trainer.precision_plugin
-        return PoolPredictor(
-            model,
-            datamodule.pool_blocks(),
-            datamodule.labeled_blocks(),
-            mask_generator=stream(self.seed, "masks", self._fit.round),
-            view_generator=stream(self.seed, "views", self._fit.round),
-            precision=plugin.forward_context,
-            transfer=lambda block: plugin.convert_input(block.to(model.device)),
-            shards=self._world,
-        )
+        pool, labeled = datamodule.pool_blocks(), datamodule.labeled_blocks()
+        return make_predictor(trainer, model, pool, labeled, self.seed, self._fit.round, self._world)
 
     def _train_acc(self, trainer: L.Trainer, model: L.LightningModule) -> float:
         """Accuracy on the labeled set in evaluation mode, without dropout."""

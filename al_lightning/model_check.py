@@ -1,5 +1,6 @@
 """What a model must have, for data, training and strategy: found out before the first fit, not after it."""
 
+import logging
 import warnings
 
 import lightning.pytorch as L
@@ -14,6 +15,7 @@ from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies import QueryStrategy
 
+LOG = logging.getLogger(__name__)
 NUM_POOL, NUM_LABELED, QUERY_SIZE = 32, 8, 8  # of the query that is tried
 
 
@@ -38,7 +40,7 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
             whole = returned if isinstance(returned, Tensor) else logits  # it may return more, which nobody asks for
     except InputError:
         raise
-    except (RuntimeError, AssertionError, AttributeError, IndexError, TypeError, ValueError) as error:
+    except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # as layers complain of shapes, each in its own way
         shape = tuple(sample.shape[1:])
         raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
@@ -62,22 +64,26 @@ def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: Poo
     What a strategy needs and a model lacks is found out so. Model and generators are left as they were.
 
     Raises:
-        InputError: If the strategy raises it.
+        InputError: If the strategy raises it. What else it raises is left to its first query.
     """
     rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
     pool = rows[:NUM_POOL]
+    predictor = _predictor(model, pool, rows[-NUM_LABELED:])
     # what is warned of, such as ties, is not to be held against a model that was never fitted, and is said later
     with isolate_rng(include_cuda=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        strategy.query(
-            _predictor(model, pool, rows[-NUM_LABELED:]),
-            min(query_size, QUERY_SIZE, len(pool)),
-            torch.Generator().manual_seed(0),
-        )
+        try:
+            strategy.query(predictor, min(query_size, QUERY_SIZE, len(pool)), torch.Generator().manual_seed(0))
+        except InputError:
+            raise
+        except Exception as error:  # the strategy may count on a larger pool: its first query will tell
+            LOG.debug("A small query before the first fit failed: %r", error)
 
 
 def _predictor(model: L.LightningModule, pool: Tensor, labeled: Tensor) -> PoolPredictor:
-    parameter = next(model.parameters())
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
 
     def transfer(block: Tensor) -> Tensor:
         return block.to(parameter if block.is_floating_point() else parameter.device)

@@ -60,8 +60,11 @@ FREE_SETTINGS = frozenset(
 )
 """Settings that a run may be continued without: they do not change what a round is."""
 
-LATER_SETTINGS: dict[str, Any] = {"loop.reinit": "scratch", "loop.oracle": None}
-"""Settings that came later, with the value that means what was done before: published runs have none of them, and are
+LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "loop.reinit": ("scratch",),
+    "loop.oracle": (None, "al_lightning.SimulatedOracle", "al_lightning.oracles.SimulatedOracle"),
+}
+"""Settings that came later, with the values that mean what was done before: published runs have none of them, and are
 to go on."""
 
 
@@ -122,6 +125,11 @@ class Question:
     confidence: float | None = None
     label: int | None = None
     """The answer, as in :class:`Query`; ``None`` as long as there is none."""
+
+    def settled(self) -> Query:
+        """The row of queries.csv that an answered question becomes."""
+        assert self.label is not None
+        return Query(self.round, self.order, self.index, self.label, self.score, self.predicted, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,8 @@ class RunFolder:
         try:
             folder._recover()
             folder._check_settings(settings)
-            folder._check_data(data)
+            if data is not None:
+                folder.check_data(data)
         except BaseException:
             folder.close()
             raise
@@ -235,12 +244,15 @@ class RunFolder:
         """
         folder = cls(path)
         try:
-            sha256 = json.loads((path / COMMIT).read_bytes())["sha256"]
-            contents = {name: (path / name).read_bytes() for name in (CONFIG, ROUNDS, QUERIES)}
+            state = json.loads((path / COMMIT).read_bytes())
+            sha256 = state["sha256"]
+            names = (CONFIG, ROUNDS, QUERIES, *([ASKED] if ASKED in sha256 else []))
+            contents = {name: (path / name).read_bytes() for name in names}
             if any(_sha256(content) != sha256[name] for name, content in contents.items()):
                 return folder
         except (OSError, ValueError, KeyError, TypeError):
             return folder
+        folder.data = dict(state.get("data", {}))
         folder._parse({name: content.decode() for name, content in contents.items()})
         folder._check_settings(settings, free)
         return folder
@@ -345,7 +357,8 @@ class RunFolder:
                 else:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
-        self._new(COMMIT).unlink(missing_ok=True)
+        for left in (self._new(COMMIT), *([] if ASKED in expected else [self._new(ASKED), self.path / ASKED])):
+            left.unlink(missing_ok=True)
         self._parse({name: (self.path / name).read_text() for name in expected})
 
     def _parse(self, contents: dict[str, str]) -> None:
@@ -383,10 +396,8 @@ class RunFolder:
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
 
-    def _check_data(self, data: Mapping[str, Any] | None) -> None:
+    def check_data(self, data: Mapping[str, Any]) -> None:
         """Raises :class:`InputError` if the data are others than those of the run: its indices would be of others."""
-        if data is None:
-            return
         differing = [name for name in data if self.data.get(name, data[name]) != data[name]]
         if differing:
             raise InputError(
@@ -433,7 +444,7 @@ def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
         for name, value in flatten(settings).items()
-        if name not in FREE_SETTINGS and not (name in LATER_SETTINGS and value == LATER_SETTINGS[name])
+        if name not in FREE_SETTINGS and value not in LATER_SETTINGS.get(name, ())
     }
 
 

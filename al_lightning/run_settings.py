@@ -77,7 +77,7 @@ def describe(
         },
         "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
         "optimizer": repr(model.configure_optimizers()),
-        "data": _class_and_args(datamodule, datamodule.hparams),
+        "data": _class_and_args(datamodule, {**datamodule.hparams, **_modules_that_are_settings(datamodule)}),
         "loop": {
             name: value if isinstance(value, PLAIN) else _class_and_args(value, vars(value))
             for name, value in loop.items()
@@ -89,11 +89,12 @@ def describe(
     }
 
 
-def _modules_that_are_settings(model: L.LightningModule) -> dict[str, Any]:
+def _modules_that_are_settings(part: L.LightningModule | PoolDataModule) -> dict[str, Any]:
     """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
-    settings: dict[str, Any] = {"augmentation": model.augmentation} if hasattr(model, "augmentation") else {}
-    if isinstance(model, Classifier):
-        settings["network"] = f"{type(model.network).__module__}.{type(model.network).__qualname__}"
+    names = ("augmentation", "train_transform")
+    settings: dict[str, Any] = {name: getattr(part, name) for name in names if hasattr(part, name)}
+    if isinstance(part, Classifier):
+        settings["network"] = f"{type(part.network).__module__}.{type(part.network).__qualname__}"
     return settings
 
 

@@ -1,9 +1,7 @@
 """``al-lightning suggest RUN FOLDER``: which images of a folder a trained run would ask for."""
 
-import argparse
 import csv
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,17 @@ import torch
 import yaml
 from torch import Tensor
 
+from al_lightning.arguments import Parser
 from al_lightning.commands import fit_objects, load_weights
-from al_lightning.data.images import image_files, unreadable
+from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor
 from al_lightning.oracles.label_studio import task
 from al_lightning.oracles.questions import write_whole
 from al_lightning.random_streams import stream
 from al_lightning.run_folder import CONFIG, Question, RunFolder
+from al_lightning.scoring import make_predictor
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(f"Expected `al-lightning suggest RUN FOLDER --out FILE`, but got: {message}.")
+NO_INDEX = -1  # of images that are not in the training set
 
 
 def run(words: list[str]) -> None:
@@ -33,8 +29,8 @@ def run(words: list[str]) -> None:
     Raises:
         InputError: If the words are bad, the run is not trained, or its data are not images.
     """
-    parser = _Parser(
-        "al-lightning suggest",
+    parser = Parser(
+        "al-lightning suggest RUN FOLDER --out FILE",
         description="Ranks images by what the strategy of a trained run would ask for first.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
@@ -63,7 +59,8 @@ def run(words: list[str]) -> None:
 def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Question], list[str]]:
     """Asks the strategy of a run, with its last model, what to label of a folder of images.
 
-    Images that the run has the labels of are left out, and so are files that cannot be read, with a warning.
+    Images that the run has asked for or is tested on are left out, and so, with a warning, are files that cannot be
+    read.
 
     Args:
         run_dir: The run.
@@ -79,7 +76,10 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     config = run_dir / CONFIG
     if not config.is_file():
         raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
-    settings = yaml.safe_load(config.read_text())
+    try:
+        settings = yaml.safe_load(config.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"Expected {config} as it was written, but it was edited or is torn.") from error
     ledger = RunFolder.peek(run_dir, settings)
     if not ledger.rounds:
         raise InputError(f"Expected a run with a finished round in {run_dir}, but it has none yet.")
@@ -91,26 +91,20 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
         )
     load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
+    ledger.check_data({"samples": data.fingerprint(), "classes": data.list_class_names()})
     data.set_labeled(labeled)
-    known = {Path(file).resolve() for file in map(data.file_of, labeled.tolist()) if file is not None}
-    paths = _readable([path for path in image_files(folder) if path.resolve() not in known])
+    asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
+    files = [file for file in map(data.file_of, asked) if file is not None]
+    known = {Path(file).resolve() for file in (*files, *data.test_files())}
+    paths = readable([path for path in image_files(folder) if path.resolve() not in known])
     if not paths:
         raise InputError(f"Expected images to choose from in {folder}, but got none.")
     num = min(loop.query_size, len(paths)) if num is None else num
     if not 1 <= num <= len(paths):
         raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
     round = ledger.rounds[-1].round
-    plugin = trainer.precision_plugin
-    model.to(trainer.strategy.root_device)
-    pool = PoolPredictor(
-        plugin.convert_module(model),
-        data.blocks_of(paths),
-        data.labeled_blocks(),
-        mask_generator=stream(loop.seed, "masks", round),
-        view_generator=stream(loop.seed, "views", round),
-        precision=plugin.forward_context,
-        transfer=lambda block: plugin.convert_input(block.to(model.device)),
-    )
+    trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
+    pool = make_predictor(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
     chosen = loop.strategy.query(pool, num, stream(loop.seed, "query", round))
     confidences, classes = pool.map(
         lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
@@ -125,7 +119,7 @@ def _questions(
         Question(
             round,
             order,
-            position,
+            NO_INDEX,
             str(paths[position]),
             None if scores is None else float(scores[position]),
             int(classes[order]),
@@ -133,14 +127,6 @@ def _questions(
         )
         for order, position in enumerate(chosen.tolist())
     ]
-
-
-def _readable(paths: list[Path]) -> list[Path]:
-    bad = unreadable(paths)
-    if bad:
-        named = ", ".join(map(str, list(bad)[:5]))
-        warnings.warn(f"Left out {len(bad)} images that cannot be read: {named}.", stacklevel=2)
-    return [path for path in paths if path not in bad]
 
 
 def _as_csv(questions: Sequence[Question], names: Sequence[str]) -> str:

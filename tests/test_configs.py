@@ -14,7 +14,8 @@ from al_lightning.sweep.check import check
 from al_lightning.sweep.study import Arm, read_study
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
-CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (STUDY, ROUND_0))
+DIGITS = Path("configs/digits.yaml")  # a demonstration on other data: see test_own_data.py
+CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (STUDY, ROUND_0, DIGITS))
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 
 

@@ -6,7 +6,8 @@ from typing import Literal, NoReturn
 import jsonargparse
 import pytest
 
-from al_lightning.explain import did_you_mean, explain, nearest
+from al_lightning.explain import explain
+from al_lightning.spelling import did_you_mean, nearest
 from al_lightning.strategies import QueryStrategy
 
 STRATEGIES = ["BADGE", "BALD", "Random"]

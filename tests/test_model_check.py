@@ -136,10 +136,10 @@ def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_data() -> None:
             return super().forward(x.mul_(2))
 
     data = Digits()
-    before = data.arrays.train_inputs.clone()
+    before = data.source.train_inputs.clone()
     check_model(InPlace(), data)
     try_query(Margin(), InPlace(), data, 10)
-    assert data.arrays.train_inputs.equal(before)
+    assert data.source.train_inputs.equal(before)
 
 
 # ------------------------------------------------------------------------------------------------- a test of its own
@@ -157,7 +157,7 @@ class Silent(WithFeatureLayer):
 def test_a_model_that_logs_no_accuracy_is_tested_by_its_logits(tmp_path: Path, model: type, precision: str) -> None:
     fitted = model()
     run(tmp_path, model=fitted, num_rounds=1, trainer={"max_epochs": 10, "precision": precision})
-    arrays, last = Digits().arrays, rows(tmp_path)[-1]
+    arrays, last = Digits().source, rows(tmp_path)[-1]
     before = copy.deepcopy(fitted.state_dict())
     fitted.float().eval()
     with torch.no_grad():

@@ -67,12 +67,22 @@ def test_suggestions_may_be_tasks_of_label_studio(trained: Path, tmp_path: Path)
     assert choices == [[row["predicted"]] for row in rows(tmp_path / "a.csv")]
 
 
-def test_images_that_the_run_has_labels_of_are_left_out(trained: Path, tmp_path: Path) -> None:
+def test_images_that_the_run_asked_for_or_is_tested_on_are_left_out(trained: Path, tmp_path: Path) -> None:
     photos = list((trained / "photos").rglob("*.png"))
-    main(["suggest", str(trained / "run"), str(trained / "photos"), "--num", "105", "--out", str(tmp_path / "a.csv")])
-    assert len(photos) == 150
-    with pytest.raises(SystemExit):  # 150, 45 of them labeled
-        main(["suggest", str(trained / "run"), str(trained / "photos"), "--num", "106", "--out", str(tmp_path / "b")])
+    assert len(photos) == 150  # 30 to test on, 45 labeled
+    run, folder = str(trained / "run"), str(trained / "photos")
+    main(["suggest", run, folder, "--num", "75", "--out", str(tmp_path / "a.csv")])
+    with pytest.raises(SystemExit):
+        main(["suggest", run, folder, "--num", "76", "--out", str(tmp_path / "b.csv")])
+
+
+def test_other_data_than_those_of_the_run_are_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    new = trained / "photos" / "digit0" / "a.png"
+    Image.new("L", (8, 8)).save(new)
+    assert "samples were added, removed or renamed" in refused(capsys, str(trained / "run"), str(trained / "new"))
+    new.unlink()
 
 
 def test_images_that_cannot_be_read_are_named_and_left_out(trained: Path, tmp_path: Path) -> None:

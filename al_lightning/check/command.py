@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from jsonargparse import ArgumentParser
@@ -14,7 +14,8 @@ from al_lightning.check.contract import CONTRACT
 from al_lightning.check.subject import Subject, quiet
 from al_lightning.check.verdicts import Verdict, judge
 from al_lightning.errors import InputError
-from al_lightning.explain import did_you_mean, explain
+from al_lightning.explain import explain
+from al_lightning.spelling import did_you_mean
 from al_lightning.strategies import QueryStrategy
 
 HELP = """\
@@ -25,7 +26,6 @@ Prints what holds and what fails, and the smallest case in which it fails. The e
 
   STRATEGY        dotted path of a class, my_file.MyStrategy, or the name of one that comes with al-lightning
   --OPTION VALUE  argument of its constructor; --loop.strategy.OPTION, as for al-lightning fit, is the same
-  --pool digits   the pool; there is no other yet
 
 examples:
   al-lightning check my_file.MyStrategy --num_samples 50
@@ -146,8 +146,6 @@ def _maker(path: str, strategy: type[QueryStrategy], options: Sequence[str]) -> 
     """
     parser = _Parser(prog=f"al-lightning check {path}", add_help=False)
     names = parser.add_class_arguments(strategy, fail_untyped=False)
-    if "pool" not in names:
-        parser.add_argument("--pool", type=Literal["digits"], default="digits")
     settings = parser.parse_args(
         [f"--{word.removeprefix(PREFIX)}" if word.startswith(PREFIX) else word for word in options]
     )

@@ -170,7 +170,7 @@ def targets_of(dataset: Dataset, num_workers: int = 0) -> Tensor:
         targets = torch.as_tensor(np.asarray(found))
     except (TypeError, ValueError):  # of names, or of tensors of several values
         targets = torch.empty(0)
-    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex():
+    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex() or int(targets.min()) < -1:
         raise InputError(
             f"Expected the targets of {type(dataset).__name__} to be class indices, one integer for each sample, "
             f"but got {_short(found[0])} for the first."
@@ -206,10 +206,14 @@ def _load(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> Iterato
         worker_init_fn=_leave_signals_to_the_main_process,
         generator=torch.Generator(),  # otherwise torch's global one, which training uses
     )
+    reader = iter(loader)
     try:
-        yield from loader
+        yield from reader
     except InputError as error:
         raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # of a worker: with its traceback
+    finally:
+        if hasattr(reader, "_shutdown_workers"):  # or it ends them when it is forgotten, which may be at exit
+            reader._shutdown_workers()
 
 
 class _Once:
@@ -231,10 +235,10 @@ class _Inputs(Dataset):
     def __getitem__(self, batch: tuple[Tensor, int | None]) -> Tensor:
         indices, seed = batch
         if seed is None:
-            items = [self._dataset[i] for i in indices.tolist()]
+            items = [self._item(i) for i in indices.tolist()]
         else:
             with _seeded(seed):
-                items = [self._dataset[i] for i in indices.tolist()]
+                items = [self._item(i) for i in indices.tolist()]
         inputs = [item[0] if isinstance(item, tuple | list) else item for item in items]
         name = type(self._dataset).__name__
         for value in inputs:
@@ -252,6 +256,15 @@ class _Inputs(Dataset):
             return torch.empty(0, *self[torch.tensor([0]), seed].shape[1:])
         stacked = torch.stack(inputs)
         return stacked if stacked.is_floating_point() else stacked.float()
+
+    def _item(self, index: int) -> Any:
+        try:
+            return self._dataset[index]
+        except InputError:
+            raise
+        except Exception as error:  # whatever a dataset of somebody else's runs into
+            name, text = type(self._dataset).__name__, " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"Expected {name} to have sample {index}, but got {text}.") from error
 
 
 class _Targets(Dataset):

@@ -1,7 +1,6 @@
 """A folder of images, labeled by the folders they are in."""
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,15 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets
-from al_lightning.data.images import ImageFiles, ImageTransform, image_files, unreadable
+from al_lightning.data.images import MOST_NAMED, ImageFiles, ImageTransform, image_files, readable
 from al_lightning.data.memory import hold
-from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule
+from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
 
 UNLABELED = "unlabeled"
 TEST_FOLDERS = ("test", "val", "valid", "validation")
-MOST_NAMED = 5  # files that a message names
 
 
 class ImageFolder(PoolDataModule):
@@ -83,13 +81,16 @@ class ImageFolder(PoolDataModule):
         self.corrupt = corrupt
         self.num_workers = num_workers
         self.max_memory = max_memory
+        self.train_transform = train_transform
         self._transform = ImageTransform(image_size, channels)
         self._train_transform = ImageTransform(image_size, channels, train_transform) if train_transform else None
         self._files: list[Path] = []
+        self._test_files: list[Path] = []
 
     def load(self) -> Arrays | Datasets:
         train_folder, test_folder = self._folders()
-        self.class_names = tuple(self.classes or _class_folders(train_folder, test_folder))
+        folders = _class_folders(train_folder, test_folder)
+        self.class_names = check_class_names(self.classes or folders)
         if not self.class_names:
             raise InputError(
                 f"Expected `data.classes` to name the classes, since {train_folder} has no folder of a class, "
@@ -103,6 +104,8 @@ class ImageFolder(PoolDataModule):
             train_targets = torch.cat([train_targets, torch.full((len(more),), UNKNOWN)])
         if test_folder is not None:
             test_files, test_targets = self._find(test_folder)
+            if not test_files:
+                raise InputError(f"Expected images to test on in {test_folder}, but got none.")
             if (test_targets == UNKNOWN).any():
                 raise InputError(f"Expected all images in {test_folder} to be in folders of classes, but some are not.")
         else:
@@ -111,7 +114,7 @@ class ImageFolder(PoolDataModule):
             train_files, train_targets = [train_files[i] for i in train.tolist()], train_targets[train]
         if not train_files:
             raise InputError(f"Expected images to train on in {train_folder}, but got none.")
-        self._files = train_files
+        self._files, self._test_files = train_files, test_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
         return hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
@@ -119,6 +122,10 @@ class ImageFolder(PoolDataModule):
     def file_of(self, index: int) -> str | None:
         self.setup()
         return str(self._files[index])
+
+    def test_files(self) -> list[str]:
+        self.setup()
+        return [str(path) for path in self._test_files]
 
     def fingerprint(self) -> str:
         self.setup()
@@ -134,9 +141,19 @@ class ImageFolder(PoolDataModule):
         if not self.root.is_dir():
             raise InputError(f"Expected `data.root` to be a folder of images, but there is no {self.root}.")
         train = self.root / "train" if (self.root / "train").is_dir() else self.root
+        beside = {path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        others = sorted(beside - {"train", UNLABELED, *TEST_FOLDERS})
+        if train != self.root and others:
+            raise InputError(
+                f"Expected the classes of {self.root} in its folder train, where there is one, but got `{others[0]}` "
+                "beside it."
+            )
         # a folder that is called test and has no folders in it is a class of that name
         tests = (self.root / name for name in TEST_FOLDERS if (self.root / name).is_dir())
-        return train, next((test for test in tests if any(path.is_dir() for path in test.iterdir())), None)
+        return train, next(
+            (test for test in tests if any(path.is_dir() and not path.name.startswith(".") for path in test.iterdir())),
+            None,
+        )
 
     def _find(self, folder: Path, skipped: Path | None = None) -> tuple[list[Path], Tensor]:
         """The readable images of a folder and their class indices."""
@@ -161,17 +178,7 @@ class ImageFolder(PoolDataModule):
         """Leaves out the files that cannot be read, or refuses them."""
         if self.corrupt == "trust":
             return paths
-        bad = unreadable(paths)
-        if not bad:
-            return paths
-        named = _listed([f"{path} ({reason.rstrip('.')})" for path, reason in bad.items()])
-        if self.corrupt == "refuse":
-            raise InputError(
-                f"Expected images that can be read, but got {len(bad)} that cannot: {named}; "
-                "`data.corrupt` skip leaves them out."
-            )
-        warnings.warn(f"Left out {len(bad)} images that cannot be read: {named}.", stacklevel=2)
-        return [path for path in paths if path not in bad]
+        return readable(paths, refuse=self.corrupt == "refuse")
 
 
 def _class_folders(folder: Path, test_folder: Path | None) -> list[str]:

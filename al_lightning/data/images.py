@@ -1,11 +1,14 @@
 """Images in files: how they are read, and which of them cannot be."""
 
 import os
+import struct
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
@@ -14,7 +17,9 @@ from torch.utils.data import Dataset
 from al_lightning.errors import InputError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for broken files
+# what Pillow raises for broken files, and for what cameras wrote into them
+UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
+MOST_NAMED = 5  # files that a message names
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: what pretrained networks expect
 
 
@@ -44,13 +49,30 @@ class ImageTransform:
         """Returns float32 of shape ``(channels, height, width)``."""
         from torchvision.transforms.v2 import functional as F  # slow to import
 
-        values = F.pil_to_tensor(ImageOps.exif_transpose(image).convert(self._mode))
+        values = F.pil_to_tensor(as_bytes(image, self._mode))
         if self._train_transform is not None:
             values = self._train_transform(values)
         if self._image_size is not None:
             values = F.resize(values, [self._image_size], antialias=True)
             values = F.center_crop(values, [self._image_size, self._image_size])
         return values.float().div_(255).sub_(self._mean).div_(self._std)
+
+
+def as_bytes(image: Image.Image, mode: str) -> Image.Image:
+    """Turns an image upright and converts it to ``RGB`` or ``L``, of 8 bits; transparent parts become white.
+
+    Raises:
+        ValueError: If its values have no known range.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # which has 16 bits at most
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
+    elif image.mode in ("I", "F"):  # Pillow would cut off all above 255
+        raise ValueError(f"its pixels are of mode {image.mode}, whose range is not known")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
 
 
 class ImageFiles(Dataset):
@@ -80,14 +102,44 @@ class ImageFiles(Dataset):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files in a folder and its subfolders that are images by their name, sorted; hidden ones are left out."""
-    found = []
+    """All files in a folder and its subfolders that are images by their name, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: If a link leads back to a folder that is gone through anyhow: its images would count twice.
+    """
+    found: list[Path] = []
+    seen: dict[str, str] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            raise InputError(f"Expected each folder in {folder} once, but {parent} is a link to {seen[real]}.")
+        seen[real] = parent
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(parent, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         ]
     return sorted(found)
+
+
+def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
+    """Leaves out images that cannot be read, with a warning that names them.
+
+    Raises:
+        InputError: If there are any, and they are to be refused.
+    """
+    bad = unreadable(paths)
+    if not bad:
+        return list(paths)
+    named = [f"{path} ({reason.rstrip('.')})" for path, reason in bad.items()]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    listed = (", ".join(named[:MOST_NAMED]) + more).encode(errors="backslashreplace").decode()
+    if refuse:
+        raise InputError(
+            f"Expected images that can be read, but got {len(bad)} that cannot: {listed}; "
+            "`data.corrupt` skip leaves them out."
+        )
+    warnings.warn(f"Left out {len(bad)} images that cannot be read: {listed}.", stacklevel=2)
+    return [path for path in paths if path not in bad]
 
 
 def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
@@ -98,9 +150,15 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _why_unreadable(path: Path) -> str | None:
+    if not path.is_file():
+        return "it is no file"
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
     try:
         with Image.open(path) as image:
-            image.load()  # `verify` passes over a JPEG that was cut off
+            as_bytes(image, "RGB")  # `verify` passes over a JPEG that was cut off
     except UNREADABLE as error:
         return _reason(error, path)
     return None

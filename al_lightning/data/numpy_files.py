@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.datasets import Datasets
 from al_lightning.data.memory import hold
-from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule
+from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
 
@@ -23,6 +23,7 @@ NAMES = {
     "test_targets": ("test_targets", "y_test"),
 }
 """What the parts are called in a .npz file."""
+MOST_CLASSES = 100_000  # more are no classes, but numbers of samples
 MOST_SAMPLES = 10_000  # that mean and standard deviation are taken from where inputs stay on disk
 
 
@@ -164,18 +165,23 @@ class NumpyFiles(PoolDataModule):
         """Targets as indices; sets the names of the classes."""
         if labels[0].dtype.kind not in "US":
             if self.classes:
-                self.class_names = tuple(self.classes)
-            indices = [torch.from_numpy(part.astype(np.int64)) for part in labels]
-            num_classes = len(self.classes) if self.classes else 2**31
-            for part in indices:
+                self.class_names = check_class_names(self.classes)
+            num_classes = len(self.classes) if self.classes else MOST_CLASSES
+            for part in labels:
                 if len(part) and not UNKNOWN <= int(part.min()) <= int(part.max()) < num_classes:
                     wrong = int(part.min()) if int(part.min()) < UNKNOWN else int(part.max())
-                    most = f"to {num_classes - 1} " if self.classes else ""
-                    raise InputError(f"Expected targets to be class indices from 0 {most}or -1, but got {wrong}.")
-            return indices
-        names = [part.astype(str) for part in labels]
+                    raise InputError(
+                        f"Expected targets to be class indices from 0 to {num_classes - 1}, or -1, but got {wrong}."
+                    )
+            return [torch.from_numpy(part.astype(np.int64)) for part in labels]
+        try:
+            names = [part.astype(str) for part in labels]
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Expected targets to be names in ASCII where they are bytes, but got: {error}."
+            ) from error
         known = sorted({name for part in names for name in part.tolist() if name})
-        self.class_names = tuple(self.classes or known)
+        self.class_names = check_class_names(self.classes or known)
         unknown = [name for name in known if name not in self.class_names]
         if unknown:
             raise InputError(f"Expected targets to be among `data.classes`, but got `{unknown[0]}`.")
@@ -229,15 +235,17 @@ def _checked(file: Any, name: str, path: Path, part: str) -> np.ndarray:
     except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:  # pickled objects, or a torn file
         raise InputError(f"Expected `{name}` in {path} to be an array that can be read, but got: {error}.") from error
     if part.endswith("inputs"):
-        if array.ndim < 2 or array.dtype.kind not in "biuf":
+        if array.ndim < 2 or array.dtype.kind not in "biuf" or 0 in array.shape[1:]:
             raise InputError(
                 f"Expected `{name}` in {path} to be numbers of shape (N, ...), "
                 f"but got {array.dtype} of shape {array.shape}."
             )
         if array.dtype.kind == "f" and not all(
-            np.isfinite(array[i : i + 1000]).all() for i in range(0, len(array), 1000)
+            (abs(array[i : i + 1000]) <= np.finfo(np.float32).max).all() for i in range(0, len(array), 1000)
         ):
-            raise InputError(f"Expected finite numbers in `{name}` of {path}, but got NaN or infinity.")
+            raise InputError(
+                f"Expected finite numbers of the range of float32 in `{name}` of {path}, but got NaN, infinity or more."
+            )
     elif array.ndim != 1 or array.dtype.kind not in "biuUS":
         raise InputError(
             f"Expected `{name}` in {path} to be class indices or names of shape (N,), "

@@ -16,6 +16,25 @@ UNKNOWN = -1
 """Target of a training sample whose class is not known."""
 
 
+RESERVED_NAMES = ("skip", "unlabeled")
+"""What stands for no class in answers and in folders."""
+
+
+def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns names of classes.
+
+    Raises:
+        InputError: If one is empty, begins or ends with a blank, comes twice, or stands for no class.
+    """
+    for name in names:
+        if not name.strip() or name != name.strip() or list(names).count(name) > 1 or name.lower() in RESERVED_NAMES:
+            raise InputError(
+                "Expected distinct names of classes without blanks around them, other than "
+                f"{' and '.join(RESERVED_NAMES)}, but got `{name}`."
+            )
+    return tuple(names)
+
+
 class Source(Protocol):
     """Training and test samples: :class:`Arrays` in memory, or :class:`~al_lightning.data.Datasets`."""
 
@@ -106,6 +125,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Path of the file of a training sample; ``None`` if it has no file of its own."""
         return None
 
+    def test_files(self) -> list[str]:
+        """Paths of the files of the test samples; none if they have no files of their own."""
+        return []
+
     def fingerprint(self) -> str:
         """Returns what identifies the training samples and their order; here, their targets."""
         return hashlib.sha256(self.source.train_targets.numpy().tobytes()).hexdigest()
@@ -113,7 +136,13 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
-            self._source = self.load()
+            source = self.load()
+            num_unknown = int((source.test_targets < 0).sum())
+            if num_unknown:
+                raise InputError(
+                    f"Expected classes of all {len(source.test_targets)} test samples, but {num_unknown} have none."
+                )
+            self._source = source
             self._rows = self._source.rows()
             self._targets = self._source.train_targets.clone()
             self._labeled = torch.zeros(len(self._targets), dtype=torch.bool)
@@ -271,6 +300,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         self.labeled.zero_()
         self._set_aside.zero_()
+        self._targets.copy_(self.source.train_targets)
         self._take(indices, labels)
 
     def _take(self, indices: Tensor, labels: Tensor | None) -> None:

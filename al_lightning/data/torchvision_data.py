@@ -80,7 +80,9 @@ class Torchvision(PoolDataModule):
     def load(self) -> Arrays | Datasets:
         transform = ImageTransform(self.image_size, self.channels)
         pool, test = self._splits(transform)
-        train, _ = self._splits(ImageTransform(self.image_size, self.channels, self.train_transform))
+        train = pool
+        if self.train_transform is not None:
+            train, _ = self._splits(ImageTransform(self.image_size, self.channels, self.train_transform))
         targets = targets_of(pool, self.num_workers)
         self.class_names = _class_names(pool)
         if test is None:

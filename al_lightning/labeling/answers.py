@@ -10,6 +10,9 @@ from typing import Any
 
 from al_lightning.errors import InputError
 
+CONTROL = "label"
+"""Name of the column, and of the control in Label Studio, that has the class."""
+MOST_DIGITS = 18  # of an index
 SKIP = "skip"
 """What stands for a label in a table where the labeler has none to give."""
 
@@ -55,8 +58,16 @@ def _of_rows(path: Path, text: str) -> Iterator[Answer]:
         dialect = csv.excel()
         dialect.delimiter = ";"
     reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)
-    names = reader.fieldnames or []
-    if "label" not in names or not {"index", "file"} & set(names):
+    try:
+        yield from _of_reader(path, reader)
+    except csv.Error as error:
+        raise InputError(f"Expected `--import` {path} to be a table, but got: {error}.") from error
+
+
+def _of_reader(path: Path, reader: csv.DictReader) -> Iterator[Answer]:
+    names = list(reader.fieldnames or [])
+    doubled = [name for name in ("label", "index", "file") if names.count(name) > 1]
+    if "label" not in names or not {"index", "file"} & set(names) or doubled:
         got = ", ".join(names) or "none"
         raise InputError(f"Expected columns `label`, and `index` or `file`, in {path}, but got {got}.")
     for row in reader:
@@ -64,21 +75,16 @@ def _of_rows(path: Path, text: str) -> Iterator[Answer]:
         if not label:
             continue
         where = f"line {reader.line_num}"
-        index = (row.get("index") or "").strip()
-        if index and not index.isdecimal():
-            raise InputError(f"Expected `index` in {where} of {path} to be a number, but got `{index}`.")
-        yield Answer(
-            where,
-            int(index) if index else None,
-            (row.get("file") or "").strip() or None,
-            None if label.lower() == SKIP else label,
-        )
+        index, file = (row.get("index") or "").strip(), (row.get("file") or "").strip()
+        if index and _index(index) is None:
+            file = index[:MOST_DIGITS]  # no file is called so: the row is said to be of nothing that was asked
+        yield Answer(where, _index(index), file or None, None if label.lower() == SKIP else label)
 
 
 def _tasks(path: Path, text: str) -> list[dict[str, Any]]:
     try:
         tasks = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Expected `--import` {path} to be JSON, but got: {error}.") from error
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise InputError(f"Expected `--import` {path} to be a list of tasks, as Label Studio exports it.")
@@ -88,15 +94,16 @@ def _tasks(path: Path, text: str) -> list[dict[str, Any]]:
 def _of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
     for number, task in enumerate(tasks):
         where = f"task {task.get('id', number + 1)}"
-        if "annotations" not in task and "completions" not in task:  # JSON-MIN: the data and the label side by side
-            index, file = _sample(task)
-            label = task.get("label")
-            if label is not None:
-                yield Answer(where, index, file, _one_choice(label))
+        if "annotations" not in task:  # JSON-MIN: the data and the label side by side
+            label = task.get(CONTROL)
+            if isinstance(label, str):
+                yield Answer(where, *_sample(task), label.strip())
+            elif label is not None:  # of several choices
+                yield Answer(where, *_sample(task), json.dumps(label))
             continue
-        index, file = _sample(task.get("data", {}))
-        annotations = [a for a in task.get("annotations", []) if isinstance(a, dict)]
-        given = [a for a in annotations if not a.get("was_cancelled")]
+        index, file = _sample(task.get("data"))
+        annotations = [annotation for annotation in _list(task["annotations"]) if isinstance(annotation, dict)]
+        given = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
         for annotation in given:
             for choice in _choices(annotation):
                 yield Answer(where, index, file, choice)
@@ -104,17 +111,27 @@ def _of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
             yield Answer(where, index, file, None)
 
 
-def _sample(data: dict[str, Any]) -> tuple[int | None, str | None]:
-    index, file = str(data.get("index")), data.get("file")
-    return int(index) if index.isdecimal() else None, None if file is None else str(file)
+def _sample(data: Any) -> tuple[int | None, str | None]:
+    """Index and file in a task's data, as far as they are there."""
+    if not isinstance(data, dict):
+        return None, None
+    file = data.get("file")
+    return _index(str(data.get("index"))), file if isinstance(file, str) else None
 
 
-def _choices(annotation: dict[str, Any]) -> list[str]:
-    """The choices of one annotation."""
-    results = [result for result in annotation.get("result", []) if result.get("type") == "choices"]
-    return [str(choice) for result in results for choice in result.get("value", {}).get("choices", [])]
+def _choices(annotation: dict[str, Any]) -> Iterator[str]:
+    """What one annotation chose of the classes; a project may ask for other things, too."""
+    for result in _list(annotation.get("result")):
+        if isinstance(result, dict) and result.get("type") == "choices" and result.get("from_name") == CONTROL:
+            value = result.get("value")
+            for choice in _list(value.get("choices") if isinstance(value, dict) else None):
+                yield str(choice)
 
 
-def _one_choice(label: Any) -> str:
-    """The choice in JSON-MIN, which is text, or lists them if there are several."""
-    return str(label.get("choices", label)) if isinstance(label, dict) else str(label)
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _index(text: str) -> int | None:
+    """A training-set index; ``None`` if the text is none."""
+    return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else None

@@ -1,20 +1,15 @@
 """``al-lightning label RUN --import FILE``: answers of people come into a run."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from al_lightning.arguments import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.settle import settle
-from al_lightning.run_folder import Query, Question, RunFolder
+from al_lightning.run_folder import RunFolder
 
 MOST_NAMED = 20
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(f"Expected `al-lightning label RUN --import FILE`, but got: {message}.")
 
 
 def run(words: list[str]) -> None:
@@ -24,8 +19,8 @@ def run(words: list[str]) -> None:
         InputError: If the words are bad, or the run asks for nothing.
         SystemExit: With code 1 if something in the file was not taken.
     """
-    parser = _Parser(
-        "al-lightning label",
+    parser = Parser(
+        "al-lightning label RUN --import FILE",
         description="Takes answers into a run that asks people for labels, and says what is still open.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
@@ -64,7 +59,7 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
         raise InputError("Expected at least one answer before `--close`, but got none.")
     done = not open_ones or close
     if done:
-        bought = [_bought(question) for question in answered]
+        bought = [question.settled() for question in answered]
         if not any(query.label >= 0 for query in (*folder.queries, *bought)):
             raise InputError("Expected at least one label to begin with, but all samples were skipped.")
         folder.commit(queries=bought)
@@ -84,16 +79,3 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
         back = f", {len(open_ones)} went back to the pool" if open_ones else ""
         print(f"All is answered{back}. To continue: al-lightning fit --config {folder.path / 'config.yaml'}")
     return not settled.problems
-
-
-def _bought(question: Question) -> Query:
-    assert question.label is not None
-    return Query(
-        question.round,
-        question.order,
-        question.index,
-        question.label,
-        question.score,
-        question.predicted,
-        question.confidence,
-    )

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from al_lightning.explain import did_you_mean
 from al_lightning.labeling.answers import Answer
 from al_lightning.run_folder import SKIPPED, Question
+from al_lightning.spelling import did_you_mean
+
+MOST_DIGITS = 10
 
 
 @dataclass
@@ -29,7 +31,7 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
     Args:
         questions: Those of the run, answered or not.
         answers: Of a file.
-        class_names: Names of the classes; a class may also be given by its index.
+        class_names: Names of the classes; a class may also be given by its index, unless a class is called by a number.
 
     Returns:
         All questions in their order, with the numbers of those answered and skipped now.
@@ -80,9 +82,18 @@ def _class_index(label: str | None, class_names: Sequence[str]) -> int | None:
         return SKIPPED
     if label in class_names:
         return list(class_names).index(label)
-    if label.isdecimal() and int(label) < len(class_names):
-        return int(label)
+    # where classes are called by numbers, `1` is the name of one or a mistake: a spreadsheet makes that of `01`
+    if label.isdecimal() and len(label) < MOST_DIGITS and not any(_is_number(name) for name in class_names):
+        return int(label) if int(label) < len(class_names) else None
     return None
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(label: int, class_names: Sequence[str]) -> str:

@@ -10,7 +10,16 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.oracles.base import Oracle
 from al_lightning.oracles.label_studio import IMAGE_URL, labeling_config, task
-from al_lightning.oracles.questions import QUERY, TASKS, TASKS_CONFIG, indices_in, write_query, write_whole
+from al_lightning.oracles.questions import (
+    QUERY,
+    TASKS,
+    TASKS_CONFIG,
+    is_published,
+    put_aside,
+    remember,
+    write_query,
+    write_whole,
+)
 from al_lightning.run_folder import Question
 
 
@@ -39,6 +48,11 @@ class FileOracle(Oracle):
         self.image_url = image_url
 
     def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if data.class_names is None:
+            raise InputError(
+                "Expected names of the classes for `loop.oracle` FileOracle, so that people can choose among them, but "
+                "the data have none; see `data.classes`."
+            )
         known = (data.train_targets >= 0).nonzero().squeeze(1)
         if len(known) == len(data.train_targets):
             raise InputError(
@@ -57,10 +71,10 @@ class FileOracle(Oracle):
         return None
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
-        asked = {question.index for question in questions}
-        if indices_in(run_dir / QUERY) == asked and all((run_dir / name).is_file() for name in (TASKS, TASKS_CONFIG)):
+        if is_published(run_dir, questions):
             return  # people may be writing to them
         names = data.list_class_names()
+        put_aside(run_dir / QUERY)
         write_query(run_dir / QUERY, questions, names)
         inputs = None if questions[0].file else data.inputs_at(torch.tensor([q.index for q in questions])).flatten(1)
         texts = [""] * len(questions) if inputs is None else [_as_text(row) for row in inputs]
@@ -71,6 +85,7 @@ class FileOracle(Oracle):
         ]
         write_whole(run_dir / TASKS, tasks)
         write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=inputs is None))
+        remember(run_dir, questions)
 
 
 def _as_text(values: Tensor) -> str:

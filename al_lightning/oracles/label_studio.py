@@ -55,7 +55,9 @@ def task(
         Plain values, ready for JSON. Its data have the training-set ``index`` and the ``rank``, which come back with
         the export.
     """
-    data: dict[str, Any] = {"index": question.index, "rank": question.order + 1}
+    data: dict[str, Any] = {"rank": question.order + 1}
+    if question.index >= 0:  # of the training set
+        data["index"] = question.index
     if question.file:
         path = Path(question.file).absolute()
         name = path.relative_to(root.absolute()) if root is not None and root.absolute() in path.parents else path

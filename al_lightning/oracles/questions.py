@@ -1,6 +1,7 @@
 """The files that questions go to."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,8 @@ from typing import Any
 from al_lightning.run_folder import Question
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
+PUBLISHED = ".published"
+"""Says which questions these files have: they themselves are people's to change."""
 COLUMNS = ("file", "index", "rank", "predicted", "confidence", "label")
 
 
@@ -32,13 +35,26 @@ def write_query(path: Path, questions: Sequence[Question], class_names: Sequence
     write_whole(path, text.getvalue())
 
 
-def indices_in(path: Path) -> set[int]:
-    """Training-set indices that a table of questions has; none if there is no such table, or it was changed."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return {int(row["index"]) for row in csv.DictReader(file)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+def remember(run_dir: Path, questions: Sequence[Question]) -> None:
+    """Notes which questions the files in a run folder have."""
+    write_whole(run_dir / PUBLISHED, _digest(questions))
+
+
+def is_published(run_dir: Path, questions: Sequence[Question]) -> bool:
+    """Whether the files in a run folder were written for these questions, whatever people made of them since."""
+    path = run_dir / PUBLISHED
+    return (run_dir / QUERY).exists() and path.exists() and path.read_text() == _digest(questions)
+
+
+def put_aside(path: Path) -> None:
+    """Keeps a table of earlier questions, which may have answers that nobody took in, as ``query.old.csv``."""
+    if path.exists():
+        os.replace(path, path.with_name(f"{path.stem}.old{path.suffix}"))
+
+
+def _digest(questions: Sequence[Question]) -> str:
+    asked = [(question.round, question.index) for question in questions]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def write_whole(path: Path, content: str | list[dict[str, Any]]) -> None:

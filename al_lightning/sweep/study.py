@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_lightning.errors import InputError
-from al_lightning.explain import did_you_mean
+from al_lightning.spelling import did_you_mean
 
 SHARED_ROUND_0 = "round0"
 """Folder in that of the study where runs with the same seed and training recipe share their first fit."""

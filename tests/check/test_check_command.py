@@ -79,7 +79,7 @@ def test_what_is_noted_is_no_fault(capsys: pytest.CaptureFixture) -> None:
 
 @pytest.mark.parametrize("option", ["--by", "--loop.strategy.by"])
 def test_options_go_to_the_constructor(option: str, capsys: pytest.CaptureFixture) -> None:
-    assert check(f"{MODULE}.Shifted", option, "1", "--pool", "digits") == 1
+    assert check(f"{MODULE}.Shifted", option, "1") == 1
     assert "U2 FAILS: pool of 1 sample, query of 1: returned positions [1]" in capsys.readouterr().out
     assert check(f"{MODULE}.Shifted", f"{option}=0") == 1
     assert "1 of 11 properties that apply fails." in capsys.readouterr().out  # U3, as it always does
@@ -111,7 +111,6 @@ def test_help(capsys: pytest.CaptureFixture) -> None:
         ([f"{MODULE}.Shifted", "--by", "-1"], "Expected `by` of Shifted to be at least 0, but got -1."),
         ([f"{MODULE}.Shifted", "--by", "100"], ".*Shifted` to be a strategy that can be made, .* TypeError: too far."),
         ([f"{MODULE}.Shifted", "--bye", "1"], "Expected an option .*, but got `--bye`; did you mean --by\\?"),
-        ([f"{MODULE}.First", "--pool", "mnist"], "Expected `pool` to be one of 'digits', but got `mnist`."),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -142,6 +142,17 @@ def test_samples_that_make_no_block_are_refused_in_one_sentence(items: tuple, wo
     assert "\n" not in str(error.value)
 
 
+class Failing(Uneven):
+    def __getitem__(self, index: int):
+        raise KeyError("gone")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_sample_that_cannot_be_had_is_named(num_workers: int) -> None:
+    with pytest.raises(InputError, match="Expected Failing to have sample 1, but got KeyError: 'gone'"):
+        list(DatasetBlocks(Failing(1, 2), torch.tensor([1]), num_workers=num_workers))
+
+
 def test_what_is_no_dataset_is_refused() -> None:
     with pytest.raises(InputError, match="map-style dataset"):
         Datasets(iter([]), TensorDataset(torch.zeros(1), torch.zeros(1)))

@@ -1,5 +1,6 @@
 """Images in files, and folders of them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,46 @@ def test_the_orientation_of_a_photo_is_respected(tmp_path: Path) -> None:
     Image.new("RGB", (30, 10)).save(tmp_path / "a.jpg", exif=exif)
     with Image.open(tmp_path / "a.jpg") as image:
         assert ImageTransform(None)(image).shape == (3, 30, 10)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_images_of_16_bits_are_scaled(tmp_path: Path, suffix: str) -> None:
+    gradient = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(gradient).save(tmp_path / f"a.{suffix}")
+    Image.fromarray((gradient // 257).astype(np.uint8)).save(tmp_path / "b.png")
+    transform = ImageTransform(None, 1)
+    with Image.open(tmp_path / f"a.{suffix}") as wide, Image.open(tmp_path / "b.png") as narrow:
+        torch.testing.assert_close(transform(wide), transform(narrow), atol=0.02, rtol=0)
+
+
+def test_images_whose_range_is_not_known_are_unreadable(tmp_path: Path) -> None:
+    Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(tmp_path / "a.tiff")
+    assert unreadable([tmp_path / "a.tiff"]) == {
+        tmp_path / "a.tiff": "its pixels are of mode F, whose range is not known."
+    }
+
+
+def test_transparent_parts_are_white() -> None:
+    image = Image.fromarray(np.array([[[0, 0, 0, 0], [0, 0, 0, 255]]], np.uint8), "RGBA")
+    clear, black = ImageTransform(None, 1)(image).flatten().tolist()
+    white = ImageTransform(None, 1)(Image.new("L", (1, 1), 255)).item()
+    assert clear == pytest.approx(white)
+    assert black < 0
+
+
+def test_a_link_that_leads_back_is_refused(tmp_path: Path) -> None:
+    save_digits(tmp_path / "photos")
+    (tmp_path / "photos" / "digit1" / "loop").symlink_to(tmp_path / "photos")
+    with pytest.raises(InputError, match=r"Expected each folder in .* once, but .*loop is a link to"):
+        image_files(tmp_path / "photos")
+
+
+def test_what_is_no_file_and_names_that_are_no_text_are_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.png"))
+    Image.new("L", (2, 2)).save(odd)
+    reasons = unreadable([tmp_path / "gone.png", odd])
+    assert reasons == {tmp_path / "gone.png": "it is no file", odd: "its name is not UTF-8"}
 
 
 def test_image_files_are_found_by_name_sorted_without_hidden_ones(tmp_path: Path) -> None:
@@ -229,3 +270,24 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: dict) -> 
     (name,) = arguments
     with pytest.raises(InputError, match=f"`data.{name}`"):
         make(tmp_path, **arguments).setup()
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", ""], ["a", " b"], ["a", "Skip"], ["unlabeled", "b"]])
+def test_names_that_are_none_of_classes_are_refused(tmp_path: Path, names: list[str]) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "new.png")
+    with pytest.raises(InputError, match="Expected distinct names of classes"):
+        make(tmp_path, classes=names).setup()
+
+
+def test_folders_of_classes_beside_a_train_folder_are_refused(tmp_path: Path) -> None:
+    save_digits(tmp_path / "train")
+    save_digits(tmp_path, classes=(4,))
+    with pytest.raises(InputError, match=r"in its folder train, where there is one, but got `digit4` beside it"):
+        make(tmp_path).setup()
+
+
+def test_an_empty_test_folder_is_refused(tmp_path: Path) -> None:
+    save_digits(tmp_path / "train")
+    (tmp_path / "test" / "digit1").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"images to test on in .*test, but got none"):
+        make(tmp_path).setup()

@@ -104,11 +104,23 @@ BAD_FILES = {
     "objects": ({"x": np.array([None, {}]), "y": TARGETS[:2]}, "to be an array that can be read"),
     "one dimension": ({"x": INPUTS[:, 0], "y": TARGETS}, r"to be numbers of shape \(N, ...\), but got float64"),
     "words": ({"x": INPUTS.astype(str), "y": TARGETS}, "to be numbers"),
-    "not finite": ({"x": np.where(INPUTS > 1000, np.nan, INPUTS), "y": TARGETS}, "finite numbers in `x`"),
+    "beyond float32": ({"x": INPUTS * 1e39, "y": TARGETS}, "finite numbers of the range of float32"),
+    "no features": ({"x": INPUTS[:, :0], "y": TARGETS}, "to be numbers"),
+    "numbers of samples": ({"x": INPUTS, "y": TARGETS + 2**31 - 5}, "from 0 to 99999, or -1"),
+    "unsigned": ({"x": INPUTS, "y": np.full(178, 2**64 - 1, np.uint64)}, "but got 18446744073709551615"),
+    "odd bytes": ({"x": INPUTS, "y": np.array([b"\xff"] * 178)}, "of bytes to be names in ASCII|in ASCII where"),
+    "untested classes": (
+        {"x": INPUTS, "y": TARGETS, "x_test": INPUTS, "y_test": TARGETS - 1},
+        "classes of all 178 test samples, but 59 have none",
+    ),
+    "not finite": (
+        {"x": np.where(INPUTS > 1000, np.nan, INPUTS), "y": TARGETS},
+        "finite numbers of the range of float32 in `x`",
+    ),
     "no targets": ({"x": INPUTS}, "to hold train_targets, or y_train, targets, y, but it holds x"),
     "floats": ({"x": INPUTS, "y": TARGETS.astype(float)}, "to be class indices or names"),
     "too few targets": ({"x": INPUTS, "y": TARGETS[:5]}, "as many train_targets as train_inputs, 178, but got 5"),
-    "negative": ({"x": INPUTS, "y": TARGETS - 2}, "class indices from 0 or -1, but got -2"),
+    "negative": ({"x": INPUTS, "y": TARGETS - 2}, "class indices from 0 to 99999, or -1, but got -2"),
     "half a test set": ({"x": INPUTS, "y": TARGETS, "x_test": INPUTS}, "or neither, but it holds one"),
     "other features": (
         {"x": INPUTS, "y": TARGETS, "x_test": INPUTS[:, 1:], "y_test": TARGETS},
@@ -125,7 +137,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path, case: str) -
 
 
 def test_classes_that_do_not_go_with_the_targets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="from 0 to 1 or -1, but got 2"):
+    with pytest.raises(InputError, match="from 0 to 1, or -1, but got 2"):
         NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS), classes=["a", "b"]).setup()
     with pytest.raises(InputError, match="among `data.classes`, but got `2`"):
         NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS.astype(str)), classes=["0", "1"]).setup()

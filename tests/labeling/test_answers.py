@@ -44,7 +44,9 @@ def test_files_may_stand_for_indices(tmp_path: Path) -> None:
         ("a.csv", "", "Expected columns `label`, and `index` or `file`, in .*a.csv, but got none"),
         ("a.csv", "index,class\n1,cat\n", "but got index, class"),
         ("a.csv", "label\ncat\n", "but got label"),
-        ("a.csv", "index,label\nx,cat\n", "`index` in line 2 of .* to be a number, but got `x`"),
+        ("a.csv", "index,label,label\n1,cat,dog\n", "but got index, label, label"),
+        ("a.csv", f"index,label\n1,{'x' * 200_000}\n", "to be a table, but got"),
+        ("a.json", "[" * 100_000, "to be JSON, but got"),
         ("a.json", "{", "to be JSON, but got"),
         ("a.json", '{"a": 1}', "to be a list of tasks"),
         ("a.json", "[1]", "to be a list of tasks"),
@@ -66,3 +68,28 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_tasks_without_an_index_are_found_by_their_file(tmp_path: Path) -> None:
     tasks = [{"id": 1, "data": {"file": "a.jpg"}, "annotations": [{"result": [], "was_cancelled": True}]}]
     assert read(tmp_path, json.dumps(tasks), "a.json") == [(None, "a.jpg", None)]
+
+
+def test_an_index_that_is_none_is_of_nothing_that_was_asked(tmp_path: Path) -> None:
+    text = f"index,label\n-3,cat\nx,cat\n{'9' * 5000},cat\n4,dog\n"
+    assert [index for index, _, _ in read(tmp_path, text)] == [None, None, None, 4]
+    assert all(file for index, file, _ in read(tmp_path, text) if index is None)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"annotations": None},
+        {"annotations": [None, 1]},
+        {"annotations": [{"result": None}]},
+        {"annotations": [{"result": [1, None, {}]}]},
+        {"annotations": [{"result": [{"type": "choices", "from_name": "label", "value": None}]}]},
+        {"annotations": [{"result": [{"type": "choices", "from_name": "label", "value": {"choices": None}}]}]},
+        {"annotations": [{"result": [{"type": "choices", "from_name": "quality", "value": {"choices": ["cat"]}}]}]},
+        {"annotations": [{"result": [{"type": "textarea", "from_name": "label", "value": {"text": ["cat"]}}]}]},
+        {"annotations": []},
+    ],
+)
+@pytest.mark.parametrize("data", [None, [], {"index": 4}, {"index": "x", "file": 3}])
+def test_tasks_of_another_form_are_no_answers(tmp_path: Path, task: dict, data: object) -> None:
+    assert read(tmp_path, json.dumps([task | {"id": 1, "data": data}]), "a.json") == []

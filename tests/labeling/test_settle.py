@@ -30,6 +30,16 @@ def test_a_name_that_is_a_number_is_the_name() -> None:
     assert labels(settle(QUESTIONS, [answer(3, "0")], ["2", "1", "0"])) == [None, 2, None]
 
 
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [(["1", "2", "3"], "0"), (["01", "02", "03"], "1"), (["5", "6", "7"], "2"), (["cat", "7.0"], "0")],
+)
+def test_where_classes_are_numbers_another_number_is_no_class(names: list[str], label: str) -> None:
+    settled = settle(QUESTIONS, [answer(3, label)], names)
+    assert labels(settled) == [None, None, None]
+    assert "is no class" in settled.problems[0]
+
+
 def test_a_file_stands_for_its_sample() -> None:
     assert labels(settle(QUESTIONS, [answer(None, "bird", file="5.jpg")], NAMES)) == [None, None, 2]
 

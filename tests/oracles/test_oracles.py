@@ -17,6 +17,8 @@ from tests.helpers import digits, generator
 class Partly(PoolDataModule):
     """Digits, of which so many have a class that is known."""
 
+    class_names = tuple("0123456789")
+
     def __init__(self, num_known: int, num_initial: int = 10, initial: str = "random") -> None:
         super().__init__(num_initial, initial)
         self.num_known = num_known
@@ -101,15 +103,32 @@ def test_questions_about_samples_without_files_show_their_values(tmp_path: Path)
     assert "<Text" in (tmp_path / "query.xml").read_text()
 
 
-def test_questions_that_are_there_are_left_alone_and_those_of_another_round_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["filled in", "semicolons", "a row less", "no tasks", "another header"])
+def test_what_people_made_of_the_table_is_never_lost(tmp_path: Path, change: str) -> None:
     FileOracle().publish(tmp_path, Partly(0), FILES)
     path = tmp_path / "query.csv"
-    filled_in = path.read_text().replace("0.5000,", "0.5000,seven")
-    path.write_text(filled_in)
+    text = path.read_text().replace("0.5000,", "0.5000,seven")
+    if change == "semicolons":
+        text = text.replace(",", ";")
+    elif change == "a row less":
+        text = "".join(text.splitlines(keepends=True)[:-1])
+    elif change == "no tasks":
+        (tmp_path / "query.json").unlink()
+    elif change == "another header":
+        text = text.replace("index", "Index")
+    path.write_text(text)
     FileOracle().publish(tmp_path, Partly(0), FILES)
-    assert path.read_text() == filled_in
-    FileOracle().publish(tmp_path, Partly(0), FILES[1:])
+    assert path.read_text() == text
+    FileOracle().publish(tmp_path, Partly(0), FILES[1:])  # of the next round
     assert "seven" not in path.read_text()
+    assert (tmp_path / "query.old.csv").read_text() == text
     path.unlink()
-    FileOracle().publish(tmp_path, Partly(0), FILES)
+    FileOracle().publish(tmp_path, Partly(0), FILES[1:])
     assert path.is_file()
+
+
+def test_people_are_not_asked_without_classes_to_choose_from() -> None:
+    data = Partly(0)
+    data.class_names = None
+    with pytest.raises(InputError, match=r"names of the classes .* see `data.classes`"):
+        FileOracle().initial(data, generator())

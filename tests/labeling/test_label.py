@@ -87,7 +87,11 @@ def test_a_run_asks_is_answered_and_goes_on(photos: Path, capsys: pytest.Capture
     assert len(first) == 12
     assert all(row["predicted"] == row["confidence"] == row["label"] == "" for row in first)
     assert ledger(photos) == []
+    filled_in = (photos / "run" / "query.csv").read_text().replace(",,,", ",,,digit1").replace(",", ";")
+    (photos / "run" / "query.csv").write_text(filled_in)
     fit(photos, *FLAGS)  # still waiting
+    assert (photos / "run" / "query.csv").read_text() == filled_in
+    (photos / "run" / "query.csv").write_text(filled_in.replace(";", ",").replace("digit1", ""))
     assert "waits for 12 labels" in capsys.readouterr().out
     answer_all(photos)
     assert f"To continue: al-lightning fit --config {photos / 'run' / 'config.yaml'}" in capsys.readouterr().out
