@@ -43,7 +43,10 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # as layers complain of shapes, each in its own way
         shape = tuple(sample.shape[1:])
-        raise InputError(f"Expected the model {name} to take inputs of shape {shape}, but got: {error}.") from error
+        hint = "; see `model.input_dim`" if "input_dim" in model.hparams else ""
+        raise InputError(
+            f"Expected the model {name} to take inputs of shape {shape}{hint}, but got: {str(error).rstrip('.')}."
+        ) from error
     num_classes = datamodule.count_classes()
     if logits.dim() != 2 or logits.shape[1] < num_classes:
         raise InputError(

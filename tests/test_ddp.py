@@ -9,8 +9,11 @@ from pathlib import Path
 import lightning.pytorch as L
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from al_lightning import ActiveLearningLoop, InputError, Random
+from al_lightning.cli import main
+from tests.data.test_images import save_digits
 from tests.ddp_ranks import FLAGS
 from tests.digits import Digits, DigitsMLP
 from tests.test_kill import REPOSITORY, assert_same, wait_for_a_round
@@ -187,3 +190,30 @@ def test_other_ways_to_several_processes_are_refused(tmp_path: Path, trainer: di
     with pytest.raises(InputError, match=message):
         active.run(devices, DigitsMLP(), Digits())
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_ask_people_about_images_on_disk(tmp_path: Path) -> None:
+    save_digits(tmp_path / "photos" / "train", 90, classes=tuple(range(10)))
+    save_digits(tmp_path / "photos" / "test", 40, start=100, classes=tuple(range(10)))
+    pool = tmp_path / "photos" / "unlabeled"
+    save_digits(pool, 70, start=200, classes=tuple(range(10)))
+    for path in sorted(pool.rglob("*.png")):
+        path.rename(pool / path.name)
+    flags = ["--data", "ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "8"]
+    flags += ["--data.channels", "1", "--data.max_memory", "0", "--data.num_workers", "1", "--model.input_dim", "64"]
+    flags += ["--loop.oracle", "FileOracle", "--loop.strategy", "Margin", "--loop.query_size", "9"]
+    flags += ["--loop.num_rounds", "1", "--loop.run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "2"]
+    flags += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+    command = [sys.executable, "-m", "al_lightning", "fit", *flags]
+    asked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.count("waits for 9 labels") == 1
+    questions = rows(tmp_path / "run", "query.csv")
+    assert len({row["file"] for row in questions}) == 9
+    assert all(Path(row["file"]).parent == pool for row in questions)
+    answers = [f"{row['index']},digit{load_digits().target[int(Path(row['file']).stem)]}" for row in questions]
+    (tmp_path / "answers.csv").write_text("\n".join(["index,label", *answers]))
+    main(["label", str(tmp_path / "run"), "--import", str(tmp_path / "answers.csv")])
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert [row["num_labeled"] for row in rows(tmp_path / "run")] == ["90", "99"]

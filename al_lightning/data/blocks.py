@@ -161,7 +161,7 @@ class MinibatchLoader:
     Args:
         rows: M samples to train on.
         targets: Their class indices, shape ``(M,)``.
-        batch_size: Rows in a minibatch; the last one of a pass may be shorter.
+        batch_size: Rows in a minibatch; the last one of a pass may be shorter, see :func:`minibatches_of`.
         group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
             several; otherwise each item is one minibatch.
         generator: CPU generator of the shuffles; torch's global one if not given.
@@ -192,7 +192,8 @@ class MinibatchLoader:
         self._batch_size = batch_size
         self._group = group
         self._generator = generator
-        self._num_minibatches = max(least, -(-len(targets) // (batch_size * size)))
+        per_pass = len(minibatches_of(torch.arange(len(targets)), batch_size))
+        self._num_minibatches = max(least, -(-per_pass // size))
         self._unlabeled = unlabeled
         self._transform_generator = transform_generator
         self._rank = rank
@@ -225,10 +226,25 @@ class MinibatchLoader:
 
     def _passes(self) -> Iterator[Tensor]:
         while True:
-            yield from torch.randperm(len(self._targets), generator=self._generator).split(self._batch_size)
+            yield from minibatches_of(torch.randperm(len(self._targets), generator=self._generator), self._batch_size)
 
 
 def _one_of_each(size: int, rank: int, order: Iterator[Tensor]) -> Iterator[Tensor]:
     """Of every ``size`` tensors in a row, which are taken together, the one numbered ``rank``."""
     while together := tuple(islice(order, size)):
         yield together[rank]
+
+
+def minibatches_of(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    """Splits a pass into minibatches. A single sample that would be left over joins those before it.
+
+    Batch normalisation has no statistics of one sample, and raises; how many labels there are is not for it to say.
+
+    Example:
+        >>> [len(minibatch) for minibatch in minibatches_of(torch.arange(9), 4)]
+        [4, 5]
+    """
+    parts = order.split(batch_size)
+    if batch_size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        return (*parts[:-2], torch.cat(parts[-2:]))
+    return parts

@@ -99,6 +99,9 @@ class NumpyFiles(PoolDataModule):
         self.standardize = standardize
         self.num_workers = num_workers
         self.max_memory = max_memory
+        self._inputs = np.empty(0)
+        self._chosen: Tensor | None = None
+        """Rows of the file that are the training set, if a test set was drawn."""
 
     def load(self) -> Arrays | Datasets:
         parts = self._read_npz(Path(self.path)) if self.path is not None else self._read_npy()
@@ -115,14 +118,27 @@ class NumpyFiles(PoolDataModule):
             train_set: Dataset = Subset(rows, train.tolist())
             test_set: Dataset = Subset(rows, test.tolist())
             targets = [targets[0][train], targets[0][test]]
+            self._chosen = train
         else:
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
             mean, std = self._moments(train_x[:: _stride(len(train_x))])
             train_set, test_set = _Rows(train_x, mean, std), _Rows(test_x, mean, std)
+        self._inputs = train_x
         if len(targets[0]) == 0:
             raise InputError("Expected samples to train on, but got none.")
         return hold(train_set, test_set, targets[0], targets[1], self.max_memory, self.num_workers)
+
+    def file_of(self, index: int) -> str:
+        """The file and the row in it, from 0."""
+        return f"{self.path or self._files['train_inputs']}:{self._row(index)}"
+
+    def text_of(self, index: int) -> str:
+        return ", ".join(f"{value:.6g}" for value in np.asarray(self._inputs[self._row(index)], float).ravel().tolist())
+
+    def _row(self, index: int) -> int:
+        self.setup()
+        return index if self._chosen is None else int(self._chosen[index])
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
@@ -221,7 +237,12 @@ class _Rows(Dataset):
 def _load(path: Path, option: str) -> Any:
     """Opens a file of NumPy; large arrays stay on disk."""
     try:
+        with path.open("rb") as file:  # np.load would leave a torn archive open
+            if file.read(2) == b"PK" and not zipfile.is_zipfile(path):
+                raise InputError(f"Expected `{option}` {path} to be a file of NumPy arrays, but got a torn one.")
         return np.load(path, mmap_mode="r", allow_pickle=False)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"Expected `{option}` to be a file, but there is no {path}.") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -122,8 +122,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Reads the data set; called once."""
 
     def file_of(self, index: int) -> str | None:
-        """Path of the file of a training sample; ``None`` if it has no file of its own."""
+        """Path of the file of a training sample, or where it is in one; ``None`` if it is in none."""
         return None
+
+    def text_of(self, index: int) -> str:
+        """What is shown of a training sample that is no image file: its values, as they are scored."""
+        return ", ".join(f"{value:.4g}" for value in self.inputs_at(torch.tensor([index])).flatten().tolist())
 
     def test_files(self) -> list[str]:
         """Paths of the files of the test samples; none if they have no files of their own."""

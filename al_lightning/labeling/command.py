@@ -70,11 +70,14 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
         print(f"Took {settled.num_taken} answers from {file}{skipped}.")
     for title, lines in (("Note", settled.notes), ("Not taken", settled.problems)):
         for line in lines[:MOST_NAMED]:
-            print(f"{title}: {line}.", file=sys.stderr)
+            print(f"{title}: {line}{'' if line.endswith('?') else '.'}", file=sys.stderr)
         if len(lines) > MOST_NAMED:
             print(f"{title}: {len(lines) - MOST_NAMED} more.", file=sys.stderr)
     if not done:
-        print(f"{len(open_ones)} of {len(settled.questions)} questions are open; --close goes on without them.")
+        named = [question.file or f"sample {question.index}" for question in open_ones[:MOST_NAMED]]
+        more = ", ..." if len(open_ones) > MOST_NAMED else ""
+        print(f"{len(open_ones)} of {len(settled.questions)} questions are open: {', '.join(named)}{more}.")
+        print("--close goes on without them.")
     else:
         back = f", {len(open_ones)} went back to the pool" if open_ones else ""
         print(f"All is answered{back}. To continue: al-lightning fit --config {folder.path / 'config.yaml'}")

@@ -7,8 +7,6 @@ from al_lightning.labeling.answers import Answer
 from al_lightning.run_folder import SKIPPED, Question
 from al_lightning.spelling import did_you_mean
 
-MOST_DIGITS = 10
-
 
 @dataclass
 class Settled:
@@ -31,7 +29,7 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
     Args:
         questions: Those of the run, answered or not.
         answers: Of a file.
-        class_names: Names of the classes; a class may also be given by its index, unless a class is called by a number.
+        class_names: Names of the classes.
 
     Returns:
         All questions in their order, with the numbers of those answered and skipped now.
@@ -43,7 +41,7 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
     for answer in answers:
         question = by_index.get(answer.index) if answer.index is not None else by_file.get(answer.file or "")
         if question is None:
-            what = f"sample {answer.index}" if answer.index is not None else f"{answer.file or 'a sample'}"
+            what = answer.file or ("a sample" if answer.index is None else f"sample {answer.index}")
             settled.problems.append(f"{answer.where}: {what} was not asked for")
             continue
         if answer.index is not None and answer.file and question.file and answer.file != question.file:
@@ -60,14 +58,14 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
         labels = {label for _, label in given}
         if len(labels) > 1:
             said = ", ".join(f"{answer.label or 'skip'} ({answer.where})" for answer, _ in given)
-            settled.problems.append(f"sample {question.index}: the answers contradict each other: {said}")
+            settled.problems.append(f"{_sample(question)}: the answers contradict each other: {said}")
         elif labels:
             (label,) = labels
             if len(given) > 1:
-                settled.notes.append(f"sample {question.index}: the same answer {len(given)} times")
+                settled.notes.append(f"{_sample(question)}: the same answer {len(given)} times")
             if question.label is not None and question.label != label:
                 settled.notes.append(
-                    f"sample {question.index}: {_name(label, class_names)} instead of "
+                    f"{_sample(question)}: {_name(label, class_names)} instead of "
                     f"{_name(question.label, class_names)}, which it had before"
                 )
             settled.questions[position] = replace(question, label=label)
@@ -77,23 +75,16 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
 
 
 def _class_index(label: str | None, class_names: Sequence[str]) -> int | None:
-    """Index of a class by its name or number, -1 for a skip, ``None`` if there is no such class."""
+    """Index of a class by its name, -1 for a skip, ``None`` if there is no such class."""
     if label is None:
         return SKIPPED
     if label in class_names:
         return list(class_names).index(label)
-    # where classes are called by numbers, `1` is the name of one or a mistake: a spreadsheet makes that of `01`
-    if label.isdecimal() and len(label) < MOST_DIGITS and not any(_is_number(name) for name in class_names):
-        return int(label) if int(label) < len(class_names) else None
-    return None
+    return None  # a number is none, unless it is the name of a class: `1` may be the first or the second
 
 
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
+def _sample(question: Question) -> str:
+    return question.file or f"sample {question.index}"
 
 
 def _name(label: int, class_names: Sequence[str]) -> str:

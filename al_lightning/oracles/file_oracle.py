@@ -9,7 +9,7 @@ from torch import Tensor
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.oracles.base import Oracle
-from al_lightning.oracles.label_studio import IMAGE_URL, labeling_config, task
+from al_lightning.oracles.label_studio import IMAGE_URL, is_image, labeling_config, task
 from al_lightning.oracles.questions import (
     QUERY,
     TASKS,
@@ -76,18 +76,13 @@ class FileOracle(Oracle):
         names = data.list_class_names()
         put_aside(run_dir / QUERY)
         write_query(run_dir / QUERY, questions, names)
-        inputs = None if questions[0].file else data.inputs_at(torch.tensor([q.index for q in questions])).flatten(1)
-        texts = [""] * len(questions) if inputs is None else [_as_text(row) for row in inputs]
+        images = all(is_image(question) for question in questions)
+        texts = ["" if images else data.text_of(question.index) for question in questions]
         root = getattr(data, "root", None)
         tasks = [
             task(question, names, self.image_url, text, None if root is None else Path(root))
             for question, text in zip(questions, texts, strict=True)
         ]
         write_whole(run_dir / TASKS, tasks)
-        write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=inputs is None))
+        write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=images))
         remember(run_dir, questions)
-
-
-def _as_text(values: Tensor) -> str:
-    """What is shown of a sample that has no file: its features."""
-    return ", ".join(f"{value:.4g}" for value in values.tolist())

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
+from al_lightning.data.images import SUFFIXES
 from al_lightning.run_folder import Question
 
 IMAGE_URL = "/data/local-files/?d={path}"
@@ -35,6 +36,11 @@ def labeling_config(class_names: Sequence[str], images: bool = True) -> str:
     )
 
 
+def is_image(question: Question) -> bool:
+    """Whether a sample is an image file, and not a row of a table."""
+    return Path(question.file).suffix.lower() in SUFFIXES
+
+
 def task(
     question: Question,
     class_names: Sequence[str],
@@ -48,7 +54,7 @@ def task(
         question: The sample.
         class_names: Names of the classes.
         image_url: See :class:`~al_lightning.oracles.FileOracle`.
-        text: What is shown of a sample without a file.
+        text: What is shown of a sample that is no image file.
         root: Folder that ``{name}`` of the URL is relative to.
 
     Returns:
@@ -59,17 +65,19 @@ def task(
     if question.index >= 0:  # of the training set
         data["index"] = question.index
     if question.file:
+        data["file"] = question.file
+    if is_image(question):
         path = Path(question.file).absolute()
         name = path.relative_to(root.absolute()) if root is not None and root.absolute() in path.parents else path
         url = image_url.replace("{path}", quote(path.as_posix().lstrip("/"))).replace("{name}", quote(name.as_posix()))
-        data |= {IMAGE: url, "file": question.file}
+        data[IMAGE] = url
     else:
         data[TEXT] = text
     made: dict[str, Any] = {"data": data}
     if question.predicted is not None:
         choice = {
             "from_name": CONTROL,
-            "to_name": IMAGE if question.file else TEXT,
+            "to_name": IMAGE if is_image(question) else TEXT,
             "type": "choices",
             "value": {"choices": [class_names[question.predicted]]},
         }

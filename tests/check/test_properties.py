@@ -111,3 +111,7 @@ def test_randomness_that_nothing_seeds_is_found() -> None:
     verdict = verdict_of("Clock", "U4")
     assert verdict.outcome == "FAILS"
     assert verdict.why.endswith("two queries with the same generator differ")
+
+
+def test_scores_that_tie_are_no_fault() -> None:
+    assert verdict_of("Votes", "U3").outcome == "holds"

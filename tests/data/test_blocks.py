@@ -85,6 +85,16 @@ def test_each_row_comes_once_an_epoch_with_its_target():
         assert sorted(inputs.tolist()) == list(range(3, 25, 2))
 
 
+@pytest.mark.parametrize(("size", "sizes"), [(9, [4, 5]), (5, [5]), (1, [1]), (10, [4, 4, 2]), (13, [4, 4, 5])])
+def test_a_sample_that_would_be_left_alone_joins_the_others(size, sizes):
+    """Batch normalisation raises for one sample, and how many labels there are depends on what people answer."""
+    loader = make_loader(size=size)
+    minibatches = list(loader)
+    assert [len(x) for x, _ in minibatches] == sizes
+    assert len(loader) == len(sizes)
+    assert len({*torch.cat([x for x, _ in minibatches]).tolist()}) == size
+
+
 def test_epochs_are_shuffled_differently():
     loader = make_loader()
     first, second = (torch.cat([inputs for inputs, _ in loader]).tolist() for _ in range(2))

@@ -175,3 +175,17 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_files_that_do_not_make_a_data_set_are_refused(arguments: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         NumpyFiles(**arguments)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_sample_knows_its_row_and_its_values(tmp_path: Path, drawn: bool) -> None:
+    more = {} if drawn else {"x_test": INPUTS[:9], "y_test": TARGETS[:9]}
+    path = npz(tmp_path, x=INPUTS, y=TARGETS, **more)
+    data = NumpyFiles(path, standardize=False)
+    for index in (0, 57, 140):
+        file, _, row = data.file_of(index).rpartition(":")
+        assert file == path
+        assert drawn or row == str(index)
+        assert data.train_targets[index] == TARGETS[int(row)]
+        np.testing.assert_allclose(data.inputs_at(torch.tensor([index]))[0].numpy(), INPUTS[int(row)], rtol=1e-5)
+        assert [float(value) for value in data.text_of(index).split(", ")] == pytest.approx(INPUTS[int(row)].tolist())

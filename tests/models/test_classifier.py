@@ -73,7 +73,7 @@ def test_a_fit_is_the_plain_loop_to_the_bit_and_a_test_has_all_metrics():
             losses.append(float(loss) * len(rows))
     assert all(p.equal(q) for p, q in zip(model.network.parameters(), plain.parameters(), strict=True))
     assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(sum(losses) / 100, rel=1e-5)
-    (metrics,) = trainer.test(model, BatchLoader(digits().test_inputs, digits().test_targets), verbose=False)
+    (metrics,) = trainer.test(model, BatchLoader(TensorBlocks(digits().test_inputs), digits().test_targets), verbose=False)
     assert set(metrics) == {"test_acc", "test_nll", "test_brier", "test_ece"}
     with torch.no_grad():
         accuracy = (plain(digits().test_inputs).argmax(dim=1) == digits().test_targets).float().mean()
