@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from al_lightning import Classifier, InputError
-from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorRows
+from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks, TensorRows
 from al_lightning.models.reset import reset_parameters
 from tests.helpers import digits, generator, make_pool, pool_inputs
 from tests.own_models import Net
@@ -73,7 +73,9 @@ def test_a_fit_is_the_plain_loop_to_the_bit_and_a_test_has_all_metrics():
             losses.append(float(loss) * len(rows))
     assert all(p.equal(q) for p, q in zip(model.network.parameters(), plain.parameters(), strict=True))
     assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(sum(losses) / 100, rel=1e-5)
-    (metrics,) = trainer.test(model, BatchLoader(TensorBlocks(digits().test_inputs), digits().test_targets), verbose=False)
+    (metrics,) = trainer.test(
+        model, BatchLoader(TensorBlocks(digits().test_inputs), digits().test_targets), verbose=False
+    )
     assert set(metrics) == {"test_acc", "test_nll", "test_brier", "test_ece"}
     with torch.no_grad():
         accuracy = (plain(digits().test_inputs).argmax(dim=1) == digits().test_targets).float().mean()
