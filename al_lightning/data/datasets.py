@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 from al_lightning.errors import InputError
 
 BLOCK_SIZE = 256
+NUM_TRIES = 8  # of whether a sample is augmented: half of them may be mirrored, or not
 TARGET_NAMES = ("targets", "labels", "_labels")  # of torchvision's data sets
 
 
@@ -94,7 +95,8 @@ class Datasets:
         num_workers: Processes that read ahead; 0 reads in the main process.
 
     Raises:
-        InputError: If ``pool`` is of another size, targets are not class indices, or a sample is not a tensor.
+        InputError: If ``pool`` is of another size or augmented at random, targets are not class indices, or a sample is
+            not a tensor.
     """
 
     def __init__(
@@ -115,8 +117,20 @@ class Datasets:
                 f"Expected as many samples to score as to train on, {num_samples(train)}, "
                 f"but got {num_samples(self._pool)}."
             )
+        self._check_scoring()
         self.train_targets = targets_of(train, num_workers) if train_targets is None else train_targets
         self.test_targets = targets_of(test, num_workers) if test_targets is None else test_targets
+
+    def _check_scoring(self) -> None:
+        """Raises :class:`InputError` if a sample is not the same each time it is scored."""
+        if num_samples(self._pool) == 0:
+            return
+        first, *others = read(self._pool, ((torch.tensor([0]), seed) for seed in range(NUM_TRIES)))
+        if not all(other.allclose(first, rtol=0, atol=0, equal_nan=True) for other in others):
+            raise InputError(
+                f"Expected samples of {type(self._pool).__name__} to be the same each time they are scored, but they "
+                "are augmented at random; give them without that, too: `pool`, or `pool_dataloader` of a data module."
+            )
 
     def rows(self) -> DatasetRows:
         """The training samples."""

@@ -153,6 +153,14 @@ def test_a_sample_that_cannot_be_had_is_named(num_workers: int) -> None:
         list(DatasetBlocks(Failing(1, 2), torch.tensor([1]), num_workers=num_workers))
 
 
+def test_what_is_augmented_is_not_scored() -> None:
+    plain = TensorDataset(torch.arange(20.0)[:, None], torch.zeros(20, dtype=torch.int64))
+    with pytest.raises(InputError, match="samples of Noisy to be the same each time they are scored"):
+        Datasets(Noisy(), plain)
+    rows = Datasets(Noisy(), plain, pool=plain).rows()
+    assert torch.cat(list(rows.blocks())).equal(plain.tensors[0])
+
+
 def test_what_is_no_dataset_is_refused() -> None:
     with pytest.raises(InputError, match="map-style dataset"):
         Datasets(iter([]), TensorDataset(torch.zeros(1), torch.zeros(1)))
