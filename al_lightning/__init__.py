@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         FashionMNIST,
         ImageFolder,
         NumpyFiles,
+        PlantedFashionMNIST,
         PoolDataModule,
         Torchvision,
     )
@@ -64,6 +65,7 @@ _MODULES = {
     "MonteCarloMLP": "models",
     "NumpyFiles": "data",
     "Oracle": "oracles",
+    "PlantedFashionMNIST": "data",
     "PoolDataModule": "data",
     "QueryStrategy": "strategies",
     "Random": "strategies",

@@ -402,4 +402,8 @@ class PoolPredictor:
 
     def labeled_embeddings(self) -> Tensor:
         """Penultimate features of the labeled samples, shape ``(M, D)``."""
-        return self.map(lambda batch: batch.embeddings, over=self._labeled)
+        return self.map_labeled(lambda batch: batch.embeddings)
+
+    def map_labeled(self, fn: Callable[[Predictions], Tensor]) -> Tensor:
+        """Like :meth:`map`, but of the labeled samples: shape ``(M, ...)``."""
+        return self.map(fn, over=self._labeled)

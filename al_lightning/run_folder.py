@@ -63,6 +63,9 @@ FREE_SETTINGS = frozenset(
 LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
     "loop.reinit": ("scratch",),
     "loop.oracle": (None, "al_lightning.SimulatedOracle", "al_lightning.oracles.SimulatedOracle"),
+    "loop.strategy.features": ("penultimate",),
+    "loop.strategy.trim": (0,),
+    "loop.strategy.outliers": (False,),
 }
 """Settings that came later, with the values that mean what was done before: published runs have none of them, and are
 to go on."""

@@ -8,7 +8,9 @@ import pytest
 PACKAGE = Path("al_lightning")
 ANY_OF_OURS = "al_lightning."
 ALLOWED = {
-    "strategies": {"augmentations", "errors", "inference", "strategies.base"},
+    "strategies": {"augmentations", "errors", "inference", "nearest", "outliers", "strategies.base"},
+    "nearest": set(),
+    "outliers": {"nearest"},
     "data": {"errors", "data"},
     "models": {"augmentations", "errors", "layers", "models", "spelling"},
     "augmentations": {"errors"},
@@ -98,7 +100,7 @@ def test_a_part_imports_only_what_it_may(part: str) -> None:
 
 
 def test_strategies_know_nothing_of_lightning_and_import_faiss_late() -> None:
-    for path in files("strategies"):
+    for path in [*files("strategies"), *files("nearest"), *files("outliers")]:
         assert not any(name.split(".")[0] in ("lightning", "torchvision") for name in imports(path)), path
         assert "faiss" not in imports(path, top_level_only=True), path
 

@@ -14,8 +14,10 @@ from al_lightning.sweep.check import check
 from al_lightning.sweep.study import Arm, read_study
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
+PLANTED, WHY_CORE_SET = Path("configs/planted.yaml"), Path("configs/core_set_why.yaml")
+STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET)
 DIGITS = Path("configs/digits.yaml")  # a demonstration on other data: see test_own_data.py
-CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (STUDY, ROUND_0, DIGITS))
+CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (*STUDIES, DIGITS))
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 
 
@@ -59,9 +61,28 @@ def test_the_factorial_of_round_0_is_complete() -> None:
     assert all(s["loop"]["num_rounds"] == 0 for s in settings.values())
 
 
+def test_the_planted_pools_are_those_of_one_protocol() -> None:
+    settings = check(read_study(["--config", str(PLANTED)]).arms)
+    assert {s["data"]["class_path"] for s in settings.values()} == {"al_lightning.PlantedFashionMNIST"}
+    assert {s["loop"]["strategy"]["class_path"].split(".")[-1] for s in settings.values()} >= {"BALD", "Entropy"}
+
+
+def test_the_arms_that_explain_core_set_differ_from_it_in_one_thing_each() -> None:
+    settings = check(read_study(["--config", str(WHY_CORE_SET)]).arms)
+    strategies = {name: s["loop"]["strategy"]["init_args"] for name, s in settings.items()}
+    usual = {"features": "penultimate", "trim": 0.0, "outliers": True}
+    assert strategies == {
+        "core_set_outliers": usual,
+        "core_set_inputs": usual | {"features": "inputs"},
+        "core_set_trimmed": usual | {"trim": 0.01},
+    }
+
+
 # the others are no more than a config
 ARMS = [arm for arm in read_study(["--config", str(STUDY)]).arms if "--model.dropout" in arm.flags]
 ARMS += [arm for arm in read_study(["--config", str(ROUND_0)]).arms if arm.name == "epochs1_dropout50_test20"]
+ARMS += [arm for arm in read_study(["--config", str(PLANTED)]).arms if arm.name == "bald"]
+ARMS += read_study(["--config", str(WHY_CORE_SET)]).arms
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)

@@ -6,6 +6,7 @@ from al_lightning.data.digits import Digits
 from al_lightning.data.fashion_mnist import FashionMNIST
 from al_lightning.data.image_folder import ImageFolder
 from al_lightning.data.numpy_files import NumpyFiles
+from al_lightning.data.planted import PlantedFashionMNIST
 from al_lightning.data.pool import Arrays, PoolDataModule
 from al_lightning.data.torchvision_data import Torchvision
 
@@ -18,6 +19,7 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "NumpyFiles",
+    "PlantedFashionMNIST",
     "PoolDataModule",
     "Torchvision",
 ]

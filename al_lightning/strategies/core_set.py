@@ -1,88 +1,21 @@
 """Core-Set: query so that every sample has a labeled one nearby in feature space."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from al_lightning.inference import PoolPredictor
+from al_lightning.errors import InputError
+from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.nearest import nearest_sq_distances, upper_bounds
+from al_lightning.outliers import outlier_percentiles
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
 MOST_ROWS = 2**14  # after growing, where distances tell little
-SEARCH_ROWS = 1024  # rows handed to faiss at a time
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
-
-
-def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
-    """Squared Euclidean distance of each row to its nearest centre.
-
-    Args:
-        rows: Float32, shape ``(R, D)``.
-        centres: Float32, shape ``(K, D)``, K at least 1.
-
-    Returns:
-        Float32, shape ``(R,)``. Never negative.
-
-    Example:
-        >>> nearest_sq_distances(torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [3.0]]))
-        tensor([1., 4.])
-    """
-    _, nearest = _search(rows, centres - centres.mean(dim=0), origin=centres.mean(dim=0))
-    return (rows - centres[nearest]).square_().sum(dim=1)
-
-
-def upper_bounds(rows: Tensor, centres: Tensor) -> Tensor:
-    """Upper bounds of :func:`nearest_sq_distances`, in half of its time: above them by no more than rounding.
-
-    Args:
-        rows: Float32, shape ``(R, D)``.
-        centres: Float32, shape ``(K, D)``, K at least 1.
-
-    Returns:
-        Float32, shape ``(R,)``.
-    """
-    origin = centres.mean(dim=0)
-    centres = centres - origin
-    sq_distances, _ = _search(rows, centres, origin)
-    # |a|^2 - 2 ab + |b|^2 is off by at most 2 D eps (|a|^2 + |b|^2), whatever the order of its sums, and |a|^2 is at
-    # most 2 |b|^2 + 2 |a - b|^2; twice that, because what the bound is compared to is rounded as well
-    rounding = 4 * rows.shape[1] * torch.finfo(torch.float32).eps
-    return sq_distances + rounding * 3 * (centres.square().sum(dim=1).max() + sq_distances)
-
-
-def _search(rows: Tensor, centres: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
-    """Searches the nearest centre of each row, by faiss.
-
-    Args:
-        rows: Shape ``(R, D)``.
-        centres: Shape ``(K, D)``, relative to the origin.
-        origin: In the midst of the centres, shape ``(D,)``: faiss expands ``|a - b|^2``, which cancels if all points
-            are far from the origin.
-
-    Returns:
-        For each row the squared distance to its nearest centre, off by rounding, and which centre that is.
-    """
-    import faiss  # after torch: both bring an OpenMP runtime, and the other order crashes on some machines
-
-    index = faiss.IndexFlatL2(rows.shape[1])
-    index.add(centres.numpy())
-
-    # one result to write to: many small ones that are kept would lie between the blocks, whose memory were lost then
-    sq_distances, nearest = np.empty((len(rows), 1), np.float32), np.empty((len(rows), 1), np.int64)
-
-    def search(start: int) -> None:
-        # The idle threads of faiss's OpenMP would spin on the cores that torch's need next, and slow down the fit that
-        # follows; so each call of it has one thread, and several of them run side by side.
-        faiss.omp_set_num_threads(1)
-        block = slice(start, start + SEARCH_ROWS)
-        index.search((rows[block] - origin).numpy(), 1, D=sq_distances[block], I=nearest[block])
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        list(threads.map(search, range(0, len(rows), SEARCH_ROWS)))
-    return torch.from_numpy(sq_distances[:, 0]).to(rows.dtype), torch.from_numpy(nearest[:, 0])
 
 
 def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
@@ -122,9 +55,8 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         picks.append(int((embeddings - embeddings.mean(dim=0)).square().sum(dim=1).argmin()))
         labeled_embeddings = embeddings[picks]
 
-    # every stride-th labeled row bounds all rows; all labeled rows are only asked about rows that may be the farthest
-    stride = -(-len(labeled_embeddings) // FIRST_CENTRES)
-    bounds = upper_bounds(embeddings, labeled_embeddings[::stride])  # (N,)
+    # some labeled rows bound all rows; all labeled rows are only asked about rows that may be the farthest
+    bounds = upper_bounds(embeddings, _some(labeled_embeddings))  # (N,)
     checked = torch.zeros(len(embeddings), dtype=torch.bool)  # rows that were compared with all labeled ones
     bounds[picks] = PICKED
     size = BLOCK_ROWS
@@ -152,6 +84,39 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
     return torch.tensor(picks)
 
 
+def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int) -> Tensor:
+    """Finds the rows that are farthest from all labeled ones; of equals those of the lowest positions.
+
+    Args:
+        embeddings: Features of the pool, float32, shape ``(N, D)``.
+        labeled_embeddings: Features of the labeled samples, float32, shape ``(M, D)``, M at least 1.
+        num_rows: How many, 0 to N.
+
+    Returns:
+        Rows, int64, shape ``(num_rows,)``, farthest first.
+
+    Example:
+        >>> farthest_rows(torch.tensor([[1.0], [9.0], [-4.0]]), torch.zeros(1, 1), 2)
+        tensor([1, 2])
+    """
+    if num_rows == 0:
+        return torch.empty(0, dtype=torch.int64)
+    bounds = upper_bounds(embeddings, _some(labeled_embeddings))
+    size = num_rows + BLOCK_ROWS
+    while True:
+        block, outside = _split(bounds, size)
+        distances = nearest_sq_distances(embeddings[block], labeled_embeddings)
+        order = distances.argsort(descending=True, stable=True)[:num_rows]  # of equals the first, which are the lowest
+        if (-float(distances[order[-1]]), int(block[order[-1]])) < outside:  # no row outside the block is farther
+            return block[order]
+        size *= 2
+
+
+def _some(rows: Tensor) -> Tensor:
+    """Every k-th of many rows, :data:`FIRST_CENTRES` at the most."""
+    return rows[:: -(-len(rows) // FIRST_CENTRES)]
+
+
 def _split(bounds: Tensor, size: int) -> tuple[Tensor, tuple[float, int]]:
     """Splits rows by their bounds.
 
@@ -169,14 +134,67 @@ def _split(bounds: Tensor, size: int) -> tuple[Tensor, tuple[float, int]]:
 class CoreSet(QueryStrategy):
     """Queries by k-center greedy from the labeled set: each pick is the sample farthest from all labeled ones.
 
-    Distances are Euclidean, between penultimate features without dropout.
+    Distances are Euclidean.
+
+    Args:
+        features: Where they are measured: between ``penultimate`` features of the model, without dropout, or between
+            the ``inputs`` as the model gets them.
+        trim: Share of the pool, in [0, 1), that is passed over as outliers: the samples farthest from the labeled ones
+            when the query starts. None if nothing is labeled, and never so many that the query cannot be filled.
+        outliers: Whether to report in diagnostics.csv how far out the query lies: ``core_set_outlier_percentile``, the
+            mean of :func:`~al_lightning.outliers.outlier_percentiles` in these features, in [0, 1]; that of
+            a random query is 0.5.
+
+    Raises:
+        InputError: If an argument is out of range.
 
     Reference:
         Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018.
     """
 
+    def __init__(
+        self,
+        features: Literal["penultimate", "inputs"] = "penultimate",
+        trim: float = 0.0,
+        outliers: bool = False,
+    ) -> None:
+        if features not in FEATURES:
+            raise InputError(f"Expected `features` of CoreSet to be penultimate or inputs, but got {features!r}.")
+        if not 0 <= trim < 1:
+            raise InputError(f"Expected `trim` of CoreSet to be from 0 to less than 1, but got {trim}.")
+        self.features = features
+        self.trim = trim
+        self.outliers = outliers
+
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
         check_query_size(query_size, len(pool))
         if query_size == 0:
             return torch.empty(0, dtype=torch.int64)
-        return k_center_greedy(pool.embeddings(), pool.labeled_embeddings(), query_size)
+        features = FEATURES[self.features]
+        embeddings, labeled = pool.map(features), pool.map_labeled(features)
+        num_trimmed = min(int(self.trim * len(pool)), len(pool) - query_size) if len(labeled) else 0
+        if num_trimmed == 0:
+            return k_center_greedy(embeddings, labeled, query_size)
+        check_finite(embeddings, "embeddings")
+        check_finite(labeled, "embeddings of labeled samples")
+        inside = torch.ones(len(pool), dtype=torch.bool)
+        inside[farthest_rows(embeddings, labeled, num_trimmed)] = False
+        rows = inside.nonzero().squeeze(1)
+        return rows[k_center_greedy(embeddings[rows], labeled, query_size)]
+
+    def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
+        if not self.outliers:
+            return {}
+        percentiles = outlier_percentiles(pool.map(FEATURES[self.features]), query)
+        return {"core_set_outlier_percentile": float(percentiles.mean())}
+
+
+def _penultimate(batch: Predictions) -> Tensor:
+    return batch.embeddings
+
+
+def _inputs(batch: Predictions) -> Tensor:
+    return batch.inputs.flatten(1).float()
+
+
+FEATURES = {"penultimate": _penultimate, "inputs": _inputs}

@@ -215,7 +215,7 @@ def _penalty(study: Study) -> pd.DataFrame:
     return pd.DataFrame(nan, index=study.arms, columns=study.arms)  # one seed shows nothing
 
 
-def _bought(run: Run, study: Study) -> np.ndarray:
+def bought(run: Run, study: Study) -> np.ndarray:
     """Training-set indices in the order bought, as far as the last common round trains on them."""
     return run.queries["index"].to_numpy(int)[: study.num_labeled[-1]]
 
@@ -225,7 +225,7 @@ def _overlap(study: Study) -> pd.DataFrame:
     first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
     for a, b in combinations(study.arms, 2):
         pairs = zip(study.runs[a], study.runs[b], strict=True)
-        shares = [overlap(_bought(x, study), _bought(y, study), [last], first).share[0] for x, y in pairs]
+        shares = [overlap(bought(x, study), bought(y, study), [last], first).share[0] for x, y in pairs]
         table.loc[a, b] = table.loc[b, a] = float(np.mean(shares)) if last > first else nan
     return table
 

@@ -4,7 +4,7 @@ A claim is tested on the arms that share the training recipe of the baseline; th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import combinations, permutations
 from math import isfinite, isnan
@@ -14,19 +14,22 @@ import numpy as np
 
 from al_lightning.study.analysis import (
     FINAL,
+    LAST_ROUNDS,
     MARGIN,
     Analysis,
+    bought,
     diagnostic_curves,
     endpoint_values,
     part_ranges,
     seeds_to_resolve,
 )
-from al_lightning.study.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
+from al_lightning.study.curves import aubc, final_accuracy, first_lasting_lead, pointwise_band, simultaneous_band
 from al_lightning.study.multiple import beats_all, best_probability, holm
 from al_lightning.study.paired import Contrast, contrast, tost
 from al_lightning.study.runs import Run, Study
 
 REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted", "inconclusive", "not tested"
+DESCRIBED = "descriptive"
 ALPHA = 0.05
 HEURISTICS = ("LeastConfidence", "Margin", "Entropy")
 TIER = ("BADGE", *HEURISTICS)
@@ -38,6 +41,10 @@ TWENTYFOLD = (10, 40)
 """What "about 20 times" is taken to mean."""
 CHEAP = 0.1
 """Querying is cheap if it takes less than this share of a run."""
+FAR_OUT = 0.9
+"""Outliers are the tenth of the pool that lies farthest out."""
+FIRST_PLANTED = 60_000
+"""Training-set index of the first planted image of PlantedFashionMNIST."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,10 @@ class Evidence:
     analysis: Analysis
     factorial: Sequence[Run] = ()
     """Runs of round 0 that differ in epochs, dropout and how the test set is evaluated."""
+    planted: Study | None = None
+    """Runs on a pool with ambiguous and foreign images, if the study's own is none."""
+    budget: int = FINAL
+    """Labels with which the final accuracy is taken."""
 
     @property
     def study(self) -> Study:
@@ -102,6 +113,12 @@ class Evidence:
                 return self._arms_with(recipe)
         return {}
 
+    @property
+    def core_sets(self) -> list[str]:
+        """All arms of Core-Set, also those on other features, with that recipe."""
+        arms = self.study.arms
+        return [a for a in arms if self._strategy(a) == "CoreSet" and self.study.recipe(a) == self.recipe]
+
     def _arms_with(self, recipe: Mapping[str, Any]) -> dict[str, str]:
         """One arm for each class of strategy: of several, the one with the shortest name, `bald` before `bald_t100`."""
         arms = [arm for arm in self.study.arms if self.study.recipe(arm) == recipe]
@@ -125,26 +142,32 @@ class Evidence:
 
     @cached_property
     def final(self) -> dict[str, np.ndarray] | None:
-        """Accuracies with 10,000 labels, by arm; ``None`` if the runs end before."""
-        return next(iter(endpoint_values(self.study).values())) if FINAL in self.study.num_labeled else None
+        """Accuracies with 10,000 labels, or another budget, by arm; ``None`` if the runs end before."""
+        if self.budget not in self.study.num_labeled:
+            return None
+        labels = self.study.num_labeled
+        last = min(LAST_ROUNDS, int((labels <= self.budget).sum()))
+        return {a: final_accuracy(labels, c, at=self.budget, last=last) for a, c in self.study.accuracy.items()}
 
     @property
     def last(self) -> int:
         return int(self.study.num_labeled[-1])
 
 
-def judge(analysis: Analysis, factorial: Sequence[Run] = ()) -> list[Claim]:
+def judge(analysis: Analysis, factorial: Sequence[Run] = (), planted: Study | None = None) -> list[Claim]:
     """Tests all claims.
 
     Args:
         analysis: The study.
         factorial: Runs of round 0 with other epochs, dropout and evaluation, for claim C2b.
+        planted: Runs on PlantedFashionMNIST, for claim C11.
     """
-    evidence = Evidence(analysis, factorial)
+    evidence = Evidence(analysis, factorial, planted)
     claims = []
     for (id, claim), rule in RULES.items():
         found = rule(evidence)
-        if len(evidence.study.seeds) == 1 and found.verdict != UNTESTED and id not in WITHOUT_SEEDS:
+        num_seeds = len((planted if id == "C11" and planted is not None else evidence.study).seeds)
+        if num_seeds == 1 and found.verdict not in (UNTESTED, DESCRIBED) and id not in WITHOUT_SEEDS:
             found = Finding(found.statistic, "", INCONCLUSIVE, "one seed shows nothing")
         claims.append(Claim(id, claim, **vars(found)))
     return claims
@@ -158,12 +181,24 @@ def _budget(evidence: Evidence) -> Finding:
     initial, size = int(evidence.study.num_labeled[0]), int(settings["loop.query_size"])
     total = initial + 100 * size
     reached, rest = divmod(FINAL - initial, size)
-    where = f"10,000 labels are those of round {reached}" if not rest else "no round has 10,000 labels"
+    note = f"10,000 labels are those of round {reached}" if not rest else "no round has 10,000 labels"
+    if evidence.final is not None and total > FINAL and total in evidence.study.num_labeled:
+        note += f"; {_at_both_budgets(evidence, total)}"
     return Finding(
         f"{initial} + 100 x {size} = {total:,}",
         verdict=REPLICATED if total == FINAL else CONTRADICTED,
-        note=f"arithmetic; {where}",
+        note=f"arithmetic; {note}",
     )
+
+
+def _at_both_budgets(evidence: Evidence, total: int) -> str:
+    """Whether it matters which of the two budgets was meant."""
+    sentences = []
+    for id, rule in (("C4", _best_at_the_end), ("C6", _second_tier)):
+        verdicts = [rule(replace(evidence, budget=budget)).verdict for budget in (FINAL, total)]
+        same = verdicts[0] == verdicts[1]
+        sentences.append(f"{id} is {verdicts[0]} with either" if same else f"{id} is {' or '.join(verdicts)}")
+    return f"with {FINAL:,} or {total:,} labels: {', '.join(sentences)}"
 
 
 def _first_accuracy(evidence: Evidence) -> Finding:
@@ -377,7 +412,7 @@ def _twentyfold(evidence: Evidence) -> Finding:
     low, high = TWENTYFOLD
     verdict = REPLICATED if low <= ratio <= high else CONTRADICTED
     samples = evidence.study.method(evidence.arms["BALD"])["loop.strategy.num_samples"]
-    note = f"T = {samples} as one matrix product; T passes are about {samples} times; {share:.1%} of a run is querying"
+    note = f"T = {samples} as one matrix product; for T passes see the README; {share:.1%} of a run is querying"
     return Finding(f"{ratio:.2f} times entropy", "median over rounds and seeds", verdict, note)
 
 
@@ -388,7 +423,9 @@ def _overhead(evidence: Evidence) -> Finding:
     hours = evidence.analysis.cost.set_index("arm")["total"]
     ratios = {name: float(hours[arm] / hours[evidence.arms["Entropy"]]) for name, arm in arms.items()}
     listed = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-    return Finding(f"time of a run over entropy's: {listed}", note="descriptive: times are of the machine as it was")
+    return Finding(
+        f"time of a run over entropy's: {listed}", verdict=DESCRIBED, note="times are of the machine as it was"
+    )
 
 
 def _nearly_random(evidence: Evidence) -> Finding:
@@ -415,6 +452,81 @@ def _nearly_random(evidence: Evidence) -> Finding:
         f"first {few} rounds; last {few}: {late.mean():.3f}; of the query the other masks ask for "
         f"{overlap[:, :few].mean():.0%} early and {overlap[:, -few:].mean():.0%} late",
     )
+
+
+def _seeks_noise(evidence: Evidence) -> Finding:
+    """Of each strategy the shares of ambiguous and foreign images among the labels it bought."""
+    planted = evidence.planted or evidence.study
+    if "data.num_ambiguous" not in planted.protocol:
+        return Finding("", note="needs the runs of configs/planted.yaml: --planted FOLDER")
+    arms = {str(planted.method(arm)["loop.strategy"]).rsplit(".", 1)[-1]: arm for arm in planted.arms}
+    protocol, initial = planted.protocol, int(planted.num_labeled[0])
+    num_ambiguous, num_foreign = (int(protocol.get(f"data.num_{kind}") or 0) for kind in ("ambiguous", "foreign"))
+    if not {"BALD", "Entropy"} <= arms.keys() or not num_ambiguous or not num_foreign or planted.num_rounds == 1:
+        return Finding("", note="needs queries by BALD and Entropy in a pool with ambiguous and with foreign images")
+    foreign = FIRST_PLANTED + num_ambiguous
+    kinds = {"ambiguous": (FIRST_PLANTED, foreign), "foreign": (foreign, foreign + num_foreign)}
+    shares: dict[str, dict[str, np.ndarray]] = {}
+    for kind, (low, high) in kinds.items():
+        for strategy, arm in arms.items():
+            queried = [bought(run, planted)[initial:] for run in planted.runs[arm]]
+            shares.setdefault(kind, {})[strategy] = np.array([np.mean((low <= q) & (q < high)) for q in queried])
+    found = {kind: contrast(values["BALD"], values["Entropy"]) for kind, values in shares.items()}
+    adjusted = _adjusted(found)
+    if all(c.mean < 0 and adjusted[kind] < ALPHA for kind, c in found.items()):
+        verdict = REPLICATED
+    elif any(c.mean > 0 and adjusted[kind] < ALPHA for kind, c in found.items()):
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    listed = "; ".join(
+        f"{kind}: " + ", ".join(f"{s} {share.mean():.1%}" for s, share in values.items())
+        for kind, values in shares.items()
+    )
+    total = FIRST_PLANTED + num_ambiguous + num_foreign
+    in_pool = f"of the pool {num_ambiguous / total:.1%} are ambiguous and {num_foreign / total:.1%} foreign"
+    note = f"BALD minus Entropy, of the first {planted.num_labeled[-1] - initial:,} labels bought; {in_pool}"
+    return Finding(listed, _intervals(found, adjusted), verdict, note)
+
+
+def _geometry(evidence: Evidence) -> Finding:
+    """Whether Core-Set gets above random with other features, or without outliers."""
+    arms = {arm: evidence.study.method(arm) for arm in evidence.core_sets}
+    variants = [arm for arm, method in arms.items() if {"loop.strategy.features", "loop.strategy.trim"} & method.keys()]
+    if not variants or evidence.missing(["Random"]):
+        return Finding("", note="needs Random, and Core-Set on other features and with outliers trimmed")
+    endpoint, values = next(iter(endpoint_values(evidence.study).items()))
+    random = values[evidence.arms["Random"]]
+    found = {arm: contrast(values[arm], random) for arm in variants}
+    adjusted = _adjusted(found)
+    if any(c.mean > 0 and adjusted[arm] < ALPHA for arm, c in found.items()):
+        verdict = REPLICATED
+    elif all(c.high <= MARGIN for c in found.values()):
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    usual = [arm for arm in arms if arm not in variants]
+    note = "".join(f"{arm} itself {_plain(contrast(values[arm], random))}; " for arm in usual[-1:])
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, f"each minus Random; {note}{endpoint}")
+
+
+def _outliers(evidence: Evidence) -> Finding:
+    name, usual = "core_set_outlier_percentile", {"loop.strategy.features", "loop.strategy.trim"}
+    arms = [
+        arm
+        for arm in evidence.core_sets
+        if not usual & evidence.study.method(arm).keys()
+        and all((run.diagnostics["name"] == name).any() for run in evidence.study.runs[arm])
+    ]
+    curves = diagnostic_curves(evidence.study, arms[0], name)[1] if arms else np.empty((0, 0))
+    if not curves.size:
+        return Finding("", note="needs Core-Set with --loop.strategy.outliers true")
+    band = pointwise_band(curves.mean(axis=1, keepdims=True))
+    low, high = float(band.low[0]), float(band.high[0])
+    verdict = REPLICATED if low > FAR_OUT else CONTRADICTED if high < FAR_OUT else INCONCLUSIVE
+    early, late = curves[:, 0].mean(), curves[:, -1].mean()
+    note = f"by the distance to the 20th nearest neighbour; first query {early:.3f}, last {late:.3f}, at random 0.5"
+    return Finding(f"mean percentile of the queries {band.mean[0]:.3f}", f"[{low:.3f}, {high:.3f}]", verdict, note)
 
 
 def _same_start(evidence: Evidence) -> Finding:
@@ -473,12 +585,9 @@ RULES: dict[tuple[str, str], Callable[[Evidence], Finding]] = {
     ("C8", "T = 20 has to make BALD's scoring about 20 times dearer than entropy's"): _twentyfold,
     ("C9", "BALD and CSAL incur higher overhead"): _overhead,
     ("C10", "early disagreement under dropout is nearly random"): _nearly_random,
-    ("C11", "BALD avoids aleatoric noise and outliers"): partial(
-        _untested, note="needs pools with planted label noise, ambiguous and foreign images"
-    ),
-    ("C12", "Core-Set fails because the network's features have poor geometry and it picks outliers"): partial(
-        _untested, note="needs Core-Set on other features and with outliers removed"
-    ),
+    ("C11", "BALD avoids aleatoric noise and outliers"): _seeks_noise,
+    ("C12", "Core-Set fails because the network's features have poor geometry, or for its outliers"): _geometry,
+    ("C12b", "Core-Set picks outliers"): _outliers,
     ("C13", "the setup of the document is controlled, and BALD starts near 50 % in it"): _same_start,
     ("C14", "BALD's score isolates epistemic uncertainty"): partial(
         _untested, note="an identity for the exact posterior; Monte Carlo dropout is an approximation of one"

@@ -47,8 +47,9 @@ def run(args: Sequence[str]) -> None:
         if options.factorial
         else []
     )
-    claims = judge(analysis, factorial) if options.claims or options.factorial else []
-    for note in study.notes:
+    planted = read_study([options.planted], max_labels=options.max_labels) if options.planted else None
+    claims = judge(analysis, factorial, planted) if options.claims or options.factorial or planted else []
+    for note in [*study.notes, *(planted.notes if planted else [])]:
         print(f"Note: {note}")
     print(_endpoints(analysis))
     if claims:
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
     parser.add_argument("--factorial", type=Path, help="runs of configs/round0.yaml, for claim C2b; implies --claims")
+    parser.add_argument("--planted", type=Path, help="runs of configs/planted.yaml, for claim C11; implies --claims")
     parser.add_argument("--arms", help="the arms to compare, with commas; all if not given")
     parser.add_argument("--baseline", help="the arm to compare the others with; random if not given")
     parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from al_lightning import nearest
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
+from al_lightning.nearest import nearest_sq_distances, upper_bounds
 from al_lightning.strategies import CoreSet, core_set
-from al_lightning.strategies.core_set import k_center_greedy, nearest_sq_distances
+from al_lightning.strategies.core_set import farthest_rows, k_center_greedy
 from tests.helpers import digits, fitted_model, generator, labeled_inputs, make_pool, pool_inputs
 
 
@@ -89,8 +91,10 @@ def test_many_distances_to_labeled_rows_are_never_computed(monkeypatch):
     monkeypatch.setattr(core_set, "FIRST_CENTRES", 100)
     monkeypatch.setattr(core_set, "BLOCK_ROWS", 50)
     pairs = []
-    search = core_set._search
-    monkeypatch.setattr(core_set, "_search", lambda r, c, origin: pairs.append(len(r) * len(c)) or search(r, c, origin))
+    search = nearest.search
+    monkeypatch.setattr(
+        nearest, "search", lambda r, c, *args, **k: pairs.append(len(r) * len(c)) or search(r, c, *args, **k)
+    )
     features = make_pool(digits().train_inputs).embeddings()
     k_center_greedy(features[400:], features[:400], 30)
     assert sum(pairs) < 0.6 * 1000 * 400
@@ -118,7 +122,7 @@ def test_blocks_grow_where_all_rows_coincide(monkeypatch):
 def test_upper_bounds_are_never_below_the_distances_and_close_to_them(dim, scale, offset, seed):
     values = scale * (torch.randn(70, dim, generator=generator(seed)) + offset)
     queries, centres = values[:50], torch.cat([values[50:], values[:10]])
-    bounds, distances = core_set.upper_bounds(queries, centres), nearest_sq_distances(queries, centres)
+    bounds, distances = upper_bounds(queries, centres), nearest_sq_distances(queries, centres)
     every = torch.stack([(queries - centre).square().sum(dim=1) for centre in centres]).amin(dim=0)
     assert (bounds >= distances).all()
     assert (bounds >= every).all()
@@ -297,3 +301,102 @@ def test_a_query_without_labeled_samples_works() -> None:
     predictor = PoolPredictor(fitted_model(), TensorBlocks(inputs), TensorBlocks(inputs[:0]))
     query = CoreSet().query(predictor, 3, generator(0))
     assert len(query.unique()) == 3
+
+
+# ----------------------------------------------------------------------------------------- other features, and outliers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100)
+@given(data=st.data(), dim=st.integers(1, 5), seed=st.integers(0, 10**6))
+def test_farthest_rows_are_those_of_all_distances(kind, data, dim, seed):
+    size, num_labeled = data.draw(st.integers(1, 50), "size"), data.draw(st.integers(1, 40), "labeled")
+    num_rows = data.draw(st.integers(0, size), "num_rows")
+    everything = rows(kind, size + num_labeled, dim, seed)
+    embeddings, labeled = everything[:size], everything[size:]
+    distances = torch.stack([(embeddings - centre).square().sum(dim=1) for centre in labeled]).amin(dim=0)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(core_set, "FIRST_CENTRES", data.draw(st.integers(1, 10), "FIRST_CENTRES"))
+        monkeypatch.setattr(core_set, "BLOCK_ROWS", data.draw(st.integers(0, 12), "BLOCK_ROWS"))
+        found = farthest_rows(embeddings, labeled, num_rows)
+    assert found.tolist() == distances.argsort(descending=True, stable=True)[:num_rows].tolist()
+
+
+def test_inputs_may_be_the_features():
+    query = CoreSet(features="inputs").query(make_pool(), 30, generator())
+    assert query.tolist() == plain_greedy(pool_inputs(), labeled_inputs(), 30)
+    assert query.tolist() != CoreSet().query(make_pool(), 30, generator()).tolist()
+
+
+def test_inputs_need_no_model_with_features():
+    class Plain(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    images = TensorBlocks(pool_inputs().reshape(-1, 1, 8, 8))
+    predictor = PoolPredictor(Plain(), images, TensorBlocks(labeled_inputs().reshape(-1, 1, 8, 8)))
+    query = CoreSet(features="inputs").query(predictor, 30, generator())
+    assert query.tolist() == plain_greedy(pool_inputs(), labeled_inputs(), 30)
+
+
+def test_what_is_trimmed_is_not_queried():
+    pool, size = make_pool(), len(pool_inputs())
+    outliers = farthest_rows(pool.embeddings(), pool.labeled_embeddings(), size // 10)
+    query = CoreSet(trim=0.1).query(pool, 40, generator())
+    inside = [i for i in range(size) if i not in set(outliers.tolist())]
+    picks = plain_greedy(pool.embeddings()[inside], pool.labeled_embeddings(), 40)
+    assert query.tolist() == [inside[i] for i in picks]
+    assert CoreSet().query(pool, 1, generator()).item() in outliers
+
+
+def test_a_planted_outlier_is_queried_first_and_trimmed_if_so_wanted():
+    inputs = pool_inputs().clone()
+    inputs[7] *= 10
+    assert CoreSet().query(make_pool(inputs), 1, generator()).tolist() == [7]
+    assert 7 not in CoreSet(trim=0.01).query(make_pool(inputs), 100, generator()).tolist()
+
+
+@pytest.mark.parametrize("trim", [0.5, 0.99])
+def test_no_more_is_trimmed_than_leaves_a_query(trim):
+    size = len(pool_inputs())
+    query = CoreSet(trim=trim).query(make_pool(), size, generator())
+    assert sorted(query.tolist()) == list(range(size))
+
+
+def test_nothing_is_trimmed_if_nothing_is_labeled():
+    predictor = PoolPredictor(fitted_model(), TensorBlocks(pool_inputs()), TensorBlocks(pool_inputs()[:0]))
+    query = CoreSet().query(predictor, 5, generator())
+    assert CoreSet(trim=0.5).query(predictor, 5, generator()).equal(query)
+
+
+def test_trimming_raises_on_nan():
+    labeled = labeled_inputs().clone()
+    labeled[3] = torch.nan
+    with pytest.raises(InputError, match="labeled samples, but got NaN or infinity in 1 of 100"):
+        CoreSet(trim=0.1).query(make_pool(labeled=labeled), 10, generator())
+
+
+def test_how_far_out_a_query_lies_is_reported_if_so_wanted():
+    pool = make_pool()
+    query = CoreSet().query(pool, 40, generator())
+    assert CoreSet().diagnose(pool, query) == {}
+    found = CoreSet(outliers=True).diagnose(pool, query)
+    assert found.keys() == {"core_set_outlier_percentile"}
+    random = torch.randperm(len(pool), generator=generator())[:200]
+    usual = CoreSet(outliers=True).diagnose(pool, random)
+    assert found["core_set_outlier_percentile"] > 0.62
+    assert 0.4 < usual["core_set_outlier_percentile"] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"features": "pixels"}, "`features` of CoreSet to be penultimate or inputs, but got 'pixels'"),
+        ({"trim": 1.0}, "`trim` of CoreSet to be from 0 to less than 1, but got 1.0"),
+        ({"trim": -0.1}, "but got -0.1"),
+        ({"trim": float("nan")}, "but got nan"),
+    ],
+)
+def test_bad_arguments_raise(kwargs, message):
+    with pytest.raises(InputError, match=message):
+        CoreSet(**kwargs)

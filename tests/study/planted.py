@@ -43,15 +43,19 @@ def write_run(
     accuracy: Sequence[float],
     seconds_score: float = 0.25,
     diagnostics: dict[str, Sequence[float]] | None = None,
+    asked_for: Sequence[int] = (),
 ) -> Path:
-    """Writes a run folder whose rounds have these test accuracies; each strategy and seed queries at random."""
+    """Writes a run folder whose rounds have these test accuracies; each strategy and seed queries at random.
+
+    Unless there are indices that it asks for first.
+    """
     first = given["data"]["init_args"]["num_initial"]
     seed, strategy = given["seed_everything"], given["loop"]["strategy"]["class_path"]
     total = first + QUERY_SIZE * len(accuracy)
     initial = np.random.default_rng(seed).permutation(60_000)[:first]
     rest = np.setdiff1d(np.arange(60_000), initial)
     rng = np.random.default_rng([seed, *strategy.encode()])
-    indices = np.concatenate([initial, rng.permutation(rest)[: total - first]]).tolist()
+    indices = np.concatenate([initial, np.asarray(asked_for, int), rng.permutation(rest)])[:total].tolist()
     folder = RunFolder.open(path, given)
     queries = [
         Query(

@@ -7,8 +7,8 @@ import pytest
 
 from al_lightning.study.analysis import analyse
 from al_lightning.study.claims import Claim, judge
-from al_lightning.study.runs import read_run, read_study
-from tests.study.planted import Curve, learning_curve, settings, write_run, write_study
+from al_lightning.study.runs import Study, read_run, read_study
+from tests.study.planted import Curve, jitter, learning_curve, settings, write_run, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 STRATEGIES = {
@@ -87,6 +87,19 @@ def test_arithmetic_and_the_first_round_need_no_strategy(as_claimed: dict[str, C
     assert "0 differences in round 0" in as_claimed["C13"].statistic
 
 
+def test_whether_10000_or_10500_labels_were_meant_is_asked_of_the_verdicts(
+    as_claimed: dict[str, Claim], tmp_path: Path
+) -> None:
+    assert "C4 is replicated with either, C6 is replicated with either" in as_claimed["C1"].note
+
+    def falls_behind(seed: int, labels: int) -> float:
+        return learning_curve(0.02 if labels <= 10_000 else -0.03)(seed, labels)
+
+    arms: dict[str, Curve] = dict.fromkeys(("margin", "entropy", "least_confidence", "badge"), learning_curve())
+    found = claims(tmp_path, arms | {"bald": falls_behind, "core_set": learning_curve()})
+    assert "with 10,000 or 10,500 labels: C4 is replicated or contradicted" in found["C1"].note
+
+
 def test_a_start_near_a_half_is_replicated(tmp_path: Path) -> None:
     found = claims(tmp_path, {"random": lambda seed, n: 0.5 + 0.01 * (seed - 2)}, num_seeds=5, num_rounds=2)
     assert found["C2"].verdict == found["C13"].verdict == "replicated"
@@ -95,7 +108,9 @@ def test_a_start_near_a_half_is_replicated(tmp_path: Path) -> None:
 def test_what_cannot_be_tested_says_what_is_missing(tmp_path: Path) -> None:
     names = ("bald", "margin", "entropy", "least_confidence")
     found = claims(tmp_path, dict.fromkeys(names, learning_curve()), num_seeds=3, num_rounds=20)
-    assert {found[id].verdict for id in ("C4", "C5", "C6", "C7", "C9", "C10", "C11", "C12", "C14")} == {"not tested"}
+    assert {found[id].verdict for id in ("C4", "C5", "C6", "C7", "C9", "C10", "C11", "C12", "C12b", "C14")} == {
+        "not tested"
+    }
     assert found["C4"].note == "needs 10,000 labels; the runs that all arms have end at 2,500"
     assert found["C7"].note == "needs CoreSet, trained as random is"
     assert found["C3"].verdict != "not tested"
@@ -213,3 +228,100 @@ def test_a_lag_that_is_real_but_tiny_is_none(tmp_path: Path) -> None:
     heuristics = dict.fromkeys(("margin", "entropy", "least_confidence"), learning_curve(0.0))
     found = claims(tmp_path, heuristics | {"bald": learning_curve(-0.001)}, num_rounds=20)
     assert found["C3"].verdict == "contradicted"
+
+
+# ------------------------------------------------------------------------------------------------ C9, C11, C12 and C12b
+
+
+def test_times_are_described_and_not_judged(tmp_path: Path) -> None:
+    extra = {"csal": ({"strategy": "Consistency", "model": "MixMatch"}, learning_curve())}
+    curves = {"bald": learning_curve(), "entropy": learning_curve()}
+    found = claims(tmp_path, curves, num_seeds=1, num_rounds=3, seconds_score={"csal": 5.0}, extra=extra)
+    assert found["C9"].verdict == "descriptive"
+    assert "BALD 1.00, CSAL 3.00" in found["C9"].statistic
+
+
+def planted_study(folder: Path, shares: dict[str, tuple[int, int]], num_seeds: int = 5) -> Study:
+    """Runs of two queries; of the 200 images so many are ambiguous and foreign, of BALD's one more in odd seeds."""
+    for strategy, (num_ambiguous, num_foreign) in shares.items():
+        for seed in range(num_seeds):
+            given = settings(strategy, seed, num_rounds=2)
+            given["data"] = {
+                "class_path": "al_lightning.PlantedFashionMNIST",
+                "init_args": {"num_initial": 500, "num_ambiguous": 1000, "num_foreign": 800},
+            }
+            more = seed % 2 if strategy == "BALD" else 0
+            asked_for = [60_000 + i for i in range(num_ambiguous + more)]
+            asked_for += [61_000 + i for i in range(num_foreign + more)]
+            write_run(folder / strategy.lower() / f"seed{seed}", given, [0.78, 0.79, 0.8], asked_for=asked_for)
+    return read_study([folder])
+
+
+@pytest.mark.parametrize(
+    ("bald", "verdict"),
+    [((4, 2), "replicated"), ((40, 2), "contradicted"), ((4, 60), "contradicted"), ((20, 2), "inconclusive")],
+)
+def test_shares_of_planted_images(tmp_path: Path, bald: tuple[int, int], verdict: str) -> None:
+    study = planted_study(tmp_path, {"Random": (3, 3), "Entropy": (20, 10), "BALD": bald})
+    clean = write_study(tmp_path / "clean", {"random": ({}, learning_curve())}, num_seeds=2, num_rounds=2)
+    for by_itself in (True, False):
+        analysis = analyse(study if by_itself else read_study([clean]))
+        found = next(c for c in judge(analysis, planted=None if by_itself else study) if c.id == "C11")
+        assert found.verdict == verdict, found
+        assert found.statistic.count("Random 1.5%") == 2
+        assert "first 200 labels" in found.note
+        assert "1.6% are ambiguous and 1.3% foreign" in found.note
+
+
+def test_shares_of_one_seed_decide_nothing(tmp_path: Path) -> None:
+    study = planted_study(tmp_path, {"Entropy": (20, 10), "BALD": (1, 1)}, num_seeds=1)
+    assert next(c for c in judge(analyse(study)) if c.id == "C11").verdict == "inconclusive"
+
+
+def test_planted_runs_without_bald_are_no_test(tmp_path: Path) -> None:
+    found = next(c for c in judge(analyse(planted_study(tmp_path, {"Entropy": (2, 1)}))) if c.id == "C11")
+    assert found.verdict == "not tested"
+    assert found.note.startswith("needs queries by BALD and Entropy")
+
+
+def variants(folder: Path, gains: dict[str, float], percentile: float = 0.95) -> dict[str, Claim]:
+    """Core-Set itself 2 points below random, and as it is with other features, and trimmed."""
+    arms: dict[str, dict[str, Any]] = {
+        "core_set_inputs": {"features": "inputs"},
+        "core_set_trimmed": {"trim": 0.01},
+        "core_set": {"outliers": True},
+        "random": {},
+    }
+    for arm, init_args in arms.items():
+        curve = learning_curve(gains.get(arm, -0.02 if arm == "core_set" else 0.0))
+        for seed in range(5):
+            given = settings("Random" if arm == "random" else "CoreSet", seed, num_rounds=9)
+            given["loop"]["strategy"]["init_args"] = init_args
+            accuracy = [round(curve(seed, n) + jitter(arm, seed, n), 4) for n in range(500, 1500, 100)]
+            figures = {"core_set_outlier_percentile": [percentile + 0.001 * seed] * 9} if init_args else {}
+            write_run(folder / arm / f"seed{seed}", given, accuracy, diagnostics=figures)
+    return {claim.id: claim for claim in judge(analyse(read_study([folder])))}
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"core_set_inputs": 0.02, "core_set_trimmed": -0.02}, "replicated"),
+        ({"core_set_inputs": -0.02, "core_set_trimmed": -0.02}, "contradicted"),
+        ({"core_set_inputs": 0.0, "core_set_trimmed": 0.0}, "contradicted"),
+    ],
+)
+def test_whether_other_features_lift_core_set_above_random(tmp_path: Path, gains: dict, verdict: str) -> None:
+    found = variants(tmp_path, gains)
+    assert found["C12"].verdict == verdict, found["C12"]
+    assert "core_set itself -0.02" in found["C12"].note
+    assert found["C7"].verdict == "replicated"  # it is about Core-Set itself
+
+
+@pytest.mark.parametrize(
+    ("percentile", "verdict"), [(0.95, "replicated"), (0.6, "contradicted"), (0.898, "inconclusive")]
+)
+def test_whether_core_set_picks_outliers(tmp_path: Path, percentile: float, verdict: str) -> None:
+    found = variants(tmp_path, {}, percentile)["C12b"]
+    assert found.verdict == verdict, found
+    assert f"{percentile + 0.002:.3f}" in found.statistic
