@@ -47,7 +47,7 @@ def upper_bounds(rows: Tensor, centres: Tensor) -> Tensor:
 
 
 def kth_distances(rows: Tensor, centres: Tensor, k: int) -> Tensor:
-    """Euclidean distance of each row to its k-th nearest centre, off by rounding.
+    """Euclidean distance of each row to its k-th nearest centre.
 
     Args:
         rows: Float32, shape ``(R, D)``.
@@ -58,7 +58,13 @@ def kth_distances(rows: Tensor, centres: Tensor, k: int) -> Tensor:
         Float32, shape ``(R,)``.
     """
     origin = centres.mean(dim=0)
-    return search(rows, centres - origin, origin, k)[0][:, -1].clamp(min=0).sqrt()
+    _, nearest = search(rows, centres - origin, origin, k)
+    return (rows - centres[nearest[:, -1]]).square_().sum(dim=1).sqrt_()
+
+
+def every_kth(rows: Tensor, most: int) -> Tensor:
+    """Every k-th of many rows, ``most`` at the most, to stand for all of them."""
+    return rows[:: -(-len(rows) // most)]
 
 
 def search(rows: Tensor, centres: Tensor, origin: Tensor, num_nearest: int = 1) -> tuple[Tensor, Tensor]:

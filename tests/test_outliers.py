@@ -50,3 +50,9 @@ def test_fewer_rows_than_neighbours() -> None:
 
 def test_rows_that_coincide_are_in_the_middle() -> None:
     assert outlier_percentiles(torch.ones(50, 3), torch.tensor([4, 7])).tolist() == [0.5, 0.5]
+
+
+def test_copies_tie_whatever_rounding_says() -> None:
+    """Distances by |a|^2 + |b|^2 - 2ab are not 0 between copies, nor the same in blocks of another size."""
+    rows = torch.rand(60, 784, generator=generator()).repeat(40, 1)
+    assert outlier_percentiles(rows, torch.arange(0, 2400, 97)).tolist() == [0.5] * 25

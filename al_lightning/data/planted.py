@@ -18,10 +18,10 @@ class PlantedFashionMNIST(FashionMNIST):
     """Fashion-MNIST whose training images are followed by ambiguous ones, and these by foreign ones.
 
     An ambiguous image is the mean of two training images of different classes; its label is the class of one of them,
-    by the toss of a coin: noise that no model can learn (aleatoric uncertainty). A foreign image, an outlier, is one of
-    scikit-learn's handwritten digits, scaled to the size of the clothes and to their black and white; its label is one
-    of the ten classes, drawn at random. The planted images are the same in all runs; their training-set indices are
-    60,000 and above. The test set is left as it is.
+    by the toss of a coin: noise that no model can learn (aleatoric uncertainty). A foreign image (out of distribution,
+    OOD) is one of scikit-learn's handwritten digits, scaled to the size of the clothes and to their black and white;
+    its label is one of the ten classes, drawn at random. The planted images are the same in all runs; their
+    training-set indices are 60,000 and above. The test set is left as it is.
 
     Args:
         num_ambiguous: Number of ambiguous images.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
-from al_lightning.nearest import nearest_sq_distances, upper_bounds
+from al_lightning.nearest import every_kth, nearest_sq_distances, upper_bounds
 from al_lightning.outliers import outlier_percentiles
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
 
@@ -56,7 +56,7 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         labeled_embeddings = embeddings[picks]
 
     # some labeled rows bound all rows; all labeled rows are only asked about rows that may be the farthest
-    bounds = upper_bounds(embeddings, _some(labeled_embeddings))  # (N,)
+    bounds = upper_bounds(embeddings, every_kth(labeled_embeddings, FIRST_CENTRES))  # (N,)
     checked = torch.zeros(len(embeddings), dtype=torch.bool)  # rows that were compared with all labeled ones
     bounds[picks] = PICKED
     size = BLOCK_ROWS
@@ -101,7 +101,7 @@ def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int)
     """
     if num_rows == 0:
         return torch.empty(0, dtype=torch.int64)
-    bounds = upper_bounds(embeddings, _some(labeled_embeddings))
+    bounds = upper_bounds(embeddings, every_kth(labeled_embeddings, FIRST_CENTRES))
     size = num_rows + BLOCK_ROWS
     while True:
         block, outside = _split(bounds, size)
@@ -110,11 +110,6 @@ def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int)
         if (-float(distances[order[-1]]), int(block[order[-1]])) < outside:  # no row outside the block is farther
             return block[order]
         size *= 2
-
-
-def _some(rows: Tensor) -> Tensor:
-    """Every k-th of many rows, :data:`FIRST_CENTRES` at the most."""
-    return rows[:: -(-len(rows) // FIRST_CENTRES)]
 
 
 def _split(bounds: Tensor, size: int) -> tuple[Tensor, tuple[float, int]]:
@@ -139,11 +134,12 @@ class CoreSet(QueryStrategy):
     Args:
         features: Where they are measured: between ``penultimate`` features of the model, without dropout, or between
             the ``inputs`` as the model gets them.
-        trim: Share of the pool, in [0, 1), that is passed over as outliers: the samples farthest from the labeled ones
-            when the query starts. None if nothing is labeled, and never so many that the query cannot be filled.
-        outliers: Whether to report in diagnostics.csv how far out the query lies: ``core_set_outlier_percentile``, the
-            mean of :func:`~al_lightning.outliers.outlier_percentiles` in these features, in [0, 1]; that of
-            a random query is 0.5.
+        trim: Share of the pool, in [0, 1), that is passed over: the samples farthest from the labeled ones when the
+            query starts, their number rounded down. None if nothing is labeled, and never so many that the query cannot
+            be filled.
+        outliers: Whether to report in diagnostics.csv how far out in the pool the query lies:
+            ``core_set_outlier_percentile``, the mean of :func:`~al_lightning.outliers.outlier_percentiles` in these
+            features, in [0, 1]; that of a random query is 0.5.
 
     Raises:
         InputError: If an argument is out of range.

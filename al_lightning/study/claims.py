@@ -17,6 +17,7 @@ from al_lightning.study.analysis import (
     LAST_ROUNDS,
     MARGIN,
     Analysis,
+    analyse,
     bought,
     diagnostic_curves,
     endpoint_values,
@@ -42,7 +43,9 @@ TWENTYFOLD = (10, 40)
 CHEAP = 0.1
 """Querying is cheap if it takes less than this share of a run."""
 FAR_OUT = 0.9
-"""Outliers are the tenth of the pool that lies farthest out."""
+"""A query with a mean percentile above this has little else than the farthest out tenth of the pool."""
+OTHER_CORE_SETS = {"loop.strategy.features", "loop.strategy.trim"}
+"""Settings that an arm of Core-Set as it is in the paper does not have."""
 FIRST_PLANTED = 60_000
 """Training-set index of the first planted image of PlantedFashionMNIST."""
 
@@ -114,14 +117,18 @@ class Evidence:
         return {}
 
     @property
-    def core_sets(self) -> list[str]:
-        """All arms of Core-Set, also those on other features, with that recipe."""
-        arms = self.study.arms
-        return [a for a in arms if self._strategy(a) == "CoreSet" and self.study.recipe(a) == self.recipe]
+    def core_sets(self) -> dict[str, dict[str, Any]]:
+        """All arms of Core-Set with that recipe, also those on other features, and their settings."""
+        arms = [arm for arm in self.study.arms if self.study.recipe(arm) == self.recipe]
+        return {arm: self.study.method(arm) for arm in arms if self._strategy(arm) == "CoreSet"}
 
     def _arms_with(self, recipe: Mapping[str, Any]) -> dict[str, str]:
         """One arm for each class of strategy: of several, the one with the shortest name, `bald` before `bald_t100`."""
-        arms = [arm for arm in self.study.arms if self.study.recipe(arm) == recipe]
+        arms = [
+            arm
+            for arm in self.study.arms
+            if self.study.recipe(arm) == recipe and not OTHER_CORE_SETS & self.study.method(arm).keys()
+        ]
         return {self._strategy(arm): arm for arm in sorted(arms, key=lambda arm: (-len(arm), arm))}
 
     def _strategy(self, arm: str) -> str:
@@ -412,7 +419,7 @@ def _twentyfold(evidence: Evidence) -> Finding:
     low, high = TWENTYFOLD
     verdict = REPLICATED if low <= ratio <= high else CONTRADICTED
     samples = evidence.study.method(evidence.arms["BALD"])["loop.strategy.num_samples"]
-    note = f"T = {samples} as one matrix product; for T passes see the README; {share:.1%} of a run is querying"
+    note = f"T = {samples} as one matrix product; for T whole passes see the README; {share:.1%} of a run is querying"
     return Finding(f"{ratio:.2f} times entropy", "median over rounds and seeds", verdict, note)
 
 
@@ -459,24 +466,28 @@ def _seeks_noise(evidence: Evidence) -> Finding:
     planted = evidence.planted or evidence.study
     if "data.num_ambiguous" not in planted.protocol:
         return Finding("", note="needs the runs of configs/planted.yaml: --planted FOLDER")
-    arms = {str(planted.method(arm)["loop.strategy"]).rsplit(".", 1)[-1]: arm for arm in planted.arms}
+    others = evidence if evidence.planted is None else Evidence(analyse(planted))
     protocol, initial = planted.protocol, int(planted.num_labeled[0])
-    num_ambiguous, num_foreign = (int(protocol.get(f"data.num_{kind}") or 0) for kind in ("ambiguous", "foreign"))
-    if not {"BALD", "Entropy"} <= arms.keys() or not num_ambiguous or not num_foreign or planted.num_rounds == 1:
-        return Finding("", note="needs queries by BALD and Entropy in a pool with ambiguous and with foreign images")
+    num_ambiguous, num_foreign = (int(protocol[f"data.num_{kind}"]) for kind in ("ambiguous", "foreign"))
+    if others.missing(["BALD", "Entropy", "Random"]) or not num_ambiguous or not num_foreign or planted.num_rounds == 1:
+        note = "needs queries by BALD, Entropy and Random in a pool with ambiguous and foreign images"
+        return Finding("", note=note)
+    if others.recipe != evidence.recipe:
+        return Finding("", note="needs planted runs that are trained as those of the study are")
     foreign = FIRST_PLANTED + num_ambiguous
     kinds = {"ambiguous": (FIRST_PLANTED, foreign), "foreign": (foreign, foreign + num_foreign)}
     shares: dict[str, dict[str, np.ndarray]] = {}
     for kind, (low, high) in kinds.items():
-        for strategy, arm in arms.items():
+        for strategy, arm in sorted(others.arms.items()):
             queried = [bought(run, planted)[initial:] for run in planted.runs[arm]]
             shares.setdefault(kind, {})[strategy] = np.array([np.mean((low <= q) & (q < high)) for q in queried])
-    found = {kind: contrast(values["BALD"], values["Entropy"]) for kind, values in shares.items()}
+    pairs = [(kind, other) for kind in kinds for other in ("Entropy", "Random")]
+    found = {f"{kind} - {other}": contrast(shares[kind]["BALD"], shares[kind][other]) for kind, other in pairs}
     adjusted = _adjusted(found)
-    if all(c.mean < 0 and adjusted[kind] < ALPHA for kind, c in found.items()):
-        verdict = REPLICATED
-    elif any(c.mean > 0 and adjusted[kind] < ALPHA for kind, c in found.items()):
+    if any(c.mean > 0 and adjusted[pair] < ALPHA for pair, c in found.items()):
         verdict = CONTRADICTED
+    elif all(found[f"{k} - Entropy"].mean < 0 and adjusted[f"{k} - Entropy"] < ALPHA for k in kinds):
+        verdict = REPLICATED
     else:
         verdict = INCONCLUSIVE
     listed = "; ".join(
@@ -484,19 +495,33 @@ def _seeks_noise(evidence: Evidence) -> Finding:
         for kind, values in shares.items()
     )
     total = FIRST_PLANTED + num_ambiguous + num_foreign
-    in_pool = f"of the pool {num_ambiguous / total:.1%} are ambiguous and {num_foreign / total:.1%} foreign"
-    note = f"BALD minus Entropy, of the first {planted.num_labeled[-1] - initial:,} labels bought; {in_pool}"
+    note = f"share of the first {planted.num_labeled[-1] - initial:,} labels bought, {len(planted.seeds)} seeds, BALD "
+    note += (
+        f"minus others; of all images {num_ambiguous / total:.1%} are ambiguous and {num_foreign / total:.1%} foreign"
+    )
     return Finding(listed, _intervals(found, adjusted), verdict, note)
 
 
 def _geometry(evidence: Evidence) -> Finding:
-    """Whether Core-Set gets above random with other features, or without outliers."""
-    arms = {arm: evidence.study.method(arm) for arm in evidence.core_sets}
-    variants = [arm for arm, method in arms.items() if {"loop.strategy.features", "loop.strategy.trim"} & method.keys()]
-    if not variants or evidence.missing(["Random"]):
-        return Finding("", note="needs Random, and Core-Set on other features and with outliers trimmed")
+    return _lifted(evidence, "loop.strategy.features", "distances between other features")
+
+
+def _trimmed(evidence: Evidence) -> Finding:
+    return _lifted(evidence, "loop.strategy.trim", "the farthest samples passed over")
+
+
+def _lifted(evidence: Evidence, setting: str, what: str) -> Finding:
+    """Whether Core-Set gets above random when one setting is another; there is nothing to explain if it is anyway."""
+    variants = [arm for arm, method in evidence.core_sets.items() if OTHER_CORE_SETS & method.keys() == {setting}]
+    if not variants or evidence.missing(["CoreSet", "Random"]):
+        return Finding("", note=f"needs Random, Core-Set, and Core-Set with {what}, as in configs/core_set_why.yaml")
+    if evidence.study.num_rounds == 1:
+        return _too_short(evidence, evidence.last + 1)
     endpoint, values = next(iter(endpoint_values(evidence.study).items()))
-    random = values[evidence.arms["Random"]]
+    random, usual = (values[evidence.arms[s]] for s in ("Random", "CoreSet"))
+    itself = f"Core-Set itself {_plain(contrast(usual, random))}"
+    if contrast(usual, random).low > 0:
+        return Finding(itself, note="there is nothing to explain: Core-Set is above random")
     found = {arm: contrast(values[arm], random) for arm in variants}
     adjusted = _adjusted(found)
     if any(c.mean > 0 and adjusted[arm] < ALPHA for arm, c in found.items()):
@@ -505,17 +530,15 @@ def _geometry(evidence: Evidence) -> Finding:
         verdict = CONTRADICTED
     else:
         verdict = INCONCLUSIVE
-    usual = [arm for arm in arms if arm not in variants]
-    note = "".join(f"{arm} itself {_plain(contrast(values[arm], random))}; " for arm in usual[-1:])
-    return Finding(_listed(found), _intervals(found, adjusted), verdict, f"each minus Random; {note}{endpoint}")
+    return Finding(_listed(found), _intervals(found, adjusted), verdict, f"each minus Random; {itself}; {endpoint}")
 
 
 def _outliers(evidence: Evidence) -> Finding:
-    name, usual = "core_set_outlier_percentile", {"loop.strategy.features", "loop.strategy.trim"}
+    name = "core_set_outlier_percentile"
     arms = [
         arm
-        for arm in evidence.core_sets
-        if not usual & evidence.study.method(arm).keys()
+        for arm, method in evidence.core_sets.items()
+        if not OTHER_CORE_SETS & method.keys()
         and all((run.diagnostics["name"] == name).any() for run in evidence.study.runs[arm])
     ]
     curves = diagnostic_curves(evidence.study, arms[0], name)[1] if arms else np.empty((0, 0))
@@ -523,7 +546,7 @@ def _outliers(evidence: Evidence) -> Finding:
         return Finding("", note="needs Core-Set with --loop.strategy.outliers true")
     band = pointwise_band(curves.mean(axis=1, keepdims=True))
     low, high = float(band.low[0]), float(band.high[0])
-    verdict = REPLICATED if low > FAR_OUT else CONTRADICTED if high < FAR_OUT else INCONCLUSIVE
+    verdict = REPLICATED if low > FAR_OUT else CONTRADICTED if low <= 0.5 else INCONCLUSIVE
     early, late = curves[:, 0].mean(), curves[:, -1].mean()
     note = f"by the distance to the 20th nearest neighbour; first query {early:.3f}, last {late:.3f}, at random 0.5"
     return Finding(f"mean percentile of the queries {band.mean[0]:.3f}", f"[{low:.3f}, {high:.3f}]", verdict, note)
@@ -586,8 +609,9 @@ RULES: dict[tuple[str, str], Callable[[Evidence], Finding]] = {
     ("C9", "BALD and CSAL incur higher overhead"): _overhead,
     ("C10", "early disagreement under dropout is nearly random"): _nearly_random,
     ("C11", "BALD avoids aleatoric noise and outliers"): _seeks_noise,
-    ("C12", "Core-Set fails because the network's features have poor geometry, or for its outliers"): _geometry,
+    ("C12", "Core-Set fails because the network's features have poor geometry"): _geometry,
     ("C12b", "Core-Set picks outliers"): _outliers,
+    ("C12c", "Core-Set fails because it picks outliers"): _trimmed,
     ("C13", "the setup of the document is controlled, and BALD starts near 50 % in it"): _same_start,
     ("C14", "BALD's score isolates epistemic uncertainty"): partial(
         _untested, note="an identity for the exact posterior; Monte Carlo dropout is an approximation of one"

@@ -40,6 +40,21 @@ def test_claims_are_printed_with_their_verdicts(study: Path, capsys: pytest.Capt
     assert "C4   BALD has the highest final accuracy: NOT TESTED" in out
 
 
+def test_planted_runs_are_judged(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for strategy, share in {"Random": 2, "Entropy": 60, "BALD": 1}.items():
+        for seed in range(4 if strategy == "BALD" else 3):
+            given = settings(strategy, seed, num_rounds=1)
+            given["data"]["class_path"] = "al_lightning.PlantedFashionMNIST"
+            given["data"]["init_args"] |= {"num_ambiguous": 100, "num_foreign": 100}
+            asked_for = [60_000 + i for i in range(share)] + [60_100 + i for i in range(share // 2)]
+            write_run(tmp_path / strategy.lower() / f"seed{seed}", given, [0.78, 0.79], asked_for=asked_for)
+    main(["report", str(study), "--planted", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "C11  BALD avoids aleatoric noise and outliers: REPLICATED" in out
+    assert "ambiguous: BALD 1.0%, Entropy 60.0%, Random 2.0%" in out
+    assert f"Note: In {tmp_path}: Seeds 3 of bald are left out" in out
+
+
 def test_a_report_is_written(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     main(["report", str(study), "--out", str(tmp_path / "report"), "--claims"])
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
@@ -77,6 +92,7 @@ def test_one_seed_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.Captur
         (["STUDY", "--max_labels", "10"], "`--max_labels` to be at least 500, but got 10"),
         (["STUDY", "--no_such"], "unrecognized arguments: --no_such"),
         (["STUDY", "--factorial", "nothing"], "there is no folder nothing"),
+        (["STUDY", "--planted", "nothing"], "there is no folder nothing"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from al_lightning.run_folder import comparable_settings
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import judge
 from al_lightning.study.runs import find_runs, read_run, read_study
+from al_lightning.sweep.check import check
+from al_lightning.sweep.study import read_study as read_sweep
 
 RESULTS = Path("results/study")
 DOCUMENT = Path("docs/study.md").read_text()
@@ -51,6 +55,17 @@ def check_table(table: str, analysis: Analysis) -> None:
             computed = found[["difference", "difference_low", "difference_high"]]
             assert [f"{value:+.4f}" for value in computed] == difference
             assert found["p_holm"] == pytest.approx(float(p), abs=0.0005)
+
+
+def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> None:
+    """A setting that came later has to mean what was done before it: run_folder.LATER_SETTINGS."""
+    arms = read_sweep(["--config", "configs/study.yaml", "--seeds", "0-0"]).arms
+    for name, today in check(arms).items():
+        published = comparable_settings(yaml.safe_load((RESULTS / name / "seed0" / "config.yaml").read_text()))
+        now = comparable_settings(today)
+        unknown = {"seed_everything", "trainer.accelerator"}  # of a run, and of a machine
+        differing = {key for key in published.keys() | now.keys() if published.get(key) != now.get(key)}
+        assert differing <= unknown, name
 
 
 def test_the_published_runs_are_small() -> None:
