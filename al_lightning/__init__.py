@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     )
     from al_lightning.errors import InputError
     from al_lightning.loop import ActiveLearningLoop
-    from al_lightning.models import Backbone, Classifier, DropoutHead, DropoutMLP, MixMatch, MonteCarloMLP
+    from al_lightning.models import (
+        Backbone,
+        Classifier,
+        DropoutHead,
+        DropoutMLP,
+        MixMatch,
+        MonteCarloMLP,
+        PretrainedMLP,
+    )
     from al_lightning.oracles import FileOracle, Oracle, SimulatedOracle
     from al_lightning.strategies import (
         BADGE,
@@ -67,6 +75,7 @@ _MODULES = {
     "Oracle": "oracles",
     "PlantedFashionMNIST": "data",
     "PoolDataModule": "data",
+    "PretrainedMLP": "models",
     "QueryStrategy": "strategies",
     "Random": "strategies",
     "RandomShift": "augmentations",

@@ -21,7 +21,7 @@ from al_lightning import __version__, data, models, oracles, strategies
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
-from al_lightning.explain import explain
+from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.spelling import did_you_mean
 
@@ -316,6 +316,8 @@ def _innermost(error: BaseException) -> InputError:
             return cause
         cause = cause.__cause__ or cause.__context__
     text = " ".join(str(error).split())
+    if sentence := sentence_in_union(text):
+        return InputError(sentence)
     if "invalid strategy name" in text:
         # --trainer.strategy is Lightning's, for devices
         name = text.split("'")[1] if "'" in text else ""

@@ -52,7 +52,8 @@ def explain(
     if match := re.search(r"File does not exist: '?([^']+)'?", text):
         return f"Expected `{option or 'config'}` to be a file, but there is no {match[1]}."
     if match := re.search(r"Expected a dot import path string: (\S+)", text):
-        return _unknown_class(option, match[1], list(known_classes(option)))
+        words = re.findall(r"'([^']+)'", "".join(re.findall(r"typing\.Literal\[([^\]]*)\]", text)))
+        return _unknown_class(option, match[1], [*dict.fromkeys(words), *known_classes(option)])
     types = [_plain(name) for name in re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)]
     got = re.search(r"Got value: (.*?)(?= - | Given value|$)", text) or re.search(r"Given value: (.*)$", text)
     # typing keeps the members of a union in the order in which somebody, anywhere, named them first
@@ -64,6 +65,14 @@ def explain(
     if match := re.search(r'Linked "([^"]+)" must be given via "([^"]+)"', text):
         return f"Expected `{match[2]}` instead of `{match[1]}`, which is taken from it."
     return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def sentence_in_union(text: str) -> str | None:
+    """What a class says of its arguments, among what jsonargparse says of the other types that an option may have."""
+    if "any of the Union" not in text:
+        return None
+    parts = re.split(r" - | Given value", text)
+    return next((part for part in parts if re.match(r"Expected (?!an? (typing\.|<class)).*\.$", part)), None)
 
 
 def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str]) -> str:

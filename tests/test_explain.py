@@ -6,7 +6,7 @@ from typing import Literal, NoReturn
 import jsonargparse
 import pytest
 
-from al_lightning.explain import explain
+from al_lightning.explain import explain, sentence_in_union
 from al_lightning.spelling import did_you_mean, nearest
 from al_lightning.strategies import QueryStrategy
 
@@ -105,6 +105,23 @@ def test_an_unknown_class():
 def test_a_class_of_an_option_without_a_list():
     sentence = explain('Parser key "data": Expected a dot import path string: X', lambda _: [], [])
     assert sentence == "Expected `data` to be the dotted path of a class that can be imported, but got `X`."
+
+
+def test_a_class_or_a_word():
+    message = "Parser key \"loop.strategy.features\": - Expected a typing.Literal['penultimate', 'inputs'] "
+    sentence = explain(f"{message} - Expected a dot import path string: pixels", lambda _: [], [])
+    assert sentence == (
+        "Expected `loop.strategy.features` to be one of penultimate, inputs, or the dotted path of a class that can be "
+        "imported, but got `pixels`."
+    )
+
+
+def test_what_a_class_says_is_found_in_what_jsonargparse_says_of_a_union():
+    text = "Does not validate against any of the Union subtypes Subtypes: [typing.Literal['a'], <class 'b.C'>] Errors: "
+    text += "- Expected a typing.Literal['a'] - Expected `d` to be 1.5, but got e.f. Given value type: <class 'x'>"
+    assert sentence_in_union(text) == "Expected `d` to be 1.5, but got e.f."
+    assert sentence_in_union(text.replace("Expected `d` to be 1.5, but got e.f.", "Something else.")) is None
+    assert sentence_in_union("Expected `d` to be 1.5, but got e.f.") is None
 
 
 def test_a_missing_config():

@@ -6,5 +6,6 @@ from al_lightning.models.dropout_head import DropoutHead
 from al_lightning.models.dropout_mlp import DropoutMLP
 from al_lightning.models.mixmatch import MixMatch
 from al_lightning.models.monte_carlo_mlp import MonteCarloMLP
+from al_lightning.models.pretrained_mlp import PretrainedMLP
 
-__all__ = ["Backbone", "Classifier", "DropoutHead", "DropoutMLP", "MixMatch", "MonteCarloMLP"]
+__all__ = ["Backbone", "Classifier", "DropoutHead", "DropoutMLP", "MixMatch", "MonteCarloMLP", "PretrainedMLP"]

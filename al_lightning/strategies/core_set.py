@@ -1,13 +1,14 @@
 """Core-Set: query so that every sample has a labeled one nearby in feature space."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
 from al_lightning.nearest import every_kth, nearest_sq_distances, upper_bounds
 from al_lightning.outliers import outlier_percentiles
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
@@ -132,8 +133,9 @@ class CoreSet(QueryStrategy):
     Distances are Euclidean.
 
     Args:
-        features: Where they are measured: between ``penultimate`` features of the model, without dropout, or between
-            the ``inputs`` as the model gets them.
+        features: Between what they are measured: ``penultimate`` features of the model, without dropout, the ``inputs``
+            as the model gets them, or what another network makes of these, an ``nn.Module`` such as
+            :class:`~al_lightning.models.PretrainedMLP`.
         trim: Share of the pool, in [0, 1), that is passed over: the samples farthest from the labeled ones when the
             query starts, their number rounded down. None if nothing is labeled, and never so many that the query cannot
             be filled.
@@ -150,12 +152,14 @@ class CoreSet(QueryStrategy):
 
     def __init__(
         self,
-        features: Literal["penultimate", "inputs"] = "penultimate",
+        features: Literal["penultimate", "inputs"] | nn.Module = "penultimate",
         trim: float = 0.0,
         outliers: bool = False,
     ) -> None:
-        if features not in FEATURES:
-            raise InputError(f"Expected `features` of CoreSet to be penultimate or inputs, but got {features!r}.")
+        if not isinstance(features, nn.Module) and features not in ("penultimate", "inputs"):
+            raise InputError(
+                f"Expected `features` of CoreSet to be penultimate, inputs or a network, but got {features!r}."
+            )
         if not 0 <= trim < 1:
             raise InputError(f"Expected `trim` of CoreSet to be from 0 to less than 1, but got {trim}.")
         self.features = features
@@ -166,8 +170,7 @@ class CoreSet(QueryStrategy):
         check_query_size(query_size, len(pool))
         if query_size == 0:
             return torch.empty(0, dtype=torch.int64)
-        features = FEATURES[self.features]
-        embeddings, labeled = pool.map(features), pool.map_labeled(features)
+        embeddings, labeled = self._map(pool.map), self._map(pool.map_labeled)
         num_trimmed = min(int(self.trim * len(pool)), len(pool) - query_size) if len(labeled) else 0
         if num_trimmed == 0:
             return k_center_greedy(embeddings, labeled, query_size)
@@ -181,16 +184,16 @@ class CoreSet(QueryStrategy):
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
         if not self.outliers:
             return {}
-        percentiles = outlier_percentiles(pool.map(FEATURES[self.features]), query)
+        percentiles = outlier_percentiles(self._map(pool.map), query)
         return {"core_set_outlier_percentile": float(percentiles.mean())}
 
+    def _map(self, over: Callable[[Callable[[Predictions], Tensor]], Tensor]) -> Tensor:
+        network = self.features if isinstance(self.features, nn.Module) else None
 
-def _penultimate(batch: Predictions) -> Tensor:
-    return batch.embeddings
+        def features(batch: Predictions) -> Tensor:
+            if network is not None:
+                return network.to(batch.inputs.device)(batch.inputs).flatten(1).float()
+            return batch.embeddings if self.features == "penultimate" else batch.inputs.flatten(1).float()
 
-
-def _inputs(batch: Predictions) -> Tensor:
-    return batch.inputs.flatten(1).float()
-
-
-FEATURES = {"penultimate": _penultimate, "inputs": _inputs}
+        with evaluation_mode(network) if network is not None else nullcontext():
+            return over(features)

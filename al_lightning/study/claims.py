@@ -503,7 +503,13 @@ def _seeks_noise(evidence: Evidence) -> Finding:
 
 
 def _geometry(evidence: Evidence) -> Finding:
-    return _lifted(evidence, "loop.strategy.features", "distances between other features")
+    """Only a network that was trained better can refute it: pixels need be no better than the features they replace."""
+    features = {arm: method.get("loop.strategy.features") for arm, method in evidence.core_sets.items()}
+    networks = [arm for arm, name in features.items() if name not in (None, "inputs")]
+    found = _lifted(evidence, "loop.strategy.features", "distances between other features")
+    if found.verdict == CONTRADICTED and not networks:
+        return replace(found, verdict=INCONCLUSIVE, note=f"no features of a trained network were tried; {found.note}")
+    return found
 
 
 def _trimmed(evidence: Evidence) -> Finding:

@@ -339,6 +339,17 @@ def test_inputs_need_no_model_with_features():
     assert query.tolist() == plain_greedy(pool_inputs(), labeled_inputs(), 30)
 
 
+def test_another_network_may_make_the_features():
+    network = torch.nn.Sequential(torch.nn.Linear(64, 5), torch.nn.Dropout(0.9)).train()
+    strategy = CoreSet(features=network)
+    query = strategy.query(make_pool(), 30, generator())
+    with torch.no_grad():
+        embeddings, labeled = (network[0](inputs) for inputs in (pool_inputs(), labeled_inputs()))
+    assert query.tolist() == plain_greedy(embeddings, labeled, 30)
+    assert network[1].training  # it is left as it was
+    assert strategy.query(make_pool(), 30, generator()).equal(query)
+
+
 def test_what_is_trimmed_is_not_queried():
     pool, size = make_pool(), len(pool_inputs())
     outliers = farthest_rows(pool.embeddings(), pool.labeled_embeddings(), size // 10)
@@ -391,7 +402,7 @@ def test_how_far_out_a_query_lies_is_reported_if_so_wanted():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"features": "pixels"}, "`features` of CoreSet to be penultimate or inputs, but got 'pixels'"),
+        ({"features": "pixels"}, "`features` of CoreSet to be penultimate, inputs or a network, but got 'pixels'"),
         ({"trim": 1.0}, "`trim` of CoreSet to be from 0 to less than 1, but got 1.0"),
         ({"trim": -0.1}, "but got -0.1"),
         ({"trim": float("nan")}, "but got nan"),

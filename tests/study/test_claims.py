@@ -304,10 +304,16 @@ def test_planted_runs_without_bald_are_no_test(tmp_path: Path) -> None:
     assert found.note.startswith("needs queries by BALD, Entropy and Random")
 
 
-def variants(folder: Path, gains: dict[str, float], percentile: float = 0.95, num_rounds: int = 9) -> dict[str, Claim]:
+def variants(
+    folder: Path,
+    gains: dict[str, float],
+    percentile: float = 0.95,
+    num_rounds: int = 9,
+    features: str = "PretrainedMLP",
+) -> dict[str, Claim]:
     """Core-Set, by default 2 points below random, as it is with other features, and trimmed."""
     arms: dict[str, dict[str, Any]] = {
-        "a_core_set_of_inputs": {"features": "inputs"},
+        "a_core_set_of_others": {"features": features},
         "core_set_trimmed": {"trim": 0.01},
         "core_set": {},
         "core_set_with_its_outliers": {"outliers": True},
@@ -326,16 +332,16 @@ def variants(folder: Path, gains: dict[str, float], percentile: float = 0.95, nu
     return {claim.id: claim for claim in judge(analyse(read_study([folder])))}
 
 
-INPUTS, TRIMMED = "a_core_set_of_inputs", "core_set_trimmed"
+OTHERS, TRIMMED = "a_core_set_of_others", "core_set_trimmed"
 
 
 @pytest.mark.parametrize(
     ("gains", "geometry", "outliers"),
     [
-        ({INPUTS: 0.02, TRIMMED: -0.02}, "replicated", "contradicted"),
-        ({INPUTS: -0.02, TRIMMED: 0.02}, "contradicted", "replicated"),
-        ({INPUTS: 0.0, TRIMMED: 0.0}, "contradicted", "contradicted"),
-        ({INPUTS: 0.02, TRIMMED: 0.02, "core_set": 0.02}, "not tested", "not tested"),
+        ({OTHERS: 0.02, TRIMMED: -0.02}, "replicated", "contradicted"),
+        ({OTHERS: -0.02, TRIMMED: 0.02}, "contradicted", "replicated"),
+        ({OTHERS: 0.0, TRIMMED: 0.0}, "contradicted", "contradicted"),
+        ({OTHERS: 0.02, TRIMMED: 0.02, "core_set": 0.02}, "not tested", "not tested"),
     ],
 )
 def test_what_lifts_core_set_above_random(tmp_path: Path, gains: dict, geometry: str, outliers: str) -> None:
@@ -345,6 +351,13 @@ def test_what_lifts_core_set_above_random(tmp_path: Path, gains: dict, geometry:
     above = "core_set" in gains
     assert ("nothing to explain" if above else "Core-Set itself -0.02") in found["C12"].note
     assert found["C7"].verdict == ("contradicted" if above else "replicated")  # it is about Core-Set itself
+
+
+def test_pixels_that_do_not_lift_it_refute_nothing(tmp_path: Path) -> None:
+    found = variants(tmp_path / "below", {OTHERS: -0.02}, features="inputs")["C12"]
+    assert found.verdict == "inconclusive"
+    assert found.note.startswith("no features of a trained network were tried; each minus Random")
+    assert variants(tmp_path / "above", {OTHERS: 0.02}, features="inputs")["C12"].verdict == "replicated"
 
 
 def test_an_uncertain_lift_is_inconclusive(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""PretrainedMLP: the features of a network that was trained before."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from al_lightning.errors import InputError
+
+
+class PretrainedMLP(nn.Module):
+    """Hidden activations of a :class:`~al_lightning.models.DropoutMLP`, with the weights of a run, without dropout.
+
+    Maps inputs ``(B, ...)`` to features ``(B, D)``: a feature space that is the same in all rounds.
+
+    Args:
+        checkpoint: ``model.ckpt`` of a run folder.
+
+    Raises:
+        InputError: If there is no such file, or it is no checkpoint of a DropoutMLP.
+    """
+
+    def __init__(self, checkpoint: str) -> None:
+        super().__init__()
+        if not Path(checkpoint).is_file():
+            raise InputError(f"Expected `checkpoint` to be the model.ckpt of a run, but there is no file {checkpoint}.")
+        try:
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            weights = dict(content)["state_dict"]
+            hidden = {name: weights[f"hidden.{name}"] for name in ("weight", "bias")}
+        except (EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+            raise InputError(f"Expected {checkpoint} to be the checkpoint of a DropoutMLP, but it is none.") from error
+        self.hidden = nn.Linear(hidden["weight"].shape[1], hidden["weight"].shape[0])
+        self.hidden.load_state_dict(hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.hidden(x.flatten(1)))
