@@ -26,9 +26,7 @@ def words_after(command: list[str], option: str) -> list[str]:
 
 
 def analysed(command: list[str], max_labels: int | None = None) -> Analysis:
-    folders = [
-        Path(word) for word in command if word.startswith("results/") and command[command.index(word) - 1][0] != "-"
-    ]
+    folders = [Path(command[0]), *(Path(word) for word in command[1:3] if word.startswith("results/"))]
     return analyse(read_study(folders, words_after(command, "--arms") or None, max_labels))
 
 
