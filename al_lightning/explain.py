@@ -35,7 +35,7 @@ def explain(
         return _unknown_option(f"--{match[1]}", known_options, owners)
     if match := re.search(r"Unexpected config: (.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
-    if match := re.search(r"the following arguments are required: (\S+)", text):
+    if match := re.search(r"the following arguments are required: ([^\s,]+)", text):
         name = f"{option}.{match[1]}" if option else match[1]
         return f"Expected `{name}` to be given, but it is missing."
     if match := re.search(r"Expected an instantiatable class, but (\w*) ?is abstract", text):
@@ -71,8 +71,8 @@ def sentence_in_union(text: str) -> str | None:
     """What a class says of its arguments, among what jsonargparse says of the other types that an option may have."""
     if "any of the Union" not in text:
         return None
-    parts = re.split(r" - | Given value", text)
-    return next((part for part in parts if re.match(r"Expected (?!an? (typing\.|<class)).*\.$", part)), None)
+    found = re.search(r" - (Expected (?!an? (?:typing\.|<class)).*?\.)(?= - Expected| Given value|$)", text)
+    return found[1] if found else None
 
 
 def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str]) -> str:

@@ -120,6 +120,7 @@ def test_what_a_class_says_is_found_in_what_jsonargparse_says_of_a_union():
     text = "Does not validate against any of the Union subtypes Subtypes: [typing.Literal['a'], <class 'b.C'>] Errors: "
     text += "- Expected a typing.Literal['a'] - Expected `d` to be 1.5, but got e.f. Given value type: <class 'x'>"
     assert sentence_in_union(text) == "Expected `d` to be 1.5, but got e.f."
+    assert sentence_in_union(text.replace("e.f", "a - b")) == "Expected `d` to be 1.5, but got a - b."
     assert sentence_in_union(text.replace("Expected `d` to be 1.5, but got e.f.", "Something else.")) is None
     assert sentence_in_union("Expected `d` to be 1.5, but got e.f.") is None
 

@@ -9,6 +9,9 @@ from torch.nn import functional as F
 
 from al_lightning.errors import InputError
 
+NOT_OURS = (AttributeError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
+"""What reading a file raises that is none, or one of another model."""
+
 
 class PretrainedMLP(nn.Module):
     """Hidden activations of a :class:`~al_lightning.models.DropoutMLP`, with the weights of a run, without dropout.
@@ -30,10 +33,11 @@ class PretrainedMLP(nn.Module):
             content = torch.load(checkpoint, map_location="cpu", weights_only=True)
             weights = dict(content)["state_dict"]
             hidden = {name: weights[f"hidden.{name}"] for name in ("weight", "bias")}
-        except (EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+            hidden_dim, input_dim = hidden["weight"].shape
+            self.hidden = nn.Linear(input_dim, hidden_dim)
+            self.hidden.load_state_dict(hidden)
+        except NOT_OURS as error:
             raise InputError(f"Expected {checkpoint} to be the checkpoint of a DropoutMLP, but it is none.") from error
-        self.hidden = nn.Linear(hidden["weight"].shape[1], hidden["weight"].shape[0])
-        self.hidden.load_state_dict(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.hidden(x.flatten(1)))

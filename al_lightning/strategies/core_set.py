@@ -192,8 +192,22 @@ class CoreSet(QueryStrategy):
 
         def features(batch: Predictions) -> Tensor:
             if network is not None:
-                return network.to(batch.inputs.device)(batch.inputs).flatten(1).float()
+                return _features(network, batch.inputs)
             return batch.embeddings if self.features == "penultimate" else batch.inputs.flatten(1).float()
 
         with evaluation_mode(network) if network is not None else nullcontext():
             return over(features)
+
+
+def _features(network: nn.Module, inputs: Tensor) -> Tensor:
+    """What a network makes of inputs ``(B, ...)``: float32, ``(B, D)``, whatever the precision of these."""
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+    expected = f"Expected `features` of CoreSet to map inputs of shape {tuple(inputs.shape)} to (B, D)"
+    try:
+        features = network.to(inputs.device)(inputs.to(dtype))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{expected}, but {type(network).__name__} fails: {error}.") from error
+    if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != len(inputs):
+        got = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
+        raise InputError(f"{expected}, but {type(network).__name__} returns {got}.")
+    return features.flatten(1).float()

@@ -299,6 +299,6 @@ def diagnostic_curves(study: Study, arm: str, name: str) -> tuple[np.ndarray, np
         run.diagnostics[run.diagnostics["name"] == name].drop_duplicates("round").set_index("round")["value"]
         for run in study.runs[arm]
     ]
-    table = pd.concat(columns, axis=1, join="inner").sort_index()
+    table = pd.concat(columns, axis=1, join="inner").astype(float).sort_index()  # of runs without any it is of objects
     table = table[np.isfinite(table).all(axis=1) & (table.index < study.num_rounds)]
     return study.num_labeled[table.index.to_numpy(int)], table.to_numpy(float).T

@@ -22,7 +22,10 @@ def test_features_are_those_of_the_model_without_dropout(tmp_path: Path) -> None
     assert features.train()(inputs).equal(model.embed(inputs))
 
 
-@pytest.mark.parametrize("content", ["nothing", "text", "empty", "tensor", "other"])
+OTHERS = {"linear": torch.nn.Linear(2, 3), "norm": torch.nn.LayerNorm(4), "convolution": torch.nn.Conv2d(3, 4, 2)}
+
+
+@pytest.mark.parametrize("content", ["nothing", "text", "empty", "tensor", "number", *OTHERS])
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "model.ckpt"
     if content == "text":
@@ -31,8 +34,12 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: str) -> None:
         path.touch()
     elif content == "tensor":
         torch.save(torch.zeros(3), path)
-    elif content == "other":
-        save(path, torch.nn.Linear(2, 3))
+    elif content == "number":
+        torch.save({"state_dict": {"hidden.weight": 3, "hidden.bias": 4}}, path)
+    elif content == "linear":
+        save(path, OTHERS[content])
+    elif content in OTHERS:
+        save(path, torch.nn.ModuleDict({"hidden": OTHERS[content]}))
     expected = "there is no file" if content == "nothing" else "to be the checkpoint of a DropoutMLP, but it is none"
     with pytest.raises(InputError, match=expected):
         PretrainedMLP(str(path))

@@ -350,6 +350,41 @@ def test_another_network_may_make_the_features():
     assert strategy.query(make_pool(), 30, generator()).equal(query)
 
 
+def test_the_network_has_a_precision_of_its_own():
+    network = torch.nn.Linear(64, 5)
+    expected = CoreSet(features=network).query(make_pool(), 30, generator())
+    doubled = PoolPredictor(
+        fitted_model(),
+        TensorBlocks(pool_inputs()),
+        TensorBlocks(labeled_inputs()),
+        transfer=lambda block: block.double(),
+    )
+    assert CoreSet(features=network).query(doubled, 30, generator()).equal(expected)
+
+
+class Flat(torch.nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(dim=1)
+
+
+class Pair(torch.nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (torch.nn.Linear(784, 5), "but Linear fails: .*multiplied"),
+        (Flat(), r"but Flat returns shape \(\d+,\)"),
+        (Pair(), "but Pair returns tuple"),
+    ],
+)
+def test_a_network_that_makes_no_features_raises(network, message):
+    with pytest.raises(InputError, match=rf"`features` of CoreSet to map inputs of shape .* to \(B, D\), {message}"):
+        CoreSet(features=network).query(make_pool(), 5, generator())
+
+
 def test_what_is_trimmed_is_not_queried():
     pool, size = make_pool(), len(pool_inputs())
     outliers = farthest_rows(pool.embeddings(), pool.labeled_embeddings(), size // 10)

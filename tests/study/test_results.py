@@ -18,7 +18,7 @@ DOCUMENT = Path("docs/study.md").read_text()
 COMMANDS = [
     line.replace("\\\n", "").split() for line in re.findall(r"^al-lightning report ((?:.*\\\n)*.*)$", DOCUMENT, re.M)
 ]
-BY_COMMAND = [("", COMMANDS[0]), ("C4b", COMMANDS[1]), ("C6b C9", COMMANDS[2]), ("C12 C12b C12c", COMMANDS[3])]
+OTHERS = dict(zip(("C4b", "C6b C9", "C12 C12b C12c"), COMMANDS[1:], strict=False))
 
 
 def words_after(command: list[str], option: str) -> list[str]:
@@ -40,7 +40,7 @@ def test_the_verdicts_are_those_of_the_document(main_analysis: Analysis) -> None
     factorial = [read_run(path) for path in find_runs([Path("results/round0")])]
     planted = read_study([Path("results/planted")])
     claims = {claim.id: claim for claim in judge(main_analysis, factorial, planted)}
-    for ids, command in BY_COMMAND[1:]:
+    for ids, command in OTHERS.items():
         claims |= {claim.id: claim for claim in judge(analysed(command)) if claim.id in ids.split()}
     written = dict(
         re.findall(r"^\| (C\w+) \| (replicated|contradicted|inconclusive|not tested|descriptive)", DOCUMENT, re.M)
