@@ -206,7 +206,8 @@ def _features(network: nn.Module, inputs: Tensor) -> Tensor:
     try:
         features = network.to(inputs.device)(inputs.to(dtype))
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"{expected}, but {type(network).__name__} fails: {error}.") from error
+        reason = " ".join(str(error).split())  # some of torch's are of many lines
+        raise InputError(f"{expected}, but {type(network).__name__} fails: {reason}.") from error
     if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != len(inputs):
         got = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
         raise InputError(f"{expected}, but {type(network).__name__} returns {got}.")
