@@ -28,9 +28,10 @@ ALLOWED = {
     "convergence": set(),
     "explain": {"spelling"},
     "spelling": set(),
+    "seeds": {"errors"},
     "arguments": {"errors"},
     "world": {"errors"},
-    "study": {"errors", "run_folder", "study"},
+    "study": {"errors", "run_folder", "seeds", "study"},
     "loop": {
         "data",
         "errors",
@@ -65,7 +66,7 @@ ALLOWED = {
         "run_folder",
         "scoring",
     },
-    "sweep": {"cli", "commands", "errors", "run_folder", "spelling", "sweep"},
+    "sweep": {"cli", "commands", "errors", "run_folder", "seeds", "spelling", "sweep"},
     "check": {"check", "data", "errors", "explain", "inference", "models", "spelling", "strategies"},
     "cli": {"check", "commands", "errors", "labeling", "study", "suggest", "sweep"},
 }

@@ -74,22 +74,6 @@ def study(*words: str) -> Study:
     return read_study(["--strategies", "Random", *words])
 
 
-@pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("1", [0]), ("3", [0, 1, 2]), ("0-2", [0, 1, 2]), ("5-5", [5]), ("4,2", [4, 2]), ("0, 3,5-7", [0, 3, 5, 6, 7])],
-)
-def test_seeds(text: str, seeds: list[int]) -> None:
-    assert study("--seeds", text).seeds == seeds
-
-
-@pytest.mark.parametrize(
-    "text", ["0", "-1", "x", "", "1.5", "3,", "2-1", "1,1", "0-2,1", "4294967296-4294967297", "0-99999999999", "10001"]
-)
-def test_bad_seeds(text: str) -> None:
-    with pytest.raises(InputError, match="Expected `--seeds` to .*, but got"):
-        study(f"--seeds={text}")
-
-
 @pytest.mark.parametrize(("text", "seeds"), [("2", [0, 1]), ("[7, 3]", [7, 3]), ("2-3", [2, 3])])
 def test_seeds_of_a_file(tmp_path: Path, text: str, seeds: list[int]) -> None:
     assert read_study(["--config", str(write_study(tmp_path / "s.yaml", TWO_ARMS, seeds=text))]).seeds == seeds

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from al_lightning.errors import InputError
+from al_lightning.seeds import parse_seeds
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import Claim, judge
 from al_lightning.study.report import write_report
@@ -18,7 +19,7 @@ EPILOG = """\
 examples:
   al-lightning report runs/study --out report
   al-lightning report runs/badge runs/random runs/margin --out report --max_labels 5000
-  al-lightning report results --claims
+  al-lightning report runs/study --arms random,margin,bald --seeds 0-2 --claims
 """
 
 
@@ -40,7 +41,8 @@ def run(args: Sequence[str]) -> None:
     arms = [name for name in options.arms.split(",") if name] if options.arms else None
     if options.out is not None:
         _check_out(options.out)
-    study = read_study(options.runs, arms, options.max_labels)
+    seeds = None if options.seeds is None else parse_seeds(options.seeds)
+    study = read_study(options.runs, arms, options.max_labels, seeds)
     analysis = analyse(study, options.baseline)
     factorial = (
         [read_run(path) for path in find_runs([options.factorial]) if not has_no_round(path)]
@@ -83,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--factorial", type=Path, help="runs of configs/round0.yaml, for claim C2b; implies --claims")
     parser.add_argument("--planted", type=Path, help="runs of configs/planted.yaml, for claim C11; implies --claims")
     parser.add_argument("--arms", help="the arms to compare, with commas; all if not given")
+    parser.add_argument(
+        "--seeds", help="the seeds to compare, as of sweep: n for 0 to n-1, or 0-4, or 0,3,5-7; all if not given"
+    )
     parser.add_argument("--baseline", help="the arm to compare the others with; random if not given")
     parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
     parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")

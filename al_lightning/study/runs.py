@@ -7,7 +7,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -158,13 +158,19 @@ def read_run(path: Path) -> Run:
     )
 
 
-def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_labels: int | None = None) -> Study:
+def read_study(
+    paths: Iterable[Path],
+    arms: Sequence[str] | None = None,
+    max_labels: int | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
     """Reads the runs at or below some folders.
 
     Args:
         paths: Run folders, or folders of them.
         arms: The arms to keep, in this order; all of them, sorted, if not given.
         max_labels: Rounds with more labels are left out.
+        seeds: The seeds to keep, which all arms must have; those that all arms have, if not given.
 
     Raises:
         InputError: If there are no runs, or they are not of one protocol; the message names the setting that differs.
@@ -195,12 +201,15 @@ def read_study(paths: Iterable[Path], arms: Sequence[str] | None = None, max_lab
     by_arm = {
         name: sorted((run for run in runs.values() if run.arm == name), key=lambda run: run.seed) for name in names
     }
+    if seeds is not None:
+        _check_seeds(by_arm, seeds)
+        by_arm = _of_seeds(by_arm, seeds)
     _check_settings(by_arm)
-    seeds = _common_seeds(by_arm, notes)
-    by_arm = {name: [run for run in arm_runs if run.seed in seeds] for name, arm_runs in by_arm.items()}
+    common = _common_seeds(by_arm, notes)
+    by_arm = _of_seeds(by_arm, common)
     num_labeled = _common_rounds(by_arm, max_labels, notes)
     _check_queries(by_arm, num_labeled)
-    return Study(by_arm, seeds, num_labeled, tuple(notes))
+    return Study(by_arm, common, num_labeled, tuple(notes))
 
 
 # --------------------------------------------------------------------------------------------------- what is compared
@@ -223,6 +232,21 @@ def _check_settings(by_arm: Mapping[str, Sequence[Run]]) -> None:
                             f"Expected runs of one protocol, but `{name}` is {there} in {other.path} and {here} in "
                             f"{run.path}."
                         )
+
+
+def _of_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Collection[int]) -> dict[str, list[Run]]:
+    return {name: [run for run in runs if run.seed in seeds] for name, runs in by_arm.items()}
+
+
+def _check_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Iterable[int]) -> None:
+    """Raises :class:`InputError` if an arm has no run with one of the seeds that were asked for."""
+    for name, runs in by_arm.items():
+        found = sorted(run.seed for run in runs)
+        if missing := sorted(set(seeds).difference(found)):
+            raise InputError(
+                f"Expected `--seeds` to be seeds that all arms have, but `{name}` has no run with seed {missing[0]}, "
+                f"only with {', '.join(map(str, found))}."
+            )
 
 
 def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tuple[int, ...]:

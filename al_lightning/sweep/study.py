@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_lightning.errors import InputError
+from al_lightning.seeds import parse_seeds
 from al_lightning.spelling import did_you_mean
 
 SHARED_ROUND_0 = "round0"
@@ -19,7 +20,6 @@ SHARED_ROUND_0 = "round0"
 
 LAUNCHERS = ("local", "ray")
 KEYS = ("out", "seeds", "processes", "launcher", "fit", "arms")
-MAX_SEEDS = 10_000
 
 # what the sweep gives each run itself, and what a run of a sweep has no use for
 INSTEAD = {
@@ -157,7 +157,7 @@ def read_study(words: Sequence[str]) -> Study:
     return Study(
         out=_out(out if keys.get("out") is None else keys["out"]),
         arms=arms,
-        seeds=_seeds(keys.get("seeds", 1)),
+        seeds=parse_seeds(keys.get("seeds", 1)),
         processes=_processes(keys.get("processes")),
         launcher=_launcher(keys.get("launcher") or "local"),
         dry_run=given.dry_run,
@@ -303,40 +303,6 @@ def _chosen(arms: list[Arm], text: str) -> list[Arm]:
             hint = did_you_mean(name, by_name)
             raise InputError(f"Expected `--arms` to be some of {', '.join(by_name)}, but got `{name}`{hint}")
     return [by_name[name] for name in names]
-
-
-def _seeds(value: object) -> list[int]:
-    """Seeds from a number of them, a list, or text like ``0,3,5-7``."""
-    bad = InputError(
-        f"Expected `--seeds` to be a number n for 0 to n-1, a list, or a range such as 0-4, but got `{value}`."
-    )
-    seeds: list[int] = []
-    text = str(value).strip()
-    if isinstance(value, list):
-        if not all(type(seed) is int for seed in value):
-            raise bad
-        seeds = value
-    elif isinstance(value, bool):
-        raise bad
-    elif re.fullmatch(r"\d+", text):
-        if 1 <= int(text) <= MAX_SEEDS:
-            seeds = list(range(int(text)))
-    else:
-        for part in text.split(","):
-            match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-            if not match:
-                raise bad
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last - first >= MAX_SEEDS:
-                raise bad
-            seeds += range(first, last + 1)
-    if not seeds or len(seeds) > MAX_SEEDS:
-        raise InputError(f"Expected `--seeds` to be from 1 to {MAX_SEEDS} seeds, but got `{value}`.")
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"Expected `--seeds` to differ, but got `{value}`.")
-    if not all(0 <= seed < 2**32 for seed in seeds):
-        raise InputError(f"Expected `--seeds` to be from 0 to 2**32 - 1, but got `{value}`.")
-    return seeds
 
 
 def _processes(value: object) -> int | None:

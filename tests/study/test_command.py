@@ -33,6 +33,11 @@ def test_the_primary_endpoint_is_printed_best_first(study: Path, capsys: pytest.
     assert lines[2].split()[0] == "random"
 
 
+def test_seeds_are_chosen(study: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study), "--seeds", "0,2"])
+    assert "mean of 5 rounds, 2 seeds" in capsys.readouterr().out
+
+
 def test_claims_are_printed_with_their_verdicts(study: Path, capsys: pytest.CaptureFixture) -> None:
     main(["report", str(study), "--claims"])
     out = capsys.readouterr().out
@@ -87,6 +92,11 @@ def test_one_seed_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.Captur
         (["STUDY", "--out", "file/report"], "`--out` file/report to be a folder that can be written, but"),
         (["."], "Expected runs"),
         (["STUDY", "--arms", "bald"], "arms to be among margin, random, but got `bald`"),
+        (
+            ["STUDY", "--seeds", "x"],
+            "`--seeds` to be a number n for 0 to n-1, a list, or a range such as 0-4, but got `x`",
+        ),
+        (["STUDY", "--seeds", "4"], "`--seeds` to be seeds that all arms have, but `margin` has no run with seed 3"),
         (["STUDY", "--baseline", "bald"], "baseline to be one of margin, random, but got `bald`"),
         (["STUDY", "--max_labels", "x"], "invalid int value: 'x'"),
         (["STUDY", "--max_labels", "10"], "`--max_labels` to be at least 500, but got 10"),

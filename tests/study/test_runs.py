@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_seeds_that_not_all_arms_have_are_left_out_and_named(study: Path) -> Non
     assert read.seeds == (0, 2)
     assert "Seeds 7 of margin are left out: not all arms have them." in read.notes
     assert "Seeds 1 of random are left out: not all arms have them." in read.notes
+
+
+def test_seeds_are_chosen_and_with_them_the_rounds_in_common(study: Path) -> None:
+    """Seeds that are not asked for neither cut the rounds nor have to be of the protocol."""
+    other = study / "random" / "seed1"
+    shutil.rmtree(other)
+    write_run(other, settings(seed=1, num_rounds=2, max_epochs=50), ACCURACY)
+    read = read_study([study], seeds=[2, 0])
+    assert read.seeds == (0, 2)
+    assert [run.seed for run in read.runs["margin"]] == [0, 2]
+    assert read.num_labeled.tolist() == [500, 600, 700, 800, 900]
+    with pytest.raises(InputError, match="`--seeds` .*, but `margin` has no run with seed 3, only with 0, 1, 2"):
+        read_study([study], seeds=[0, 4, 3])
 
 
 def test_one_seed_is_said_to_allow_no_test(tmp_path: Path) -> None:
