@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from al_lightning.run_folder import comparable_settings
+from al_lightning.seeds import parse_seeds
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import judge
 from al_lightning.study.runs import find_runs, read_run, read_study
@@ -18,7 +19,7 @@ DOCUMENT = Path("docs/study.md").read_text()
 COMMANDS = [
     line.replace("\\\n", "").split() for line in re.findall(r"^al-lightning report ((?:.*\\\n)*.*)$", DOCUMENT, re.M)
 ]
-OTHERS = dict(zip(("C4b", "C6b C9", "C12 C12b C12c"), COMMANDS[1:], strict=False))
+OTHERS = dict(zip(("C1 C4", "", "C4b", "C6b C9", "C12 C12b C12c"), COMMANDS[1:], strict=True))
 
 
 def words_after(command: list[str], option: str) -> list[str]:
@@ -27,7 +28,10 @@ def words_after(command: list[str], option: str) -> list[str]:
 
 def analysed(command: list[str], max_labels: int | None = None) -> Analysis:
     folders = [Path(command[0]), *(Path(word) for word in command[1:3] if word.startswith("results/"))]
-    return analyse(read_study(folders, words_after(command, "--arms") or None, max_labels))
+    arms, baseline = (words_after(command, option) for option in ("--arms", "--baseline"))
+    seeds = parse_seeds(",".join(words)) if (words := words_after(command, "--seeds")) else None
+    study = read_study(folders, arms or None, max_labels, seeds)
+    return analyse(study, baseline[0] if baseline else None)
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +54,21 @@ def test_the_verdicts_are_those_of_the_document(main_analysis: Analysis) -> None
 
 
 def test_the_accuracies_are_those_of_the_document(main_analysis: Analysis) -> None:
-    for name, found in (("4,600 to 5,000", main_analysis), ("2,600 to 3,000", analysed(COMMANDS[0], 3000))):
-        check_table(DOCUMENT.split(f"| {name} labels |")[1].split("\n\n")[0], found)
+    for name, found, num_rows in (
+        ("4,600 to 5,000", main_analysis, 7),
+        ("2,600 to 3,000", analysed(COMMANDS[0], 3000), 7),
+        ("9,600 to 10,000", analysed(COMMANDS[2]), 3),
+    ):
+        check_table(DOCUMENT.split(f"| {name} labels |")[1].split("\n\n")[0], found, num_rows)
 
 
-def check_table(table: str, analysis: Analysis) -> None:
+def check_table(table: str, analysis: Analysis, num_rows: int) -> None:
     primary = analysis.endpoints[analysis.endpoints["endpoint"] == analysis.endpoints["endpoint"][0]]
     by_name = {arm.replace("_", ""): row for arm, row in primary.set_index("arm").iterrows()}
     rows = re.findall(
         r"^\| ([\w-]+) \| (0\.\d{4}) \| (?:([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\) )?\| ([\d.]*)", table, re.M
     )
-    assert len(rows) == 7
+    assert len(rows) == num_rows
     for name, mean, *difference, p in rows:
         found = by_name[name.lower().replace("-", "")]
         assert f"{found['mean']:.4f}" == mean
