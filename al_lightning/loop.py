@@ -28,6 +28,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
+from al_lightning.identity import identity
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.model_check import check_model, try_query
 from al_lightning.models.metrics import ClassificationMetrics
@@ -174,6 +175,7 @@ class ActiveLearningLoop(Callback):
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
         check_model(model, datamodule)
+        given = identity(datamodule, self.strategy)
         if self.reinit == "scratch" and getattr(model, "pretrained", False):
             raise InputError(
                 "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
@@ -196,8 +198,7 @@ class ActiveLearningLoop(Callback):
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
             settings = settings or self._describe(trainer, model, datamodule)
-            data = {"samples": datamodule.fingerprint(), "classes": datamodule.list_class_names()}
-            folder = RunFolder.open(path, settings, data) if self._world.is_writer else None
+            folder = RunFolder.open(path, settings, given) if self._world.is_writer else None
             try:
                 self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
             finally:

@@ -1,6 +1,5 @@
 """StartingWeights: where the fit of each round starts."""
 
-import hashlib
 import io
 import os
 import pickle
@@ -10,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from al_lightning.digest import digest
 from al_lightning.errors import InputError
 from al_lightning.models.reset import reset_parameters
 from al_lightning.random_streams import stream_seed
@@ -42,7 +42,7 @@ class StartingWeights:
     @property
     def digest(self) -> str | None:
         """SHA-256 of the weights before the first fit, if that starts from them."""
-        return None if self._reinit == "scratch" or self._folder is None else _digest(self._load("initial.pt"))
+        return None if self._reinit == "scratch" or self._folder is None else digest(self._load("initial.pt"))
 
     def begin(self, model: nn.Module, is_new: bool) -> None:
         """Keeps the weights before the first fit; a run that is continued has kept them."""
@@ -88,7 +88,7 @@ class StartingWeights:
         assert self._folder is not None
         weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
         content = io.BytesIO()
-        torch.save({"weights": weights, "sha256": _digest(weights)}, content)
+        torch.save({"weights": weights, "sha256": digest(weights)}, content)
         new = self._folder / f"{name}.new"
         try:
             with new.open("wb") as file:
@@ -110,15 +110,6 @@ class StartingWeights:
             weights, expected = content["weights"], content["sha256"]
         except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise InputError(f"Expected {path} as it was saved, but it was edited or is torn.") from error
-        if _digest(weights) != expected:
+        if digest(weights) != expected:
             raise InputError(f"Expected {path} as it was saved, but it was edited or is torn.")
         return weights
-
-
-def _digest(weights: dict[str, Tensor]) -> str:
-    """SHA-256 of names and values."""
-    sha256 = hashlib.sha256()
-    for name, value in weights.items():
-        sha256.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        sha256.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return sha256.hexdigest()

@@ -8,7 +8,7 @@
     asked.csv        one row a sample whose label people are asked for, while they are
     calibration.csv  one row a round and confidence bin: how often the model was right on the test set
     diagnostics.csv  one row a round and figure that the strategy reports
-    commit.json      the number of rounds in the files above, their SHA-256, and what the data are
+    commit.json      the number of rounds in the files above, their SHA-256, and what the run is of
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
     model.ckpt       weights of the last fit
     initial.pt       weights before the first fit, and
@@ -184,27 +184,28 @@ class RunFolder:
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Question] = []
-        self.data: dict[str, Any] = {}
-        """What identifies the data, and the names of the classes; empty in runs of version 0.1."""
+        self.identity: dict[str, Any] = {}
+        """What the run is of besides its settings: see :func:`~al_lightning.identity.identity`; empty in runs of
+        version 0.1, and in later ones without digests of networks."""
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
 
     @classmethod
-    def open(cls, path: Path, settings: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> "RunFolder":
+    def open(cls, path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any] | None = None) -> "RunFolder":
         """Opens a folder to begin or to continue the run that has these settings.
 
         Args:
             path: The folder; made if need be.
             settings: The resolved settings, nested mappings of plain values.
-            data: What identifies the data, plain values; not checked if not given.
+            identity: What the run is of besides them, plain values; not checked if not given.
         """
         folder = cls(path)
         folder._acquire()
         try:
             folder._recover()
             folder._check_settings(settings)
-            if data is not None:
-                folder.check_data(data)
+            if identity is not None:
+                folder.check_identity(identity)
         except BaseException:
             folder.close()
             raise
@@ -255,7 +256,7 @@ class RunFolder:
                 return folder
         except (OSError, ValueError, KeyError, TypeError):
             return folder
-        folder.data = dict(state.get("data", {}))
+        folder.identity = dict(state.get("data", {}))
         folder._parse({name: content.decode() for name, content in contents.items()})
         folder._check_settings(settings, free)
         return folder
@@ -295,7 +296,7 @@ class RunFolder:
             contents[ASKED] = _to_csv(Question, all_asked)
         state = {
             "rounds": len(all_rounds),
-            "data": self.data,
+            "data": self.identity,
             "sha256": {name: _sha256(text) for name, text in contents.items()},
         }
         try:
@@ -345,7 +346,7 @@ class RunFolder:
             return
         try:
             state = json.loads(commit_path.read_text())
-            sha256, self.data = state["sha256"], dict(state.get("data", {}))
+            sha256, self.identity = state["sha256"], dict(state.get("data", {}))
             # runs of version 0.1 have no calibration.csv and no diagnostics.csv
             expected = {name: sha256[name] for name in names if name in sha256 or name in (CONFIG, ROUNDS, QUERIES)}
         except (ValueError, KeyError, TypeError) as error:
@@ -385,7 +386,7 @@ class RunFolder:
             return
         stored, given = (comparable_settings(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
         if not self.rounds and stored.get("loop.oracle") is None:
-            self.queries, self.data = [], {}
+            self.queries, self.identity = [], {}
             return
         differing = [
             name
@@ -399,15 +400,23 @@ class RunFolder:
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
 
-    def check_data(self, data: Mapping[str, Any]) -> None:
-        """Raises :class:`InputError` if the data are others than those of the run: its indices would be of others."""
-        differing = [name for name in data if self.data.get(name, data[name]) != data[name]]
-        if differing:
+    def check_identity(self, identity: Mapping[str, Any]) -> None:
+        """Raises :class:`InputError` if the run is of other data, where its indices mean others, or other networks."""
+        differing = [name for name in identity if self.identity.get(name, identity[name]) != identity[name]]
+        data = [name for name in differing if name != "networks"]
+        if data:
             raise InputError(
-                f"Expected the data of the run in {self.path}, but their {' and '.join(differing)} changed: samples "
+                f"Expected the data of the run in {self.path}, but their {' and '.join(data)} changed: samples "
                 "were added, removed or renamed; choose another `loop.run_dir`."
             )
-        self.data = dict(data)
+        if differing:
+            was, now = self.identity["networks"], identity["networks"]
+            names = [f"`loop.strategy.{name}`" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+            raise InputError(
+                f"Expected {' and '.join(names)} to have the weights that it had in the run in {self.path}, but they "
+                "changed; choose another `loop.run_dir`."
+            )
+        self.identity = dict(identity)
 
     @property
     def next_round(self) -> int:

@@ -14,6 +14,7 @@ from al_lightning.arguments import Parser
 from al_lightning.commands import fit_objects, load_weights
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
+from al_lightning.identity import identity
 from al_lightning.oracles.label_studio import task
 from al_lightning.oracles.questions import write_whole
 from al_lightning.random_streams import stream
@@ -91,7 +92,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
         )
     load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
-    ledger.check_data({"samples": data.fingerprint(), "classes": data.list_class_names()})
+    ledger.check_identity(identity(data, loop.strategy))
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
     files = [file for file in map(data.file_of, asked) if file is not None]

@@ -51,7 +51,7 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
     """Takes answers into the folder; returns whether all of them could be."""
     if not folder.asked:
         raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
-    names = list(folder.data.get("classes", []))
+    names = list(folder.identity.get("classes", []))
     settled = settle(folder.asked, read_answers(file) if file is not None else [], names)
     open_ones = [question for question in settled.questions if question.label is None]
     answered = [question for question in settled.questions if question.label is not None]

@@ -45,7 +45,9 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: str) -> None:
         PretrainedMLP(str(path))
 
 
-def test_core_set_in_the_features_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_core_set_in_the_features_of_a_run_which_are_to_stay_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     digits = [
         "--data",
         "al_lightning.Digits",
@@ -70,3 +72,18 @@ def test_core_set_in_the_features_of_a_run(tmp_path: Path, capsys: pytest.Captur
     assert error.endswith("Expected `checkpoint` to be the model.ckpt of a run, but there is no file nowhere.ckpt.")
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "third").exists()
+    main(
+        ["fit", *digits, "--seed_everything", "1", "--loop.num_rounds", "0", "--loop.run_dir", str(tmp_path / "first1")]
+    )
+    capsys.readouterr()
+    again = [*digits, *flags, str(first), "--loop.num_rounds", "2", "--loop.run_dir", str(tmp_path / "second")]
+    before = (tmp_path / "second" / "commit.json").read_bytes()
+    mine = first.read_bytes()
+    first.write_bytes((tmp_path / "first1" / "model.ckpt").read_bytes())
+    with pytest.raises(SystemExit):
+        main(["fit", *again])
+    assert "Expected `loop.strategy.features` to have the weights that it had in the run in" in capsys.readouterr().err
+    assert (tmp_path / "second" / "commit.json").read_bytes() == before
+    first.write_bytes(mine)
+    main(["fit", *again])
+    assert (tmp_path / "second" / "queries.csv").read_text().count("\n") == 91
