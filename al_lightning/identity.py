@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from al_lightning.data import PoolDataModule
@@ -21,8 +21,11 @@ def identity(datamodule: PoolDataModule, strategy: QueryStrategy) -> dict[str, A
         Plain values, ``networks`` only if there are some.
     """
     found: dict[str, Any] = {"samples": datamodule.fingerprint(), "classes": datamodule.list_class_names()}
-    states = {name: value.state_dict() for name, value in vars(strategy).items() if isinstance(value, nn.Module)}
-    networks = {
-        name: digest(state) for name, state in states.items() if not any(is_lazy(value) for value in state.values())
-    }
+    networks = {}
+    for name, network in vars(strategy).items():
+        if isinstance(network, nn.Module):
+            # modules may keep anything else in their state, by get_extra_state
+            weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+            if not any(is_lazy(value) for value in weights.values()):
+                networks[name] = digest(weights)
     return found | ({"networks": networks} if networks else {})

@@ -31,6 +31,16 @@ def test_a_network_without_shapes_has_no_weights_yet() -> None:
     assert "networks" not in identity(data(), CoreSet(nn.LazyLinear(8)))
 
 
+def test_what_is_no_tensor_does_not_count() -> None:
+    class Remembering(nn.Linear):
+        def get_extra_state(self) -> dict[str, str]:
+            return {"trained_on": "digits"}
+
+    network = Remembering(64, 8)
+    digests = identity(data(), CoreSet(network))["networks"]
+    assert digests == {"features": digest({"weight": network.weight, "bias": network.bias})}
+
+
 def test_names_types_and_shapes_count() -> None:
     weights = torch.zeros(6)
     variants = [
