@@ -19,7 +19,7 @@ DOCUMENT = Path("docs/study.md").read_text()
 COMMANDS = [
     line.replace("\\\n", "").split() for line in re.findall(r"^al-lightning report ((?:.*\\\n)*.*)$", DOCUMENT, re.M)
 ]
-OTHERS = dict(zip(("C1 C4 C5 C6", "C7", "C4b", "C6b C9", "C12 C12b C12c"), COMMANDS[1:], strict=True))
+OTHERS = dict(zip(("C4b", "C6b C9", "C12 C12b C12c"), COMMANDS[1:], strict=True))
 
 
 def words_after(command: list[str], option: str) -> list[str]:
@@ -55,8 +55,8 @@ def test_the_verdicts_are_those_of_the_document(main_analysis: Analysis) -> None
 
 def test_the_accuracies_are_those_of_the_document(main_analysis: Analysis) -> None:
     for name, found in (
-        ("9,600 to 10,000", analysed(COMMANDS[1])),
-        ("4,600 to 5,000", main_analysis),
+        ("9,600 to 10,000", main_analysis),
+        ("4,600 to 5,000", analysed(COMMANDS[0], 5000)),
         ("2,600 to 3,000", analysed(COMMANDS[0], 3000)),
     ):
         check_table(DOCUMENT.split(f"| {name} labels |")[1].split("\n\n")[0], found)
