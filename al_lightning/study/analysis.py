@@ -15,7 +15,7 @@ from al_lightning.study.efficiency import label_efficiency
 from al_lightning.study.multiple import best_probability, holm
 from al_lightning.study.paired import contrast, differences, seeds_needed, tost
 from al_lightning.study.penalty import penalty_matrix
-from al_lightning.study.querying import class_balance, overlap
+from al_lightning.study.querying import capped_share, class_balance, overlap
 from al_lightning.study.runs import Run, Study
 
 FINAL = 10_000
@@ -26,6 +26,8 @@ MARGIN = 0.003
 """Differences of accuracy up to this are of no practical importance."""
 TARGETS = (2_500, 5_000, 10_000)
 """Label efficiency is reported at the accuracies that the baseline has with so many labels."""
+UNEQUAL_CAPS = 10
+"""Shares of fits cut short, in percent, that differ by so much between arms are worth a note."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Analysis:
     study: Study
     baseline: str
     """The arm that the others are compared with."""
+    notes: tuple[str, ...]
+    """What has to be known beside the figures: the notes of the study, and whether fits of some arms were cut short."""
     bands: Mapping[str, pd.DataFrame]
     """By arm, one row a round: ``num_labeled, mean, low, high`` of the test accuracy (pointwise 95 % t intervals), and
     of the paired difference to the baseline ``difference``, ``difference_low`` and ``difference_high`` (pointwise) and
@@ -80,6 +84,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
     return Analysis(
         study=study,
         baseline=baseline,
+        notes=(*study.notes, *_notes_on_caps(study)),
         bands={arm: _bands(study, arm, baseline) for arm in study.arms},
         endpoints=_endpoints(study, baseline),
         efficiency=_efficiency(study, baseline),
@@ -100,8 +105,7 @@ def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     parts, and the accuracy of the last round.
     """
     labels, last = study.num_labeled, int(study.num_labeled[-1])
-    final = FINAL if FINAL in labels else last
-    rounds = min(LAST_ROUNDS, int((labels <= final).sum()))
+    final, rounds = _primary(study)
     values = {
         f"accuracy at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}": {
             arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
@@ -116,6 +120,32 @@ def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     if rounds > 1 or last != final:
         values[f"last round, {last:,}"] = {arm: curves[:, -1] for arm, curves in study.accuracy.items()}
     return values
+
+
+def _primary(study: Study) -> tuple[int, int]:
+    """Returns the labels of the primary endpoint, and the number of rounds up to there that it is the mean of."""
+    labels = study.num_labeled
+    final = FINAL if FINAL in labels else int(labels[-1])
+    return final, min(LAST_ROUNDS, int((labels <= final).sum()))
+
+
+def _notes_on_caps(study: Study) -> list[str]:
+    """A difference between fits that converged and fits that were cut short is not one of queries alone."""
+    final, rounds = _primary(study)
+    chosen = np.flatnonzero(study.num_labeled <= final)[-rounds:]
+    shares = {
+        arm: round(100 * capped_share(study.curves(arm, "converged")[:, chosen] > 0).mean()) for arm in study.arms
+    }
+    if max(shares.values()) - min(shares.values()) < UNEQUAL_CAPS:
+        return []
+    by_share = [
+        f"{share} % of {', '.join(arm for arm in study.arms if shares[arm] == share)}"
+        for share in sorted(set(shares.values()), reverse=True)
+    ]
+    return [
+        f"Of the fits with {study.num_labeled[chosen[0]]:,} to {final:,} labels these ended at the cap of epochs, not "
+        f"converged: {'; '.join(by_share)}. What that does to the differences is not known."
+    ]
 
 
 def part_ranges(study: Study) -> list[tuple[str, int, int]]:
@@ -269,7 +299,7 @@ def _cost(study: Study) -> pd.DataFrame:
                 "arm": arm,
                 **{part: float(np.median(seconds)) for part, seconds in parts.items()},
                 "total": float(np.sum(list(parts.values()), axis=(0, 2)).mean()) / 3600,
-                "capped": 1 - float(study.curves(arm, "converged").mean()),
+                "capped": float(capped_share(study.curves(arm, "converged") > 0).mean()),
             }
         )
     return pd.DataFrame(rows)

@@ -51,7 +51,7 @@ def run(args: Sequence[str]) -> None:
     )
     planted = read_study([options.planted], max_labels=options.max_labels) if options.planted else None
     claims = judge(analysis, factorial, planted) if options.claims or options.factorial or planted else []
-    for note in [*study.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]:
+    for note in [*analysis.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]:
         print(f"Note: {note}")
     print(_endpoints(analysis))
     if claims:

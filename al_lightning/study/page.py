@@ -65,6 +65,7 @@ def render(
     environment.filters |= {"number": number, "signed": signed, "interval": interval, "p_value": p_value}
     return environment.get_template("report.html.jinja").render(
         study=study,
+        notes=analysis.notes,
         baseline=analysis.baseline,
         arms=_arm_rows(analysis),
         chips={arm: _chip(style) for arm, style in styles.items()},

@@ -42,7 +42,7 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
         "seeds": study.seeds,
         "num_labeled": study.num_labeled,
         "protocol": study.protocol,
-        "notes": study.notes,
+        "notes": analysis.notes,
         "claims": [vars(claim) for claim in claims],
         "endpoints": analysis.endpoints,
         "efficiency": analysis.efficiency,

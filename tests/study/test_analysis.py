@@ -65,6 +65,22 @@ def test_the_final_accuracy_is_the_mean_of_the_last_five_rounds_up_to_10_000_lab
     assert row(analysis.endpoints, arm="margin", endpoint="last round, 10,500")["mean"] == curves[:, -1].mean()
 
 
+def test_fits_cut_short_are_said_where_they_differ_between_arms(tmp_path: Path) -> None:
+    arms = {name: ({"strategy": name.title()}, learning_curve()) for name in ("random", "margin", "entropy")}
+    study = read_study([write_study(tmp_path, arms)])
+    assert analyse(study).notes == study.notes == ()
+    for run in study.runs["margin"]:  # of rounds 91 to 95 the last four, and one that does not count
+        run.rounds.loc[[90, 92, 93, 94, 95], "converged"] = False
+    assert analyse(study).notes == (
+        "Of the fits with 9,600 to 10,000 labels these ended at the cap of epochs, not converged: 80 % of margin; 0 % "
+        "of entropy, random. What that does to the differences is not known.",
+    )
+    for runs in study.runs.values():  # all alike: no difference between arms comes from it
+        for run in runs:
+            run.rounds["converged"] = False
+    assert analyse(study).notes == ()
+
+
 def test_bands_hold_the_means_and_round_0_does_not_differ(analysis: Analysis) -> None:
     band = analysis.bands["margin"]
     assert np.allclose(band["mean"], analysis.study.accuracy["margin"].mean(axis=0))

@@ -1,5 +1,6 @@
 """report.html: one page that is whole, needs nothing else and says what it cannot say."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -101,6 +102,10 @@ def test_it_has_the_numbers(html: str) -> None:
         assert f"{row['mean']:.4f}" in text
     for words in ("[+0.0100, +0.0200]", "replicated", "dropout 0.1", "loop.query_size"):
         assert words in text
+
+
+def test_what_has_to_be_known_beside_the_figures_is_there() -> None:
+    assert "<li>Some fits &lt; all.</li>" in page(replace(analysis(), notes=("Some fits < all.",)))
 
 
 def test_one_seed_says_that_no_test_is_possible() -> None:

@@ -48,6 +48,8 @@ def test_json_has_everything_and_is_strict() -> None:
 
 
 def test_one_seed_is_null_and_noted() -> None:
-    content = strict(summary_json(analysis(study(num_seeds=1))))
+    tables = analysis(study(num_seeds=1))
+    content = strict(summary_json(tables))
     assert content["endpoints"][0]["low"] is None
+    assert content["notes"] == list(tables.notes)
     assert any("one seed" in note for note in content["notes"])
