@@ -6,6 +6,7 @@ masks and timing are settled here, once.
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast, overload
 import torch
 from torch import Tensor, nn
 
-from al_lightning.augmentations import augment_all
+from al_lightning.augmentations import augment_all, first_alike
 from al_lightning.errors import InputError
 from al_lightning.layers import named_layer
 from al_lightning.mc_dropout import MonteCarloDropout
@@ -183,13 +184,23 @@ class Predictions:
 
     def augmented_inputs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
         """Augments the inputs, each time in another way, which is the same for the whole pool."""
-        for seed in self._predictor.augmentation_seeds(num_augmentations):
+        for seed in self._predictor.augmentation_seeds(transform, num_augmentations):
             yield augment_all(transform, self.inputs, seed)
 
     def augmented_probs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
-        """Class probabilities of the augmented inputs, ``(B, C)`` each; see :meth:`augmented_inputs`."""
-        for inputs in self.augmented_inputs(transform, num_augmentations):
-            yield Predictions(self._predictor, inputs).probs
+        """Class probabilities of the augmented inputs, ``(B, C)`` each; see :meth:`augmented_inputs`.
+
+        What changes the inputs as an earlier augmentation did is not predicted again: of 50 shifts by up to a pixel no
+        more than nine are.
+        """
+        seeds = self._predictor.augmentation_seeds(transform, num_augmentations)
+        times_left = Counter(seeds)
+        kept: dict[int, Tensor] = {}
+        for seed in seeds:
+            if seed not in kept:
+                kept[seed] = Predictions(self._predictor, augment_all(transform, self.inputs, seed)).probs
+            times_left[seed] -= 1
+            yield kept[seed] if times_left[seed] else kept.pop(seed)
 
     def mc_log_probs(self, num_samples: int) -> Tensor:
         """Log-probabilities under Monte Carlo dropout, shape ``(B, T, C)``; see :meth:`mc_map`."""
@@ -273,6 +284,7 @@ class PoolPredictor:
         self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
         self._view_generator = view_generator or torch.Generator().manual_seed(0)
         self._augmentation_seeds: dict[int, list[int]] = {}
+        self._alike: dict[tuple[nn.Module, int], list[int]] = {}
         self._monte_carlo: dict[tuple[int, int], Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
         self._shards = shards
@@ -373,12 +385,19 @@ class PoolPredictor:
             self._monte_carlo[num_samples, draw] = self._draw(num_samples)
         return self._monte_carlo[num_samples, draw]
 
-    def augmentation_seeds(self, num_augmentations: int) -> list[int]:
-        """Returns a seed for each of the augmentations of this query: drawn once, then the same for all blocks."""
+    def augmentation_seeds(self, transform: nn.Module, num_augmentations: int) -> list[int]:
+        """Returns a seed for each of the augmentations of this query: drawn once, then the same for all blocks.
+
+        Augmentations that change inputs alike have the same seed, see :func:`~al_lightning.augmentations.first_alike`.
+        """
         if num_augmentations not in self._augmentation_seeds:
             seeds = torch.randint(2**62, (num_augmentations,), generator=self._view_generator)
             self._augmentation_seeds[num_augmentations] = seeds.tolist()
-        return self._augmentation_seeds[num_augmentations]
+        if (transform, num_augmentations) not in self._alike:
+            self._alike[transform, num_augmentations] = first_alike(
+                transform, self._augmentation_seeds[num_augmentations]
+            )
+        return self._alike[transform, num_augmentations]
 
     def _draw(self, num_samples: int) -> Tensor | MonteCarloDropout:
         folds = hasattr(self.model, "draw_masks") and hasattr(self.model, "sample")

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from al_lightning.augmentations import RandomShift, augment_all, augment_each
+from al_lightning.augmentations import RandomShift, augment_all, augment_each, first_alike
 from al_lightning.errors import InputError
 from tests.helpers import digits, generator
 
@@ -33,6 +33,22 @@ def test_each_image_becomes_one_of_its_shifts_and_all_shifts_occur(max_shift, mi
     assert sum(counts) == 2000
     least = 2000 / len(expected) / 2
     assert min(counts) > least
+
+
+@pytest.mark.parametrize("shape", [(30, 8, 8), (30, 3, 9, 12)])
+def test_each_image_is_shifted_by_its_own_draw(shape):
+    """Against a loop over images, and of a batch that is not contiguous."""
+    shift = RandomShift(2, 0.5)
+    batch = torch.randn(shape, generator=generator()).transpose(-1, -2)
+    stream = generator(3)
+    tops, lefts = torch.randint(5, (2, 30, 1), generator=stream)
+    mirrored = torch.rand(30, 1, generator=stream) < 0.5
+    rows = []
+    for image, top, left, mirror in zip(batch, tops, lefts, mirrored, strict=True):
+        padded = nn.functional.pad(image.reshape(1, -1, *image.shape[-2:]), [2] * 4, mode="reflect")[0]
+        row = padded[:, top : top + image.shape[-2], left : left + image.shape[-1]].reshape(image.shape)
+        rows.append(row.flip(-1) if mirror else row)
+    assert shift.each(batch, generator(3)).equal(torch.stack(rows))
 
 
 def test_called_as_a_transform_it_changes_all_images_alike():
@@ -67,12 +83,28 @@ def test_what_is_the_same_for_all_does_not_depend_on_the_batch():
     assert torch.cat(parts).equal(augment_all(shift, images(), 7))
 
 
+@pytest.mark.parametrize(("max_shift", "mirror", "most"), [(1, 0.0, 9), (1, 0.5, 18), (2, 0.0, 25)])
+def test_seeds_are_alike_where_what_they_do_is(max_shift, mirror, most):
+    shift = RandomShift(max_shift, mirror)
+    seeds = list(range(300))
+    changed = [augment_all(shift, images(3), seed) for seed in seeds]
+    expected = [next(i for i in seeds if changed[i].equal(changed[seed])) for seed in seeds]
+    assert first_alike(shift, seeds) == expected
+    assert len(set(expected)) == most
+
+
+def test_a_transform_that_does_not_tell_is_never_alike():
+    assert first_alike(v2.RandomHorizontalFlip(0.5), [5, 6, 5]) == [5, 6, 5]
+    assert first_alike(v2.Compose([RandomShift(0)]), [1, 2]) == [1, 2]
+
+
 def test_the_global_generator_is_left_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     augment_all(RandomShift(), images(), 1)
     augment_each(RandomShift(), images(), generator())
     augment_each(v2.RandomHorizontalFlip(), images(), generator())
+    first_alike(RandomShift(), [1, 2])
     assert torch.get_rng_state().equal(before)
 
 

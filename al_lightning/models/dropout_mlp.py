@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from al_lightning.errors import InputError
 from al_lightning.models.base import ClassifierModule, MiniBatch
+from al_lightning.models.dropout import FastDropout
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 
 
@@ -50,7 +51,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         check_dropout(dropout)
         self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # of a subclass, too
         self.hidden = nn.Linear(input_dim, hidden_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = FastDropout(dropout)
         self.head = nn.Linear(hidden_dim, num_classes)
         self.automatic_optimization = False  # because a step takes several minibatches
 

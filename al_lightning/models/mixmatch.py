@@ -146,10 +146,11 @@ class MixMatch(DropoutMLP):
     def on_train_start(self) -> None:
         self.num_updates = 0
 
-    def logits(self, x: Tensor, dropout: bool) -> Tensor:
-        """Maps inputs ``(B, ...)`` to logits ``(B, C)`` by the weights that are trained."""
-        hidden = F.relu(self.trained["hidden"](x.flatten(1)))
-        return self.trained["head"](self.dropout(hidden) if dropout else hidden)
+    def _logits(self, hidden: Tensor, dropout: bool) -> Tensor:
+        """Maps outputs of the first trained layer ``(B, D)`` to logits ``(B, C)``, at least float32."""
+        hidden = F.relu(hidden)
+        logits = self.trained["head"](self.dropout(hidden) if dropout else hidden)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def losses(self, inputs: Tensor, targets: Tensor, unlabeled: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Returns the loss of an update, and its two parts.
@@ -161,18 +162,18 @@ class MixMatch(DropoutMLP):
         """
         stream = self.streams["augmentation"]
         views = [augment_each(self.augmentation, unlabeled, stream) for _ in range(self.num_augmentations)]
-        with torch.no_grad():
-            probs = torch.stack([self.logits(view, dropout=False).float().softmax(dim=1) for view in views])
-            guesses = sharpen(probs.mean(dim=0), self.temperature)  # (U, C)
-        labels = F.one_hot(targets, self.head.out_features).to(guesses)
         all_inputs = torch.cat([augment_each(self.augmentation, inputs, stream), *views])
+        # the first layer is affine, so that its outputs are mixed instead of its inputs, and are good for guesses, too
+        hidden = self.trained["hidden"](all_inputs.flatten(1))  # (B + KU, D)
+        with torch.no_grad():
+            probs = self._logits(hidden[len(inputs) :], dropout=False).softmax(dim=1)
+            guesses = sharpen(probs.unflatten(0, (len(views), len(unlabeled))).mean(dim=0), self.temperature)  # (U, C)
+        labels = F.one_hot(targets, self.head.out_features).to(guesses)
         all_targets = torch.cat([labels, *[guesses] * len(views)])
-        order, weights = self._draw_mixup(len(all_inputs))
-        mixed = mixup(all_inputs, all_inputs[order], weights.to(all_inputs))
-        mixed_targets = mixup(all_targets, all_targets[order], weights.to(all_targets))
-        logits = self.logits(mixed, dropout=True)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        mixed_targets = mixed_targets.to(logits)
+        order, weights = self._draw_mixup(len(hidden))
+        mixed = mixup(hidden, hidden.index_select(0, order), weights).to(hidden.dtype)
+        logits = self._logits(mixed, dropout=True)
+        mixed_targets = mixup(all_targets, all_targets[order], weights).to(logits)
         supervised = F.cross_entropy(logits[: len(inputs)], mixed_targets[: len(inputs)])
         consistency = supervised.new_zeros(())
         if len(unlabeled):
@@ -187,7 +188,7 @@ class MixMatch(DropoutMLP):
         # torch's Beta distribution takes no generator
         numpy_stream = np.random.default_rng(int(torch.randint(2**62, (), generator=stream)))
         weights = torch.from_numpy(numpy_stream.beta(self.mixup_alpha, self.mixup_alpha, size))
-        return order.to(self.device), torch.maximum(weights, 1 - weights).float()
+        return order.to(self.device), torch.maximum(weights, 1 - weights).float().to(self.device)
 
     def _weight(self) -> float:
         return self.unlabeled_weight * (self.num_updates / self.ramp_updates if self.warming_up else 1)

@@ -70,10 +70,10 @@ def test_samples_equal_a_loop_over_masks(model, num_samples):
 
 
 def test_a_sample_equals_dropout_with_the_same_mask(model):
-    """nn.Dropout itself, told by the global seed which units to drop."""
+    """Dropout itself, told by the global seed which units to drop."""
     embeddings = model.embed(pool_inputs(1))
     torch.manual_seed(0)
-    mask = F.dropout(torch.ones(1, 32), model.dropout.p)
+    mask = model.dropout.train()(torch.ones(1, 32))
     torch.manual_seed(0)
     expected = model.train()(pool_inputs(1))
     torch.testing.assert_close(model.sample(embeddings, mask)[:, 0], expected, atol=1e-6, rtol=1e-5)

@@ -86,6 +86,33 @@ def test_the_whole_pool_sees_the_same_augmentations(block_size):
     assert query.tolist() == expected.argsort(descending=True)[:20].tolist()
 
 
+class Uncounted(v2.Transform):
+    """RandomShift, without telling which of its draws are alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = RandomShift()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.shift(images)
+
+
+def test_what_is_augmented_alike_is_predicted_once(monkeypatch):
+    calls = []
+    model = fitted_model()
+    embed = model.embed
+    monkeypatch.setattr(model, "embed", lambda x: calls.append(len(x)) or embed(x))
+    pools = [image_pool(block_size=1000) for _ in range(2)]
+    queries, passes = [], []
+    for pool, augmentation in zip(pools, [RandomShift(), Uncounted()], strict=True):
+        calls.clear()
+        queries.append(Consistency(50, augmentation).query(pool, 20, generator()).tolist())
+        passes.append(len(calls))
+    assert passes == [10, 51]  # the images themselves and nine shifts, one of which is none
+    assert pools[0].scores.equal(pools[1].scores)
+    assert queries[0] == queries[1]
+
+
 def test_other_views_give_other_scores():
     pools = [image_pool(view_seed=seed) for seed in (0, 0, 1)]
     scores = []
