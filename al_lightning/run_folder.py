@@ -66,6 +66,7 @@ LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
     "loop.strategy.features": ("penultimate",),
     "loop.strategy.trim": (0,),
     "loop.strategy.outliers": (False,),
+    "data.scaling": ("standard",),
 }
 """Settings that came later, with the values that mean what was done before: published runs have none of them, and are
 to go on."""

@@ -51,12 +51,20 @@ def test_the_study_has_all_strategies() -> None:
 
 
 def test_the_factorial_of_round_0_is_complete() -> None:
-    """Six lengths of training; without dropout there is one way to test, with 0.25 and 0.5 there are three."""
+    """Six lengths of training; without dropout there is one way to test, with 0.25 and 0.5 there are three.
+
+    Inputs of two other scales have three cells for each length.
+    """
     arms = read_study(["--config", str(ROUND_0)]).arms
     settings = check(arms)
-    assert len(settings) == 6 * (1 + 2 * 3)
+    assert len(settings) == 6 * (1 + 2 * 3) + 6 * 2 * 3
     cells = {
-        (s["trainer"]["max_epochs"], s["model"]["init_args"]["dropout"], s["model"]["init_args"].get("test_samples", 0))
+        (
+            s["trainer"]["max_epochs"],
+            s["model"]["init_args"]["dropout"],
+            s["model"]["init_args"].get("test_samples", 0),
+            s["data"]["init_args"]["scaling"],
+        )
         for s in settings.values()
     }
     assert len(cells) == len(settings)

@@ -21,6 +21,8 @@ from al_lightning.errors import InputError
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the files."""
 
+SCALINGS = ("standard", "unit", "raw")
+
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
 
@@ -61,14 +63,15 @@ class FashionMNIST(PoolDataModule):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28 grey values, 10 classes.
 
     The four files are looked for in ``root``, then in the folder of Debian's package ``dataset-fashion-mnist``, and are
-    otherwise downloaded to ``root`` by torchvision. Images are standardised with the mean and the standard deviation of
-    the training images and held in memory as float32.
+    otherwise downloaded to ``root`` by torchvision. Images are held in memory as float32.
 
     Args:
         root: Folder of the data set: the four files, packed or not, lie in it or in its ``FashionMNIST/raw``.
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training.
+        scaling: Of the grey values: ``standard``, less the mean of the training images and divided by their standard
+            deviation; ``unit``, from 0 to 1; ``raw``, from 0 to 255.
 
     Raises:
         InputError: If the files cannot be had, or one of them is not what it should be; the message names it.
@@ -93,21 +96,26 @@ class FashionMNIST(PoolDataModule):
         num_initial: int = 500,
         initial: Literal["random", "balanced"] = "random",
         batch_size: int = 64,
+        scaling: Literal["standard", "unit", "raw"] = "standard",
     ) -> None:
         super().__init__(num_initial, initial, batch_size)
+        if scaling not in SCALINGS:
+            raise InputError(f"Expected `data.scaling` to be {' or '.join(SCALINGS)}, but got {scaling}.")
         self.root = root
+        self.scaling = scaling
 
     def load(self) -> Arrays:
         folder = find(Path(self.root))
         train_images, train_labels, test_images, test_labels = (read(folder, file) for file in FILES)
-        train_inputs = train_images.float()
-        std, mean = torch.std_mean(train_inputs)
-        return Arrays(
-            train_inputs.sub_(mean).div_(std),
-            train_labels.long(),
-            test_images.float().sub_(mean).div_(std),
-            test_labels.long(),
-        )
+        train_inputs, test_inputs = train_images.float(), test_images.float()
+        if self.scaling == "standard":
+            std, mean = torch.std_mean(train_inputs)
+            for inputs in (train_inputs, test_inputs):
+                inputs.sub_(mean).div_(std)
+        elif self.scaling == "unit":
+            for inputs in (train_inputs, test_inputs):
+                inputs.div_(255)
+        return Arrays(train_inputs, train_labels.long(), test_inputs, test_labels.long())
 
 
 def find(root: Path) -> Path:

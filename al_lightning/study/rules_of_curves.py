@@ -75,7 +75,7 @@ def first_accuracy(evidence: Evidence) -> Finding:
 
 
 def under_training(evidence: Evidence) -> Finding:
-    """C2b: round 0 by epochs, dropout, and dropout at test."""
+    """C2b: round 0 by epochs, dropout, dropout at test, and scaling of the inputs."""
     protocol = evidence.study.protocol
     runs = [run for run in evidence.factorial if _same_data(run.settings, protocol)]
     cells: dict[str, dict[int, float]] = {}
@@ -98,7 +98,12 @@ def under_training(evidence: Evidence) -> Finding:
 
 
 def _same_data(settings: Mapping[str, Any], protocol: Mapping[str, Any]) -> bool:
-    return all(settings.get(name) == value for name, value in protocol.items() if name.split(".")[0] == "data")
+    """Whether a cell has the data of the protocol, however their grey values are scaled."""
+    return all(
+        settings.get(name) == value
+        for name, value in protocol.items()
+        if name.split(".")[0] == "data" and name != "data.scaling"
+    )
 
 
 def _cell(run: Run) -> str:
@@ -106,7 +111,8 @@ def _cell(run: Run) -> str:
     samples = int(settings.get("model.test_samples") or 0)
     evaluation = {0: "off", 1: "one pass"}.get(samples, f"mean of {samples} passes")
     epochs = settings.get("trainer.max_epochs")
-    return f"{epochs} epochs, p {settings.get('model.dropout')}, dropout at test {evaluation}"
+    inputs = {"unit": ", inputs from 0 to 1", "raw": ", inputs from 0 to 255"}.get(settings.get("data.scaling", ""), "")
+    return f"{epochs} epochs, p {settings.get('model.dropout')}, dropout at test {evaluation}{inputs}"
 
 
 def lags_early(evidence: Evidence) -> Finding:

@@ -49,6 +49,10 @@ def test_the_real_data_are_read_as_torchvision_reads_them(real: Path, tmp_path: 
     pixels = train.data.float()
     torch.testing.assert_close(arrays.train_inputs, (pixels - pixels.mean()) / pixels.std())
     torch.testing.assert_close(arrays.test_inputs, (test.data.float() - pixels.mean()) / pixels.std())
+    for scaling, factor in (("unit", 255), ("raw", 1)):
+        scaled = FashionMNIST(root=str(tmp_path), scaling=scaling).load()
+        torch.testing.assert_close(scaled.train_inputs, pixels / factor)
+        torch.testing.assert_close(scaled.test_inputs, test.data.float() / factor)
     assert arrays.train_inputs.dtype == torch.float32
     assert arrays.train_targets.bincount().tolist() == [6000] * 10
 
@@ -144,3 +148,8 @@ def test_read_returns_the_values_in_order(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
     got: Tensor = read(tmp_path, IdxFile("x", (2, 3, 4), hashlib.sha256(content).hexdigest()))
     assert torch.equal(got, values)
+
+
+def test_an_unknown_scaling_raises() -> None:
+    with pytest.raises(InputError, match="`data.scaling` to be standard or unit or raw, but got minmax"):
+        FashionMNIST(scaling="minmax")  # type: ignore[arg-type]

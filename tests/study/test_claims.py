@@ -166,13 +166,21 @@ def test_disagreement_that_is_nearly_random_at_first(tmp_path: Path, curve: list
 
 def test_the_factorial_names_the_cells_that_start_near_a_half(tmp_path: Path) -> None:
     study = read_study([write_study(tmp_path / "study", {"random": ({}, learning_curve())}, 3, 3)])
-    for epochs, accuracy in ((1, 0.5), (2, 0.6), (200, 0.79)):
+    for epochs, scaling, accuracy in (
+        (1, "standard", 0.5),
+        (2, "standard", 0.6),
+        (200, "standard", 0.79),
+        (1, "raw", 0.52),
+    ):
         given = settings(num_rounds=0, max_epochs=epochs)
-        write_run(tmp_path / "factorial" / f"epochs{epochs}" / "seed0", given, [accuracy])
+        given["data"]["init_args"]["scaling"] = scaling
+        write_run(tmp_path / "factorial" / f"epochs{epochs}_{scaling}" / "seed0", given, [accuracy])
     factorial = [read_run(path) for path in sorted((tmp_path / "factorial").glob("*/seed0"))]
     found = {claim.id: claim for claim in judge(analyse(study), factorial)}
-    assert found["C2b"].statistic == "1 of 3 cells in [0.45, 0.55]"
-    assert found["C2b"].note == "1 epochs, p 0.5, dropout at test off: 0.500"
+    assert found["C2b"].statistic == "2 of 4 cells in [0.45, 0.55]"
+    assert found["C2b"].note == (
+        "1 epochs, p 0.5, dropout at test off: 0.500; 1 epochs, p 0.5, dropout at test off, inputs from 0 to 255: 0.520"
+    )
     assert found["C2b"].interval == "all cells 0.500 to 0.790, means of 1 seeds"
 
 
