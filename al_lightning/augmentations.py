@@ -63,11 +63,11 @@ class RandomShift(v2.Transform):
         batch_size = len(images)
         self._check(images)
         tops, lefts = torch.randint(2 * self.max_shift + 1, (2, batch_size, 1), generator=generator)
-        # torch's own padding takes three dimensions, and a third of the time of torchvision's
+        # torch's own padding, which takes three dimensions, without what torchvision does around it
         padded = pad(images.flatten(0, -3), [self.max_shift] * 4, mode="reflect")
         padded = padded.view(*images.shape[:-2], *padded.shape[-2:])  # (B, ..., H + 2s, W + 2s)
         # All windows of the size of an image, one that begins at each pixel, as views of the same memory: to take some
-        # of them copies whole rows, which is ten times as fast as to index pixels.
+        # of them copies whole rows, and indexes no pixels.
         strides = padded.stride()[1:]
         reach = sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides, strict=True))
         windows = padded.as_strided((padded.numel() - reach, *images.shape[1:]), (1, *strides))

@@ -203,11 +203,11 @@ def fit(arguments: argparse.Namespace) -> dict:
         fits: dict[str, list[float]] = {name: [] for name in models}
         works: dict[str, Callable[[], object]] = {"plain": plain}
         for name, model in models.items():
-            works[name] = lambda datamodule=datamodule, seconds=fits[name], model=model: seconds.append(
+            works[name] = lambda datamodule=datamodule, found=fits[name], model=model: found.append(
                 loop_round(datamodule, epochs, Random(), num_rounds=0, model=model())[0]["seconds_fit"]
             )
         times = interleaved(works, arguments.repetitions)
-        times |= {name: seconds[1:] for name, seconds in fits.items()}  # without the turn that warms up
+        times |= {name: found[1:] for name, found in fits.items()}  # without the turn that warms up
         results[f"{num_labeled} labels, {epochs} epochs"] = ratios(times, "plain")
 
     datamodule = labeled_data(1000)

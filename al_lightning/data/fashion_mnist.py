@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from urllib.error import URLError
 
 import torch
@@ -21,7 +21,7 @@ from al_lightning.errors import InputError
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the files."""
 
-SCALINGS = ("standard", "unit", "raw")
+Scaling = Literal["standard", "unit", "raw"]
 
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
@@ -96,11 +96,11 @@ class FashionMNIST(PoolDataModule):
         num_initial: int = 500,
         initial: Literal["random", "balanced"] = "random",
         batch_size: int = 64,
-        scaling: Literal["standard", "unit", "raw"] = "standard",
+        scaling: Scaling = "standard",
     ) -> None:
         super().__init__(num_initial, initial, batch_size)
-        if scaling not in SCALINGS:
-            raise InputError(f"Expected `data.scaling` to be {' or '.join(SCALINGS)}, but got {scaling}.")
+        if scaling not in get_args(Scaling):
+            raise InputError(f"Expected `data.scaling` to be {' or '.join(get_args(Scaling))}, but got {scaling}.")
         self.root = root
         self.scaling = scaling
 

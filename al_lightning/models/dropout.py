@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class FastDropout(nn.Dropout):
-    """:class:`torch.nn.Dropout` in a third of its time on a CPU, where drawing its masks takes a tenth of an update.
+    """:class:`torch.nn.Dropout`, quicker on a CPU, where drawing its masks is a good part of an update so small.
 
     PyTorch draws a Bernoulli number for each unit, one after the other; uniform numbers it draws in vectors, and a unit
     is kept if its own is at least ``p``. Masks are of the same distribution, but others from the same seed. On other

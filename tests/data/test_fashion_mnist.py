@@ -152,4 +152,4 @@ def test_read_returns_the_values_in_order(tmp_path: Path) -> None:
 
 def test_an_unknown_scaling_raises() -> None:
     with pytest.raises(InputError, match="`data.scaling` to be standard or unit or raw, but got minmax"):
-        FashionMNIST(scaling="minmax")  # type: ignore[arg-type]
+        FashionMNIST(scaling="minmax")
