@@ -45,7 +45,7 @@ from al_lightning.run_folder import (
     Round,
     RunFolder,
 )
-from al_lightning.run_settings import default_run_dir, describe, training_recipe
+from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
 from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
@@ -198,7 +198,9 @@ class ActiveLearningLoop(Callback):
                 return
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
             settings = settings or self._describe(trainer, model, datamodule)
-            folder = RunFolder.open(path, settings, given) if self._world.is_writer else None
+            folder = None
+            if self._world.is_writer:
+                folder = RunFolder.open(path, settings, given, versions(trainer.strategy.root_device))
             try:
                 self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
             finally:
@@ -330,6 +332,11 @@ class ActiveLearningLoop(Callback):
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:
             self._progress.message(f"Continuing the run in {folder.path}: {_summary(folder.rounds)}.")
+            if folder.changed_versions:
+                self._progress.message(
+                    "The rounds to come may differ from those of a run that was not stopped, for these changed: "
+                    f"{folder.changed_versions}."
+                )
         labels = torch.tensor([query.label for query in folder.queries], dtype=torch.int64)
         self._events = RunEvents(
             folder.path, int((labels != SKIPPED).sum()), epochs=sum(row.epochs for row in folder.rounds)

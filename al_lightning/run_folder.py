@@ -8,7 +8,7 @@
     asked.csv        one row a sample whose label people are asked for, while they are
     calibration.csv  one row a round and confidence bin: how often the model was right on the test set
     diagnostics.csv  one row a round and figure that the strategy reports
-    commit.json      the number of rounds in the files above, their SHA-256, and what the run is of
+    commit.json      the number of rounds in the files above, their SHA-256, what the run is of and was made with
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
     model.ckpt       weights of the last fit
     initial.pt       weights before the first fit, and
@@ -188,17 +188,28 @@ class RunFolder:
         self.identity: dict[str, Any] = {}
         """What the run is of besides its settings: see :func:`~al_lightning.identity.identity`; empty in runs of
         version 0.1, and in later ones without digests of networks."""
+        self.made_with: list[dict[str, Any]] = []
+        """Versions and hardware, with the first round they made, ``from_round``: a row more whenever they changed. Of
+        rounds before the first row it is not known."""
+        self._versions: dict[str, str] = {}
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
 
     @classmethod
-    def open(cls, path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any] | None = None) -> "RunFolder":
+    def open(
+        cls,
+        path: Path,
+        settings: Mapping[str, Any],
+        identity: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> "RunFolder":
         """Opens a folder to begin or to continue the run that has these settings.
 
         Args:
             path: The folder; made if need be.
             settings: The resolved settings, nested mappings of plain values.
             identity: What the run is of besides them, plain values; not checked if not given.
+            versions: What the rounds to come are made with, by name; not recorded if not given.
         """
         folder = cls(path)
         folder._acquire()
@@ -210,6 +221,7 @@ class RunFolder:
         except BaseException:
             folder.close()
             raise
+        folder._versions = dict(versions or {})
         folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
         return folder
 
@@ -295,9 +307,13 @@ class RunFolder:
         all_asked = list(asked)
         if all_asked:
             contents[ASKED] = _to_csv(Question, all_asked)
+        made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are made again
+        if self._versions and len(all_rounds) > len(self.rounds) and _versions(made_with) != self._versions:
+            made_with.append({"from_round": len(self.rounds), **self._versions})
         state = {
             "rounds": len(all_rounds),
             "data": self.identity,
+            "made_with": made_with,
             "sha256": {name: _sha256(text) for name, text in contents.items()},
         }
         try:
@@ -323,6 +339,7 @@ class RunFolder:
         _sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
+        self.made_with = made_with
 
     def _new(self, name: str) -> Path:
         return self.path / f"{name}.new"
@@ -348,6 +365,7 @@ class RunFolder:
         try:
             state = json.loads(commit_path.read_text())
             sha256, self.identity = state["sha256"], dict(state.get("data", {}))
+            self.made_with = [{**row, "from_round": int(row["from_round"])} for row in state.get("made_with", [])]
             # runs of version 0.1 have no calibration.csv and no diagnostics.csv
             expected = {name: sha256[name] for name in names if name in sha256 or name in (CONFIG, ROUNDS, QUERIES)}
         except (ValueError, KeyError, TypeError) as error:
@@ -420,6 +438,18 @@ class RunFolder:
         self.identity = dict(identity)
 
     @property
+    def changed_versions(self) -> str | None:
+        """In words, what the rounds to come are made with that the last ones were not; none if all is as it was.
+
+        The same bits are promised on the same hardware and versions only.
+        """
+        if not self.rounds or not self.made_with or not self._versions:
+            return None
+        was, now = _versions(self.made_with), self._versions
+        differing = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+        return ", ".join(f"{name} ({was.get(name)} there, {now.get(name)} here)" for name in differing) or None
+
+    @property
     def next_round(self) -> int:
         """The first round that is not over: its labels are bought, but not those that its model asks for."""
         return self.queries[-1].round
@@ -430,6 +460,11 @@ class RunFolder:
         self.rounds = self.rounds[:last]
         self.calibration = [row for row in self.calibration if row.round < last]
         self.diagnostics = [row for row in self.diagnostics if row.round < last]
+
+
+def _versions(made_with: list[dict[str, Any]]) -> dict[str, Any]:
+    """The versions of the last rounds, without the round from which on they are; empty if they are not known."""
+    return {name: value for name, value in made_with[-1].items() if name != "from_round"} if made_with else {}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -48,6 +48,13 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, wei
     return json.dumps(recipe, sort_keys=True, default=str)
 
 
+def versions(device: torch.device) -> dict[str, str]:
+    """What the bits of a run depend on besides its settings: versions, and the kind of hardware."""
+    cpu = torch.backends.cpu.get_cpu_capability()  # the vector instructions that torch's kernels use
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {cpu}"
+    return {"al-lightning": __version__, "torch": torch.__version__, "hardware": hardware}
+
+
 def describe(
     seed: int, loop: Mapping[str, Any], trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
 ) -> dict[str, Any]:

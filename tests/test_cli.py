@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from al_lightning import __version__
+from al_lightning import __version__, run_settings
 from al_lightning.cli import main
 from al_lightning.run_folder import RunFolder, read_rounds
 
@@ -173,7 +173,19 @@ def test_a_run_continues_from_its_own_config(tmp_path: Path, capsys: pytest.Capt
     run_dir = str(tmp_path / "run")
     main(["fit", *TINY, "--loop.run_dir", run_dir])
     main(["fit", "--config", f"{run_dir}/config.yaml", "--loop.num_rounds", "2"])
-    assert "Continuing the run" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Continuing the run" in printed
+    assert "may differ" not in printed
+
+
+def test_a_run_that_continues_with_another_version_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = str(tmp_path / "run")
+    main(["fit", *TINY, "--loop.run_dir", run_dir])
+    monkeypatch.setattr(run_settings, "__version__", "9.0")
+    main(["fit", *TINY, "--loop.run_dir", run_dir, "--loop.num_rounds", "2"])
+    assert f"these changed: al-lightning ({__version__} there, 9.0 here)." in " ".join(capsys.readouterr().out.split())
 
 
 def test_fast_dev_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

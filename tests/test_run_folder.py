@@ -279,6 +279,38 @@ def test_commit_json_counts_the_rounds(path: Path) -> None:
     assert json.loads((path / "commit.json").read_text())["rounds"] == 1
 
 
+def committed_with(path: Path, versions: dict[str, str] | None, reopen: bool = False) -> str | None:
+    """Commits one round more, or the last one once more; returns what had changed before."""
+    folder = RunFolder.open(path, SETTINGS, versions=versions)
+    if reopen:
+        folder.reopen_last_round()
+    changed = folder.changed_versions
+    folder.commit([replace(FIRST, round=len(folder.rounds))])
+    folder.close()
+    return changed
+
+
+def test_a_run_says_what_its_rounds_were_made_with(path: Path) -> None:
+    old, new = {"torch": "2.13", "hardware": "cpu AVX2"}, {"torch": "2.14", "hardware": "cpu AVX2"}
+    assert committed_with(path, old) is None  # round 0 was made with something unknown
+    assert committed_with(path, old) is None
+    assert committed_with(path, new) == "torch (2.13 there, 2.14 here)"
+    assert committed_with(path, new) is None
+    assert committed_with(path, None) is None
+    assert json.loads((path / "commit.json").read_text())["made_with"] == [
+        {"from_round": 1, **old},
+        {"from_round": 3, **new},
+    ]
+    assert len(reopened(path).rounds) == 6
+
+
+def test_a_round_that_is_made_again_was_made_with_the_later_versions(path: Path) -> None:
+    old, new = {"torch": "2.13"}, {"torch": "2.14"}
+    committed_with(path, old)
+    assert committed_with(path, new, reopen=True) == "torch (2.13 there, 2.14 here)"
+    assert json.loads((path / "commit.json").read_text())["made_with"] == [{"from_round": 1, **new}]
+
+
 def test_reopening_the_last_round_forgets_only_a_row_without_labels(path: Path) -> None:
     folder = RunFolder.open(path, SETTINGS)
     folder.commit([replace(FIRST, round=1)])

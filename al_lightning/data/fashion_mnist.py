@@ -6,7 +6,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, get_args
@@ -131,6 +131,7 @@ def download(root: Path) -> Path:
     from torchvision import datasets  # slow to import, and only needed once
 
     raw = root / "FashionMNIST" / "raw"
+    missing = [path for path in (raw.parent, root, *root.parents) if not path.exists()]  # the innermost first
     try:
         raw.parent.mkdir(parents=True, exist_ok=True)
         # renamed when it is whole: a download that was cut off must not be taken for the data
@@ -138,6 +139,9 @@ def download(root: Path) -> Path:
             datasets.FashionMNIST(folder, download=True)
             (Path(folder) / "FashionMNIST" / "raw").rename(raw)
     except (RuntimeError, URLError, OSError) as error:
+        with suppress(OSError):  # where there is something in it by now, it stays
+            for path in missing:
+                path.rmdir()
         raise InputError(
             f"Expected Fashion-MNIST in `data.root` = {root}, but it is not there and could not be downloaded: put the "
             f"four files there, or install Debian's package dataset-fashion-mnist with apt-get."

@@ -73,8 +73,11 @@ def test_without_any_source_both_ways_to_get_it_are_named(tmp_path: Path, monkey
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
 
     monkeypatch.setattr(datasets.FashionMNIST, "download", unreachable)
-    with pytest.raises(InputError, match="data.root.*four files there.*dataset-fashion-mnist"):
-        FashionMNIST(root=str(tmp_path / "data")).setup()
+    (tmp_path / "own").mkdir()
+    for root in ("data", "some/where", "own"):
+        with pytest.raises(InputError, match="data.root.*four files there.*dataset-fashion-mnist"):
+            FashionMNIST(root=str(tmp_path / root)).setup()
+    assert [path.name for path in tmp_path.rglob("*")] == ["own"]  # nothing else was left behind
 
 
 def test_a_download_lands_in_root(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
