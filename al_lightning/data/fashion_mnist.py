@@ -139,8 +139,8 @@ def download(root: Path) -> Path:
             datasets.FashionMNIST(folder, download=True)
             (Path(folder) / "FashionMNIST" / "raw").rename(raw)
     except (RuntimeError, URLError, OSError) as error:
-        with suppress(OSError):  # where there is something in it by now, it stays
-            for path in missing:
+        for path in missing:
+            with suppress(OSError):  # it was never made, or there is something in it by now
                 path.rmdir()
         raise InputError(
             f"Expected Fashion-MNIST in `data.root` = {root}, but it is not there and could not be downloaded: put the "
