@@ -122,23 +122,21 @@ def first_alike(transform: nn.Module, seeds: list[int]) -> list[int]:
     """Names for each seed the first one by which :func:`augment_all` changes images in the same way.
 
     Args:
-        transform: One with a method ``draw``, which draws from torch's global generator all that a call depends on and
-            returns it; of any other transform each seed stands for itself.
+        transform: :class:`RandomShift`; of any other transform each seed stands for itself.
         seeds: Those of a number of augmentations.
 
     Example:
         >>> len(set(first_alike(RandomShift(max_shift=1), list(range(100)))))
         9
     """
-    draw = getattr(transform, "draw", None)
-    if draw is None:
+    if type(transform) is not RandomShift:  # what one derived from it draws besides is not known
         return seeds
     first: dict[Hashable, int] = {}
     alike = []
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
             torch.default_generator.manual_seed(seed)
-            alike.append(first.setdefault(draw(), seed))
+            alike.append(first.setdefault(transform.draw(), seed))
     return alike
 
 
@@ -158,9 +156,8 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
     """
     if not len(images):
         return images
-    each = getattr(transform, "each", None)
-    if each is not None:
-        return each(images, generator)
+    if type(transform) is RandomShift:
+        return transform.each(images, generator)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         return torch.cat([_apply(transform, image[None]) for image in images])

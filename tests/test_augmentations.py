@@ -1,5 +1,7 @@
 """Augmentations: each shift is one of the image's, all alike or each its own, and a seed says which."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -96,6 +98,30 @@ def test_seeds_are_alike_where_what_they_do_is(max_shift, mirror, most):
 def test_a_transform_that_does_not_tell_is_never_alike():
     assert first_alike(v2.RandomHorizontalFlip(0.5), [5, 6, 5]) == [5, 6, 5]
     assert first_alike(v2.Compose([RandomShift(0)]), [1, 2]) == [1, 2]
+
+
+class Darkened(RandomShift):
+    """Draws a brightness besides."""
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+        return super().transform(inpt, params) * torch.rand(())
+
+
+class Drawn(v2.RandomHorizontalFlip):
+    """Has methods of the names of RandomShift's, for things of its own."""
+
+    def draw(self) -> str:
+        return "a picture"
+
+    def each(self) -> str:
+        return "a word"
+
+
+@pytest.mark.parametrize("transform", [Darkened(0), Drawn()])
+def test_what_is_quicker_for_a_shift_is_not_done_to_what_only_looks_like_one(transform):
+    assert first_alike(transform, [1, 2]) == [1, 2]
+    copies = images(1).expand(20, -1, -1)
+    assert len(augment_each(transform, copies, generator()).unique(dim=0)) > 1
 
 
 def test_the_global_generator_is_left_alone():
