@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from al_lightning.study.runs import find_runs, read_run
+from al_lightning.study.reading import find_runs, read_run
 
 TABLES = ("queries", "calibration", "diagnostics")
 

@@ -15,7 +15,7 @@ import yaml
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, RunFolder, read_rounds
-from al_lightning.study.runs import find_runs, read_run
+from al_lightning.study.reading import find_runs, read_run
 
 
 def restore(published: Path, out: Path) -> Path:

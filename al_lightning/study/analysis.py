@@ -16,7 +16,8 @@ from al_lightning.study.multiple import best_probability, holm
 from al_lightning.study.paired import contrast, differences, seeds_needed, tost
 from al_lightning.study.penalty import penalty_matrix
 from al_lightning.study.querying import capped_share, class_balance, overlap
-from al_lightning.study.runs import Run, Study
+from al_lightning.study.reading import Run
+from al_lightning.study.runs import Study
 
 FINAL = 10_000
 """The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
@@ -26,6 +27,11 @@ MARGIN = 0.003
 """Differences of accuracy up to this are of no practical importance."""
 TARGETS = (2_500, 5_000, 10_000)
 """Label efficiency is reported at the accuracies that the baseline has with so many labels."""
+EFFICIENCY = [
+    *("arm", "target_labels", "target_accuracy", "baseline_labels", "labels"),
+    *("ratio", "low", "high", "censored", "at_once", "bound"),
+]
+"""Columns of :attr:`Analysis.efficiency`."""
 UNEQUAL_CAPS = 10
 """Shares of fits cut short, in percent, that differ by so much between arms are worth a note."""
 
@@ -47,11 +53,13 @@ class Analysis:
     """One row an arm and endpoint: ``arm, endpoint, mean, low, high, difference, difference_low, difference_high, p,
     p_holm, p_sign_flip, p_same, seeds_needed, best``: the difference is to the baseline; ``p_same`` is small if it is
     shown to be within :data:`MARGIN`; ``seeds_needed`` would find a true difference as large as the one seen in 80 % of
-    studies; ``best`` is the probability of the top mean."""
+    studies; ``best`` is the share of resamples of the seeds in which the arm has the top mean."""
     efficiency: pd.DataFrame
-    """One row an arm and target: ``arm, target_labels, target_accuracy, labels, ratio, low, high, censored``: how many
-    labels reach the accuracy that the baseline has with ``target_labels``, and the baseline's labels over these. Where
-    ``censored``, the arm does not get there: more labels are needed than these, and the ratio is an upper bound."""
+    """One row an arm and target: ``arm, target_labels, target_accuracy, baseline_labels, labels, ratio, low, high,
+    censored, at_once, bound``: the accuracy that the baseline has with ``target_labels``, how many of these it needs
+    for it (fewer, if its curve is flat there), how many labels the arm needs, and the former over the latter. Where
+    ``censored``, the arm does not get there, and more labels are needed than these; where ``at_once``, it starts there,
+    and no more are. ``bound`` is ``at most`` or ``at least`` where the ratio is one, and else empty."""
     penalty: pd.DataFrame
     """Pairwise penalty matrix: the share of budgets at which the row's arm beats the column's."""
     overlap: pd.DataFrame
@@ -84,7 +92,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
     return Analysis(
         study=study,
         baseline=baseline,
-        notes=(*study.notes, *_notes_on_caps(study)),
+        notes=(*study.notes, *_notes_on_caps(study), *_notes_on_calibration(study)),
         bands={arm: _bands(study, arm, baseline) for arm in study.arms},
         endpoints=_endpoints(study, baseline),
         efficiency=_efficiency(study, baseline),
@@ -219,6 +227,8 @@ def _holm(p: list[float]) -> list[float]:
 def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
     labels, random = study.num_labeled, study.accuracy[baseline]
     targets = [n for n in TARGETS if n in labels] or [int(labels[-1])]
+    if len(labels) == 1:  # what is reached at once says nothing of how many labels that takes
+        targets = []
     rising = isotonic_regression(random.mean(axis=0)).x  # a target that is a spike is never reached again
     rows = []
     for arm, n in product(study.arms, targets):
@@ -229,14 +239,17 @@ def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
                 "arm": arm,
                 "target_labels": n,
                 "target_accuracy": target,
+                "baseline_labels": found.random.labels,
                 "labels": found.strategy.labels,
                 "ratio": found.ratio,
                 "low": found.low,
                 "high": found.high,
                 "censored": found.strategy.censored,
+                "at_once": found.strategy.at_once,
+                "bound": found.bound or "",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=EFFICIENCY)
 
 
 def _penalty(study: Study) -> pd.DataFrame:
@@ -273,13 +286,37 @@ def _balance(study: Study) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _calibration(study: Study) -> pd.DataFrame:
-    """Pools the bins of all seeds in the first, the middle and the last common round."""
+def _calibrated_seeds(study: Study) -> dict[int, list[int]]:
+    """The first, the middle and the last common round, and the seeds with bins of it in all arms that have any bins.
+
+    Runs that were begun with an older version have none of their first rounds, or none at all.
+    """
     rounds = sorted({0, (study.num_rounds - 1) // 2, study.num_rounds - 1})
+    having = {
+        (arm, run.seed): set(run.calibration["round"].unique()) for arm, runs in study.runs.items() for run in runs
+    }
+    arms = [arm for arm in study.arms if any(having[arm, seed] for seed in study.seeds)]
+    return {r: [seed for seed in study.seeds if arms and all(r in having[arm, seed] for arm in arms)] for r in rounds}
+
+
+def _notes_on_calibration(study: Study) -> list[str]:
+    """Which seeds the calibration of a round is of, if not of all."""
+    return [
+        f"Calibration with {study.num_labeled[r]:,} labels is of seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))} only, of which all arms have it."
+        for r, seeds in _calibrated_seeds(study).items()
+        if 0 < len(seeds) < len(study.seeds)
+    ]
+
+
+def _calibration(study: Study) -> pd.DataFrame:
+    """Pools the bins of the first, the middle and the last common round, of the same seeds in all arms."""
+    seeds = _calibrated_seeds(study)
     tables = []
     for arm, runs in study.runs.items():
-        table = pd.concat([run.calibration for run in runs], ignore_index=True)
-        table = table[table["round"].isin(rounds)]
+        table = pd.concat(
+            [_bins_of(run, [r for r in seeds if run.seed in seeds[r]]) for run in runs], ignore_index=True
+        )
         weighted = table[["confidence", "accuracy"]].mul(table["count"], axis=0)
         sums = pd.concat([table[["round", "bin", "count"]], weighted], axis=1).groupby(["round", "bin"]).sum()
         means = sums[["confidence", "accuracy"]].div(sums["count"], axis=0)
@@ -288,6 +325,10 @@ def _calibration(study: Study) -> pd.DataFrame:
         found.insert(0, "arm", arm)
         tables.append(found)
     return pd.concat(tables, ignore_index=True)
+
+
+def _bins_of(run: Run, rounds: list[int]) -> pd.DataFrame:
+    return run.calibration[run.calibration["round"].isin(rounds)]
 
 
 def _cost(study: Study) -> pd.DataFrame:

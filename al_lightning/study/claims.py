@@ -10,7 +10,8 @@ from functools import partial
 from al_lightning.study import rules_of_costs, rules_of_curves, rules_of_reasons
 from al_lightning.study.analysis import Analysis
 from al_lightning.study.evidence import DESCRIBED, INCONCLUSIVE, UNTESTED, Evidence, Finding
-from al_lightning.study.runs import Run, Study
+from al_lightning.study.reading import Run
+from al_lightning.study.runs import Study
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from al_lightning.errors import InputError
 from al_lightning.seeds import parse_seeds
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import Claim, judge
+from al_lightning.study.reading import find_runs, has_no_round, read_run
 from al_lightning.study.report import write_report
-from al_lightning.study.runs import find_runs, has_no_round, read_run, read_study
+from al_lightning.study.runs import read_study
 
 EPILOG = """\
 examples:
@@ -38,7 +39,9 @@ def run(args: Sequence[str]) -> None:
         InputError: If an option is bad, there are no runs, or they cannot be compared.
     """
     options = _parser().parse_args(args)
-    arms = [name for name in options.arms.split(",") if name] if options.arms else None
+    arms = None if options.arms is None else [name for name in options.arms.split(",") if name]
+    if arms == []:
+        raise InputError(f"Expected `--arms` to be names, with commas between them, but got `{options.arms}`.")
     if options.out is not None:
         _check_out(options.out)
     seeds = None if options.seeds is None else parse_seeds(options.seeds)
@@ -64,9 +67,18 @@ def run(args: Sequence[str]) -> None:
 
 def _check_out(out: Path) -> None:
     """Raises :class:`InputError` if a report cannot be written there, before it takes its time."""
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    try:
+        there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    except OSError as error:  # such as too long a name
+        raise InputError(f"Expected `--out` to be a folder, but got: {error}.") from error
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"Expected `--out` {out} to be a folder that can be written, but {there} is not.")
+
+
+def _named(text: str) -> Path:
+    if not text:  # of a variable that is not set, perhaps: it would be the current folder
+        raise argparse.ArgumentTypeError("expected the name of a folder, but got an empty one")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders of them")
     parser.add_argument(
-        "--out", type=Path, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
+        "--out", type=_named, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
     )
     parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
     parser.add_argument("--factorial", type=Path, help="runs of configs/round0.yaml, for claim C2b; implies --claims")

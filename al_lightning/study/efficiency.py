@@ -1,7 +1,7 @@
 """Label efficiency: how many labels random sampling needs for one of a strategy."""
 
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf, isnan, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,9 @@ from scipy.optimize import isotonic_regression
 from al_lightning.errors import InputError
 from al_lightning.study.checks import Floats, check_num_labeled, check_share, check_values
 
+ROUNDING = 1e-9
+"""Of accuracies: where a curve is flat at the target, rounding is not to decide where it gets there."""
+
 
 class LabelsToReach(NamedTuple):
     """Number of labels with which a curve reaches a target.
@@ -18,10 +21,12 @@ class LabelsToReach(NamedTuple):
     Attributes:
         labels: The number; the last label count if the target is not reached.
         censored: Whether it is not reached, so that more labels than these are needed.
+        at_once: Whether the first round reaches it, so that no more labels than these are needed, perhaps fewer.
     """
 
     labels: float
     censored: bool
+    at_once: bool
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,11 @@ class LabelEfficiency:
     """Labels of random sampling over labels of a strategy, at a target accuracy.
 
     Attributes:
-        ratio: The label efficiency, above 1 if the strategy saves labels. If only random sampling does not reach the
-            target, a lower bound of it; if only the strategy does not, an upper bound; if neither does, it means
-            nothing.
+        ratio: The label efficiency, above 1 if the strategy saves labels. Or a bound of it, see :attr:`bound`, or NaN:
+            if both reach the target at once, or neither does, the labels say nothing.
         low: Lower end of the bootstrap interval, NaN with one seed.
-        high: Upper end; infinite if random sampling does not reach the target in too many resamples.
+        high: Upper end; infinite if random sampling does not reach the target, or the strategy does so at once, in too
+            many resamples.
         strategy: Labels of the strategy.
         random: Labels of random sampling.
     """
@@ -43,6 +48,14 @@ class LabelEfficiency:
     high: float
     strategy: LabelsToReach
     random: LabelsToReach
+
+    @property
+    def bound(self) -> str | None:
+        """``at most`` or ``at least`` if the ratio is a bound of the efficiency, which may be less, or more."""
+        least, most = _range(self.strategy, self.random)
+        if least == most or isnan(self.ratio):
+            return None
+        return "at most" if least == 0 else "at least"
 
 
 def labels_to_reach(num_labeled: ArrayLike, accuracy: ArrayLike, target: float) -> LabelsToReach:
@@ -57,8 +70,7 @@ def labels_to_reach(num_labeled: ArrayLike, accuracy: ArrayLike, target: float) 
         target: Accuracy to be reached.
 
     Returns:
-        The number of labels and whether it is censored. A target that the first round reaches takes, as far as one can
-        see, the first label count.
+        The number of labels and whether it is a bound, on either side.
 
     Raises:
         InputError: If the counts are not ascending or not of the curve, or a value is not finite.
@@ -69,9 +81,9 @@ def labels_to_reach(num_labeled: ArrayLike, accuracy: ArrayLike, target: float) 
 
     Example:
         >>> labels_to_reach([500, 600, 700], [0.5, 0.7, 0.8], target=0.6)
-        LabelsToReach(labels=550.0, censored=False)
+        LabelsToReach(labels=550.0, censored=False, at_once=False)
         >>> labels_to_reach([500, 600, 700], [0.5, 0.7, 0.8], target=0.9)
-        LabelsToReach(labels=700.0, censored=True)
+        LabelsToReach(labels=700.0, censored=True, at_once=False)
     """
     curve = check_values(accuracy, "accuracy", 1)
     return _labels_to_reach(check_num_labeled(num_labeled, len(curve)), curve, _check_target(target))
@@ -91,9 +103,10 @@ def label_efficiency(
     Fix the target beforehand, such as the accuracy of random sampling with 10,000 labels: the largest efficiency of all
     targets is biased upwards. The interval takes the target as known.
 
-    A resample in which random sampling does not reach the target is of an efficiency between that with the last label
-    count and infinity; one in which the strategy does not, between 0 and that with the last label count. The interval
-    ends at the lower end of the former and the upper end of the latter: it is never too short for censoring.
+    A resample in which random sampling does not reach the target, or the strategy has it in the first round, is of an
+    efficiency between what these label counts make and infinity; one in which it is the other way round, between 0 and
+    that. The interval ends at the lower end of the former and the upper end of the latter: it is never too short for
+    censoring.
 
     Args:
         num_labeled: Label counts, shape ``(R,)``, strictly ascending.
@@ -133,7 +146,9 @@ def label_efficiency(
     low = high = nan
     if num_seeds > 1:
         low, high = _interval(labels, strategy, random, target, num_resamples, seed, level)
-    return LabelEfficiency(of_random.labels / of_strategy.labels, low, high, of_strategy, of_random)
+    least, most = _range(of_strategy, of_random)
+    ratio = nan if (least, most) == (0, inf) else of_random.labels / of_strategy.labels
+    return LabelEfficiency(ratio, low, high, of_strategy, of_random)
 
 
 def _interval(
@@ -146,24 +161,30 @@ def _interval(
     for curve, random_curve in zip(counts @ strategy / num_seeds, counts @ random / num_seeds, strict=True):
         of_strategy = _labels_to_reach(labels, curve, target)
         of_random = _labels_to_reach(labels, random_curve, target)
-        ratio = of_random.labels / of_strategy.labels
-        ranges.append((0.0 if of_strategy.censored else ratio, inf if of_random.censored else ratio))
+        ranges.append(_range(of_strategy, of_random))
     lows, highs = np.array(ranges).T
     # percentiles that are one of the values: none is between a finite one and infinity
     low = np.quantile(lows, (1 - level) / 2, method="lower")
     return float(low), float(np.quantile(highs, (1 + level) / 2, method="higher"))
 
 
+def _range(strategy: LabelsToReach, random: LabelsToReach) -> tuple[float, float]:
+    """The lowest and the highest efficiency that the labels of both allow."""
+    ratio = random.labels / strategy.labels
+    least = 0.0 if strategy.censored or random.at_once else ratio
+    return least, inf if random.censored or strategy.at_once else ratio
+
+
 def _labels_to_reach(labels: Floats, curve: Floats, target: float) -> LabelsToReach:
     """Finds the labels without the checks, which would take longer in a bootstrap."""
     fit = isotonic_regression(curve).x
-    reached = int(np.searchsorted(fit, target))
+    reached = int(np.searchsorted(fit, target - ROUNDING))
     if reached == len(fit):
-        return LabelsToReach(float(labels[-1]), True)
+        return LabelsToReach(float(labels[-1]), True, False)
     if reached == 0:
-        return LabelsToReach(float(labels[0]), False)
-    weight = (target - fit[reached - 1]) / (fit[reached] - fit[reached - 1])
-    return LabelsToReach(float(labels[reached - 1] + weight * (labels[reached] - labels[reached - 1])), False)
+        return LabelsToReach(float(labels[0]), False, True)
+    weight = min((target - fit[reached - 1]) / (fit[reached] - fit[reached - 1]), 1.0)
+    return LabelsToReach(float(labels[reached - 1] + weight * (labels[reached] - labels[reached - 1])), False, False)
 
 
 def _check_target(target: float) -> float:

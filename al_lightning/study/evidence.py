@@ -11,7 +11,8 @@ from al_lightning.study.analysis import FINAL, LAST_ROUNDS, Analysis, part_range
 from al_lightning.study.curves import aubc, final_accuracy
 from al_lightning.study.multiple import holm
 from al_lightning.study.paired import Contrast
-from al_lightning.study.runs import Run, Study
+from al_lightning.study.reading import Run
+from al_lightning.study.runs import Study
 
 REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted", "inconclusive", "not tested"
 DESCRIBED = "descriptive"
@@ -48,13 +49,18 @@ class Evidence:
         return self.analysis.study
 
     @cached_property
-    def recipe(self) -> Mapping[str, Any]:
-        """How the arms are trained that the claims are about: as the baseline, or else as BALD, which needs dropout."""
+    def trained_as(self) -> str:
+        """The arm whose training the claims are about: the baseline, or else BALD, which needs dropout."""
         usual = self.study.recipe(self.analysis.baseline)
         balds = [arm for arm in self.study.arms if self._strategy(arm) == "BALD"]
         if not balds or any(self.study.recipe(arm) == usual for arm in balds):
-            return usual
-        return self.study.recipe(balds[0])
+            return self.analysis.baseline
+        return balds[0]
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How the arms are trained that the claims are about."""
+        return self.study.recipe(self.trained_as)
 
     @cached_property
     def arms(self) -> dict[str, str]:
@@ -153,7 +159,7 @@ def intervals_of(found: Mapping[str, Contrast], adjusted: Mapping[str, float] | 
 def lacks_arms(needed: Sequence[str], evidence: Evidence) -> Finding:
     """What a claim needs that the study has not."""
     missing = ", ".join(s for s in needed if s not in evidence.arms)
-    return Finding("", note=f"needs {missing}, trained as {evidence.analysis.baseline} is")
+    return Finding("", note=f"needs {missing}, trained as {evidence.trained_as} is")
 
 
 def too_short(evidence: Evidence, needed: int) -> Finding:

@@ -354,8 +354,8 @@ def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
             bounded = min(high, 2 * float(table["ratio"].max()))
             if not np.isnan(low):
                 axes.plot([low, bounded], [i, i], color=style.color, linewidth=2.2, solid_capstyle="butt", alpha=0.6)
-            censored = bool(part["censored"][arm])
-            axes.plot(ratio, i, style.marker, color=style.color, fillstyle="none" if censored else "full", markersize=6)
+            fill = "none" if part["bound"][arm] else "full"
+            axes.plot(ratio, i, style.marker, color=style.color, fillstyle=fill, markersize=6)
         axes.set_title(f"{int(target):,} labels, accuracy {part['target_accuracy'].iloc[0]:.3f}", loc="left")
         axes.tick_params(labelbottom=True)
         axes.grid(axis="y", visible=False)
@@ -371,7 +371,7 @@ def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
         "efficiency",
         "Label efficiency",
         f"Labels of {analysis.baseline} for one label of each arm, at the same accuracy{intervals}: above 1 saves "
-        "labels. Hollow: an accuracy was not reached, the figure is a bound.",
+        "labels. Hollow: an accuracy was not reached, or with the first labels already; the figure is a bound.",
         f"Label efficiency: {listed}.",
         figure,
     )

@@ -75,17 +75,22 @@ def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gall
         root: Folder of the data set, for data that have a `root`; their default if not given.
         num_images: Images of a query.
     """
-    import torch  # by now it is imported, or there are no pictures
-
     seed = study.seeds[0]
     stages = _stages(study.num_rounds)
     if not stages:
         return Gallery(seed, note="There are no pictures: no labels were asked for.")
     try:
-        data = _load(study.protocol, root)
-        shape = tuple(data.sample_inputs().shape[1:])
-    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:  # of classes that are not ours
-        return Gallery(seed, note=f"There are no pictures, since the data could not be loaded: {error}")
+        return _of_data(_load(study.protocol, root), study, stages, num_images)
+    except Exception as error:  # the class may not be ours, and raise anything
+        what = " ".join(f"{error}".split()) or type(error).__name__
+        return Gallery(seed, note=f"There are no pictures, since the data could not be loaded: {what}")
+
+
+def _of_data(data: "PoolDataModule", study: Study, stages: Mapping[str, int], num_images: int) -> Gallery:
+    import torch  # by now it is imported, or there are no pictures
+
+    seed = study.seeds[0]
+    shape = tuple(data.sample_inputs().shape[1:])
     image_shape = _image_shape(shape)
     if image_shape is None:
         return Gallery(seed, note=f"There are no pictures: samples of shape {shape} are no images.")

@@ -95,8 +95,8 @@ def class_balance(labels: ArrayLike, num_classes: int, num_labeled: ArrayLike, n
         got = f"{classes.min()} to {classes.max()}"
         raise InputError(f"Expected `labels` to be from 0 to {num_classes - 1}, but got {got}.")
     bought = _check_budgets(num_labeled, num_initial, len(classes))
-    one_hot = np.eye(num_classes)[classes[num_initial:]]
-    counts = np.concatenate([np.zeros((1, num_classes)), one_hot.cumsum(axis=0)])[bought]  # (Q, C)
+    parts = np.split(classes[num_initial:], bought)[:-1]
+    counts = np.cumsum([np.bincount(part, minlength=num_classes) for part in parts], axis=0)  # (Q, C)
     shares = _ratio(counts, bought[:, None])
     return ClassBalance(shares, np.asarray(stats.entropy(shares, axis=1) / np.log(num_classes)))
 

@@ -16,6 +16,7 @@ from al_lightning.study.evidence import (
     HEURISTICS,
     INCONCLUSIVE,
     REPLICATED,
+    UNTESTED,
     Evidence,
     Finding,
     adjusted_p,
@@ -28,9 +29,11 @@ from al_lightning.study.evidence import (
 )
 from al_lightning.study.multiple import beats_all, best_probability
 from al_lightning.study.paired import contrast, tost
-from al_lightning.study.runs import Run
+from al_lightning.study.reading import Run
 
 TIER = ("BADGE", *HEURISTICS)
+DROPPED = ("Random", "Margin", "Entropy")
+"""What is queried with dropout and without."""
 FIRST_ACCURACY = (0.45, 0.55)
 """What "about 50 %" is taken to mean."""
 
@@ -63,7 +66,9 @@ def _at_both_budgets(evidence: Evidence, total: int) -> str:
 
 def first_accuracy(evidence: Evidence) -> Finding:
     """C2: the accuracy of round 0, in which nothing has been queried."""
-    values = evidence.study.accuracy[evidence.analysis.baseline][:, 0]
+    if evidence.missing(["BALD"]):
+        return lacks_arms(["BALD"], evidence)
+    values = evidence.curves("BALD")[:, 0]
     band = pointwise_band(values[:, None])
     low, high = float(band.low[0]), float(band.high[0])
     same = all(np.array_equal(evidence.curves(s)[:, 0], values) for s in evidence.arms)
@@ -172,11 +177,10 @@ def best_at_the_end(evidence: Evidence) -> Finding:
 
 def dropout_explains(evidence: Evidence) -> Finding:
     """C4b: final accuracy with dropout minus that without, by what is queried."""
-    common = [s for s in evidence.arms if s in evidence.without_dropout]
-    if not common:
-        return Finding("", note="needs arms with `model.dropout` 0, as in configs/study.yaml")
+    if missing := [s for s in DROPPED if s not in evidence.arms.keys() & evidence.without_dropout.keys()]:
+        return Finding("", note=f"needs {', '.join(missing)} with dropout and without, as in configs/study.yaml")
     endpoint, values = next(iter(endpoint_values(evidence.study).items()))
-    found = {s: contrast(values[evidence.arms[s]], values[evidence.without_dropout[s]]) for s in common}
+    found = {s: contrast(values[evidence.arms[s]], values[evidence.without_dropout[s]]) for s in DROPPED}
     adjusted = adjusted_p(found)
     lifts = [c.mean > 0 and adjusted[s] < ALPHA for s, c in found.items()]
     sinks = [c.high < MARGIN for c in found.values()]
@@ -204,10 +208,14 @@ def crosses(evidence: Evidence) -> Finding:
     else:
         verdict = INCONCLUSIVE
     mean = np.mean([evidence.curves(s) for s in HEURISTICS], axis=0)
-    lead = None
+    note = "too few seeds for a simultaneous band"
     if len(evidence.study.seeds) > 1:
-        lead = first_lasting_lead(evidence.study.num_labeled, simultaneous_band(evidence.curves("BALD"), mean))
-    note = "no lasting lead by the simultaneous band" if lead is None else f"a lasting lead from {lead:,.0f} labels on"
+        band = simultaneous_band(evidence.curves("BALD"), mean)
+        lead = first_lasting_lead(evidence.study.num_labeled, band)
+        if lead is not None:
+            note = f"a lasting lead from {lead:,.0f} labels on"
+        elif isfinite(band.critical):
+            note = "no lasting lead by the simultaneous band"
     gaps = [part["BALD"] - np.mean([part[s] for s in HEURISTICS], axis=0) for part in (late, early)]
     note = f"BALD minus the mean of the heuristics; late minus early {mean_and_interval(contrast(*gaps))}; {note}"
     return Finding(means_of(found), intervals_of(found), verdict, note)
@@ -289,5 +297,7 @@ def same_start(evidence: Evidence) -> Finding:
     if differing:
         return Finding(statistic, "", INCONCLUSIVE, f"this study is not controlled itself: {'; '.join(differing[:3])}")
     start = first_accuracy(evidence)
+    if start.verdict == UNTESTED:
+        return replace(start, statistic=statistic)
     note = "with shared initial sets and training all start alike, so BALD alone cannot start near 50 %"
     return Finding(statistic, start.interval, start.verdict, f"{start.statistic}; {note}")

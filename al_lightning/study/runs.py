@@ -1,62 +1,19 @@
-"""Reads run folders, and sees to it that what is compared can be compared."""
+"""Studies: runs that are compared, and sees to it that they can be."""
 
-import gzip
-import hashlib
-import io
-import json
-import re
-import time
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import yaml
-from pandas.api.types import is_numeric_dtype
 
 from al_lightning.errors import InputError
-from al_lightning.run_folder import (
-    CALIBRATION,
-    COMMIT,
-    CONFIG,
-    DIAGNOSTICS,
-    QUERIES,
-    ROUNDS,
-    Round,
-    comparable_settings,
-)
+from al_lightning.run_folder import QUERIES
+from al_lightning.study.reading import Run, arm_of, find_runs, has_no_round, read_run
 
 METHOD = ("loop.strategy", "model")
 """Settings that make an arm: what is queried and how a model is trained. All others are the protocol."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: an arm with one seed."""
-
-    path: Path
-    arm: str
-    seed: int
-    settings: Mapping[str, Any]
-    """By dotted name, without those that do not matter, such as folders."""
-    rounds: pd.DataFrame
-    """As in rounds.csv."""
-    queries: pd.DataFrame
-    """As in queries.csv; what is not known is NaN."""
-    calibration: pd.DataFrame
-    """As in calibration.csv; empty for runs without."""
-    diagnostics: pd.DataFrame
-    """As in diagnostics.csv, likewise."""
-    num_rounds: int
-    """Rounds that the run is to have: its fits."""
-
-    @property
-    def is_finished(self) -> bool:
-        return len(self.rounds) >= self.num_rounds
 
 
 @dataclass(frozen=True)
@@ -106,58 +63,6 @@ class Study:
         return {name: value for name, value in settings.items() if not _is_method(name) and name != "seed_everything"}
 
 
-def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Returns the run folders at or below some folders, sorted.
-
-    Raises:
-        InputError: If a folder does not exist or has no run.
-    """
-    found: set[Path] = set()
-    for path in paths:
-        if not path.is_dir():
-            what = f"{path} is a file" if path.exists() else f"there is no folder {path}"
-            raise InputError(f"Expected a run folder or a folder of them, but {what}.")
-        below = {config.parent for config in path.rglob(CONFIG)} | {log.parent for log in path.rglob(ROUNDS)}
-        if not below:
-            raise InputError(f"Expected runs in {path}, but found no {ROUNDS} in it or below.")
-        found |= below
-    return sorted(found)
-
-
-def read_run(path: Path) -> Run:
-    """Reads a run folder, also one that a process is working on, and also one with ``*.csv.gz``.
-
-    Raises:
-        InputError: If a file is missing, torn, or not one of a run.
-    """
-    contents = _read_contents(path)
-    try:
-        config = yaml.safe_load(contents[CONFIG])
-        settings = comparable_settings(config)
-        seed, num_rounds = int(settings["seed_everything"]), int(config["loop"]["num_rounds"]) + 1
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
-    rounds = _table(path, ROUNDS, contents, [field.name for field in fields(Round)])
-    queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
-    if not np.isfinite(rounds["test_acc"]).all():
-        raise InputError(f"Expected test accuracies in {path / ROUNDS}, but one is not a number.")
-    if (np.diff(rounds["num_labeled"]) <= 0).any():
-        raise InputError(f"Expected more labels in each round of {path / ROUNDS}, but they do not ascend.")
-    if not len(rounds):
-        raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
-    return Run(
-        path=path,
-        arm=_arm(path),
-        seed=seed,
-        settings=settings,
-        rounds=rounds,
-        queries=queries[queries["label"] >= 0],  # without those that a labeler skipped
-        calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
-        diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
-        num_rounds=num_rounds,
-    )
-
-
 def read_study(
     paths: Iterable[Path],
     arms: Sequence[str] | None = None,
@@ -178,12 +83,12 @@ def read_study(
     runs: dict[tuple[str, int], Run] = {}
     notes = []
     found = find_runs(paths)
-    known = sorted({_arm(path) for path in found})
+    known = sorted({arm_of(path) for path in found})
     for arm in arms or []:
         if arm not in known:
             raise InputError(f"Expected the arms to be among {', '.join(known)}, but got `{arm}`.")
     for path in found:
-        if arms is not None and _arm(path) not in arms:
+        if arms is not None and arm_of(path) not in arms:
             continue
         if has_no_round(path):
             notes.append(f"{path} has no finished round yet: left out.")
@@ -273,9 +178,13 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
             f"The runs have different numbers of rounds: the first {common}, which all have, are used "
             f"({shortest.path} has no more)."
         )
-    unfinished = sum(not run.is_finished for run in runs)
+    planned = max(run.num_rounds for run in runs)
+    unfinished = sum(len(run.rounds) < planned for run in runs)
     if unfinished:
-        notes.append(f"{unfinished} of {len(runs)} runs are in progress, or were stopped: figures will change.")
+        notes.append(
+            f"{unfinished} of {len(runs)} runs are in progress, or were stopped, before the {planned} rounds that are "
+            f"planned: figures will change."
+        )
     num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
     for run in runs:
         if not np.array_equal(run.rounds["num_labeled"].to_numpy(int)[:common], num_labeled):
@@ -296,74 +205,3 @@ def _check_queries(by_arm: Mapping[str, Sequence[Run]], num_labeled: np.ndarray)
         initial = [set(r.queries["index"][: num_labeled[0]]) for r in (run, other)]
         if initial[0] != initial[1]:
             raise InputError(f"Expected the same initial set in {run.path} and {other.path}, but they differ.")
-
-
-# ------------------------------------------------------------------------------------------------------------ reading
-
-
-def _arm(path: Path) -> str:
-    """``runs/badge/seed0`` is a run of ``badge``; any other folder is an arm of its own name."""
-    path = path.resolve()
-    return path.parent.name if re.fullmatch(r"seed\d+", path.name) else path.name
-
-
-def has_no_round(path: Path) -> bool:
-    """Whether a run has not finished its first round yet."""
-    return len((_read(path / ROUNDS) or "").splitlines()) < 2
-
-
-def _read_contents(path: Path) -> dict[str, str]:
-    """Reads all files, of one moment: a process may be committing the next round just now."""
-    for _ in range(50):
-        contents = {
-            name: text
-            for name in (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
-            if (text := _read(path / name)) is not None
-        }
-        for name in (CONFIG, ROUNDS, QUERIES):
-            if name not in contents:
-                raise InputError(f"Expected {name} in the run folder {path}, but it is missing.")
-        commit = _read(path / COMMIT)
-        if commit is None:  # published results have none
-            return contents
-        try:
-            sha256 = json.loads(commit)["sha256"]
-        except (ValueError, KeyError, TypeError):
-            sha256 = {}
-        if (
-            all(
-                sha256.get(name) == hashlib.sha256(text.encode()).hexdigest()
-                for name, text in contents.items()
-                if name in sha256
-            )
-            and sha256
-        ):
-            return contents
-        time.sleep(0.05)
-    raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
-
-
-def _read(path: Path) -> str | None:
-    compressed = path.with_name(f"{path.name}.gz")
-    try:
-        if path.exists():
-            return path.read_bytes().decode()
-        return gzip.decompress(compressed.read_bytes()).decode() if compressed.exists() else None
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"Expected {path} to be a file of a run, but it cannot be read: {error}.") from error
-
-
-def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str]) -> pd.DataFrame:
-    text = contents.get(name)
-    if text is None:
-        return pd.DataFrame(columns=columns)
-    try:
-        table = pd.read_csv(io.StringIO(text))
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"Expected {path / name} to be a table of a run, but it cannot be read: {error}.") from error
-    for column in columns:
-        if column not in table:
-            raise InputError(f"Expected the column `{column}` in {path / name}, but it has {', '.join(table.columns)}.")
-        if column != "name" and len(table) and not is_numeric_dtype(table[column]):
-            raise InputError(f"Expected numbers in the column `{column}` of {path / name}, but got something else.")
-    return table

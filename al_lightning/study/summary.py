@@ -24,7 +24,7 @@ def summary_csv(analysis: Analysis) -> str:
     baseline and its interval (difference, difference_low, difference_high), its p-value of a paired t-test (p), with
     Holm's correction (p_holm) and of exact sign flips (p_sign_flip), that of two one-sided tests for a difference
     within 0.003 (p_same), the seeds that would find a difference of this size in 80 % of studies (seeds_needed), and
-    the probability of the top mean (best). A value that cannot be had is empty.
+    the share of resamples with the top mean (best). A value that cannot be had is empty.
     """
     return analysis.endpoints.to_csv(index=False, lineterminator="\n")
 

@@ -10,7 +10,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from al_lightning.study.analysis import Analysis
 from al_lightning.study.gallery import Gallery
-from al_lightning.study.runs import Run, Study
+from al_lightning.study.reading import Run
+from al_lightning.study.runs import Study
 
 IMAGE_WIDTH = 1376
 """Pixels, to which figures are scaled down: TensorBoard keeps all images in memory."""
@@ -31,7 +32,8 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
         for name, png in figures.items():
             writer.add_image(f"figures/{name}", _pixels(png), dataformats="HWC")
         for row in gallery.rows:
-            writer.add_image(f"gallery_{row.arm}/{row.stage}", row.images, row.num_labeled, dataformats="HW")
+            layout = "HW" if row.images.ndim == 2 else "HWC"
+            writer.add_image(f"gallery_{row.arm}/{row.stage}", row.images, row.num_labeled, dataformats=layout)
         study = analysis.study
         differing = _differing(study)
         for arm in study.arms:

@@ -97,8 +97,42 @@ def test_the_better_arm_reaches_randoms_accuracy_with_fewer_labels(analysis: Ana
     expected = 5_000 / np.exp(GAIN / 0.035)
     assert found.labels == pytest.approx(expected, rel=0.05)
     assert found.low < 5_000 / expected < found.high
-    assert not found.censored
+    assert (found.censored, found.at_once, found.bound) == (False, False, "")
+    assert found.ratio == found.baseline_labels / found.labels
     assert row(analysis.efficiency, arm="random", target_labels=5_000).ratio == 1
+
+
+def test_a_flat_curve_needs_fewer_labels_for_the_same(tmp_path: Path) -> None:
+    """Those of the baseline are the ones with which it gets there, not those that it has by then."""
+    for seed in range(2):
+        for arm, accuracy in (("random", [0.5] + [0.7] * 20), ("margin", [0.6] + [0.8] * 20)):
+            write_run(tmp_path / arm / f"seed{seed}", settings(arm.capitalize(), seed, num_rounds=20), accuracy)
+    found = row(analyse(read_study([tmp_path])).efficiency, arm="margin", target_labels=2_500)
+    assert (found.target_accuracy, found.baseline_labels, found.labels) == (0.7, 600, 550)
+    assert found.ratio == found.low == found.high == 600 / 550
+
+
+def test_calibration_is_of_the_same_seeds_in_all_arms(tmp_path: Path) -> None:
+    """Runs that were begun before there was any have none of their first rounds."""
+    arms = {"random": ({}, learning_curve()), "margin": ({"strategy": "Margin"}, learning_curve(GAIN))}
+    arms |= {"old": ({"strategy": "Entropy"}, learning_curve())}
+    study = write_study(tmp_path, arms, num_seeds=3, num_rounds=4)
+    old = [(f"old/seed{seed}", "01234") for seed in range(3)]
+    for path, missing in [("random/seed0", "012"), ("margin/seed1", "0"), *old]:
+        (study / path / "commit.json").unlink()
+        file = study / path / "calibration.csv"
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if line.split(",")[0] not in missing))
+    found = analyse(read_study([study]))
+    assert found.calibration.groupby(["arm", "num_labeled"])["count"].sum().to_dict() == {
+        (arm, labels): seeds * sum(range(10, 160, 10))
+        for arm in ("margin", "random")
+        for labels, seeds in ((500, 1), (700, 2), (900, 3))
+    }
+    assert [note for note in found.notes if "Calibration" in note] == [
+        "Calibration with 500 labels is of seed 2 only, of which all arms have it.",
+        "Calibration with 700 labels is of seeds 1, 2 only, of which all arms have it.",
+    ]
 
 
 def test_the_penalty_matrix_has_the_winner_in_its_row(analysis: Analysis) -> None:
@@ -137,6 +171,7 @@ def test_one_arm_of_one_round_can_be_looked_at(tmp_path: Path) -> None:
     write_run(tmp_path / "badge" / "seed0", settings("BADGE", num_rounds=0), [0.75])
     analysis = analyse(read_study([tmp_path]))
     assert analysis.baseline == "badge"
+    assert analysis.efficiency.empty
     assert analysis.endpoints["mean"].tolist() == [0.75]
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from al_lightning.study.analysis import analyse
 from al_lightning.study.claims import Claim, judge
-from al_lightning.study.runs import Study, read_run, read_study
+from al_lightning.study.reading import read_run
+from al_lightning.study.runs import Study, read_study
 from tests.study.planted import Curve, jitter, learning_curve, settings, write_run, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -101,8 +102,26 @@ def test_whether_10000_or_10500_labels_were_meant_is_asked_of_the_verdicts(
 
 
 def test_a_start_near_a_half_is_replicated(tmp_path: Path) -> None:
-    found = claims(tmp_path, {"random": lambda seed, n: 0.5 + 0.01 * (seed - 2)}, num_seeds=5, num_rounds=2)
+    curves = dict.fromkeys(("random", "bald"), lambda seed, n: 0.5 + 0.01 * (seed - 2))
+    found = claims(tmp_path, curves, num_seeds=5, num_rounds=2)
     assert found["C2"].verdict == found["C13"].verdict == "replicated"
+
+
+def test_where_bald_starts_is_told_by_bald(tmp_path: Path) -> None:
+    """Not by the baseline, which may be trained in another way."""
+    arms = {"csal": ({"strategy": "Consistency", "model": "MixMatch"}, lambda seed, n: 0.5 + 0.01 * (seed - 2))}
+    bald = {"bald": ({"strategy": "BALD"}, learning_curve())}
+    paths = [write_study(tmp_path / "a", arms, 5, 2), write_study(tmp_path / "b", bald, 5, 2)]
+    found = {claim.id: claim for claim in judge(analyse(read_study(paths), "csal"))}
+    start = read_study(paths).accuracy["bald"][:, 0].mean()
+    assert found["C2"].statistic == f"round 0: {start:.3f}"
+    assert found["C2"].verdict == found["C13"].verdict == "contradicted"
+    assert f"round 0: {start:.3f}" in found["C13"].note
+    assert found["C3"].note == "needs LeastConfidence, Margin, Entropy, trained as bald is"
+    found = {claim.id: claim for claim in judge(analyse(read_study(paths[:1])))}
+    assert found["C2"].verdict == found["C13"].verdict == "not tested"
+    assert found["C2"].note == found["C13"].note == "needs BALD, trained as csal is"
+    assert found["C13"].statistic == "1 arms, 5 seeds: 0 differences in round 0"
 
 
 def test_what_cannot_be_tested_says_what_is_missing(tmp_path: Path) -> None:
@@ -126,14 +145,26 @@ def test_the_lift_of_dropout_is_told_apart_from_that_of_the_strategy(tmp_path: P
     def extra(gain: float) -> dict[str, Any]:
         return {
             f"{name}_dropout0": ({"strategy": strategy, "dropout": 0.0}, learning_curve(gain))
-            for name, strategy in (("random", "Random"), ("margin", "Margin"))
+            for name, strategy in (("random", "Random"), ("margin", "Margin"), ("entropy", "Entropy"))
         }
 
     for gain, verdict in ((-0.01, "replicated"), (0.01, "contradicted")):
-        curves = {"random": learning_curve(), "margin": learning_curve()}
+        curves = dict.fromkeys(("random", "margin", "entropy"), learning_curve())
         found = claims(tmp_path / verdict, curves, num_rounds=20, extra=extra(gain))
         assert found["C4b"].verdict == verdict
         assert f"{-gain:+.2f}"[:4] in found["C4b"].statistic
+    del curves["entropy"]
+    found = claims(tmp_path / "one", curves, num_rounds=20, extra=extra(gain))
+    assert (found["C4b"].verdict, found["C4b"].statistic) == ("not tested", "")
+    assert found["C4b"].note == "needs Entropy with dropout and without, as in configs/study.yaml"
+
+
+def test_few_seeds_have_no_band_in_which_a_lead_could_last(tmp_path: Path) -> None:
+    curves = dict.fromkeys(("margin", "entropy", "least_confidence"), learning_curve(0.02))
+    for num_seeds, words in ((5, "too few seeds for a simultaneous band"), (6, "a lasting lead from")):
+        found = claims(tmp_path / str(num_seeds), curves | {"bald": learning_curve(-0.02, 0.04)}, num_seeds)
+        assert found["C5"].verdict == "replicated"
+        assert words in found["C5"].note
 
 
 def test_csal_is_compared_with_its_controls_only(tmp_path: Path) -> None:
@@ -208,9 +239,11 @@ def test_another_arm_of_the_same_strategy_is_one_of_the_others(tmp_path: Path) -
 
 
 def test_the_claims_are_about_the_training_of_bald_whatever_the_baseline(tmp_path: Path) -> None:
-    extra = {"random_dropout0": ({"dropout": 0.0}, learning_curve(-0.01))}
-    arms = {"random": ({}, learning_curve()), "bald": ({"strategy": "BALD"}, learning_curve())}
-    study = read_study([write_study(tmp_path, arms | extra, 6, 20)])
+    arms: dict[str, tuple[dict[str, Any], Curve]] = {"bald": ({"strategy": "BALD"}, learning_curve())}
+    for strategy in ("Random", "Margin", "Entropy"):
+        arms[strategy.lower()] = ({"strategy": strategy}, learning_curve())
+        arms[f"{strategy.lower()}_dropout0"] = ({"strategy": strategy, "dropout": 0.0}, learning_curve(-0.01))
+    study = read_study([write_study(tmp_path, arms, 6, 20)])
     for baseline in ("random", "random_dropout0"):
         found = {claim.id: claim for claim in judge(analyse(study, baseline))}
         assert found["C4b"].verdict == "replicated"

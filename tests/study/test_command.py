@@ -91,6 +91,9 @@ def test_one_seed_is_said_to_prove_nothing(tmp_path: Path, capsys: pytest.Captur
         (["file"], "a folder of them, but file is a file"),
         (["STUDY", "--out", "file/report"], "`--out` file/report to be a folder that can be written, but"),
         (["."], "Expected runs"),
+        (["STUDY", "--out", ""], "argument --out: expected the name of a folder, but got an empty one"),
+        (["STUDY", "--out", "x" * 300], "`--out` to be a folder, but got: "),
+        (["STUDY", "--arms", ","], "`--arms` to be names, with commas between them, but got `,`"),
         (["STUDY", "--arms", "bald"], "arms to be among margin, random, but got `bald`"),
         (
             ["STUDY", "--seeds", "x"],

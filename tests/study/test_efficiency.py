@@ -18,32 +18,32 @@ def curve(labels: np.ndarray, scale: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("target", "labels", "censored"),
+    ("target", "labels", "at_once"),
     [
-        (0.4, 100, False),
-        (0.5, 100, False),
+        (0.4, 100, True),
+        (0.5, 100, True),
         (0.55, 150, False),
         (0.6, 200, False),
         (0.75, 500, False),
         (0.9, 800, False),
     ],
 )
-def test_interpolates_an_ascending_curve(target, labels, censored):
+def test_interpolates_an_ascending_curve(target, labels, at_once):
     reached = labels_to_reach([100, 200, 800], [0.5, 0.6, 0.9], target)
-    assert reached == LabelsToReach(pytest.approx(labels), censored)
+    assert reached == LabelsToReach(pytest.approx(labels), censored=False, at_once=at_once)
 
 
 def test_a_target_that_is_not_reached_is_censored():
-    assert labels_to_reach([100, 200, 800], [0.5, 0.6, 0.9], 0.91) == (800, True)
+    assert labels_to_reach([100, 200, 800], [0.5, 0.6, 0.9], 0.91) == (800, True, False)
 
 
 def test_a_single_lucky_round_does_not_reach():
     # pooled: .5, .65, .65, .8, although the second round has .8
-    assert labels_to_reach([100, 200, 300, 400], [0.5, 0.8, 0.5, 0.8], 0.725) == (pytest.approx(350), False)
+    assert labels_to_reach([100, 200, 300, 400], [0.5, 0.8, 0.5, 0.8], 0.725) == (pytest.approx(350), False, False)
     assert labels_to_reach([100, 200, 300, 400], [0.5, 0.8, 0.5, 0.8], 0.65).labels == pytest.approx(200)
     # a curve that only falls is its mean
-    assert labels_to_reach([100, 200], [0.8, 0.6], 0.71) == (200, True)
-    assert labels_to_reach([100, 200], [0.8, 0.6], 0.69) == (100, False)
+    assert labels_to_reach([100, 200], [0.8, 0.6], 0.71) == (200, True, False)
+    assert labels_to_reach([100, 200], [0.8, 0.6], 0.69) == (100, False, True)
 
 
 @given(
@@ -53,7 +53,8 @@ def test_a_single_lucky_round_does_not_reach():
 def test_a_higher_target_takes_no_fewer_labels(values, targets):
     labels = np.arange(1, len(values) + 1)
     easier, harder = (labels_to_reach(labels, values, target) for target in sorted(targets))
-    assert easier <= harder
+    assert easier[:2] <= harder[:2]
+    assert easier.at_once or not harder.at_once
     assert 1 <= easier.labels <= len(values)
 
 
@@ -76,9 +77,12 @@ def test_efficiency_of_a_curve_that_is_stretched(scale):
 def test_efficiency_against_itself_is_one(seed, num_seeds):
     curves = np.random.default_rng(seed).random((num_seeds, 6))
     result = label_efficiency(np.arange(1, 7), curves, curves, float(curves.mean()), num_resamples=50)
-    assert result.ratio == 1
-    if not result.random.censored:
-        assert result.low <= 1 <= result.high
+    assert result.bound is None
+    if result.random.censored or result.random.at_once:  # and so does the other
+        assert np.isnan(result.ratio)
+    else:
+        assert result.ratio == 1
+    assert result.low <= 1 <= result.high
 
 
 def test_resamples_are_paired():
@@ -105,20 +109,38 @@ def test_interval_covers_about_as_often_as_it_says():
 def test_random_that_never_gets_there_bounds_from_below():
     random, strategy = np.full((4, 3), 0.5), np.tile([0.5, 0.7, 0.8], (4, 1))
     result = label_efficiency([100, 200, 400], strategy, random, target=0.7)
-    assert (result.ratio, result.low, result.high) == (2, 2, np.inf)
-    assert (result.random, result.strategy) == ((400, True), (200, False))
+    assert (result.ratio, result.low, result.high, result.bound) == (2, 2, np.inf, "at least")
+    assert (result.random, result.strategy) == ((400, True, False), (200, False, False))
 
 
 def test_a_strategy_that_never_gets_there_bounds_from_above():
     strategy, random = np.full((4, 3), 0.5), np.tile([0.5, 0.7, 0.8], (4, 1))
     result = label_efficiency([100, 200, 400], strategy, random, target=0.7)
-    assert (result.ratio, result.low, result.high) == (0.5, 0, 0.5)
-    assert (result.random, result.strategy) == ((200, False), (400, True))
+    assert (result.ratio, result.low, result.high, result.bound) == (0.5, 0, 0.5, "at most")
+    assert (result.random, result.strategy) == ((200, False, False), (400, True, False))
+
+
+def test_a_strategy_that_starts_there_bounds_from_below():
+    """It may need no more labels than the first ones, and perhaps fewer."""
+    strategy, random = np.full((4, 3), 0.9), np.tile([0.5, 0.7, 0.8], (4, 1))
+    result = label_efficiency([100, 200, 400], strategy, random, target=0.7)
+    assert (result.ratio, result.low, result.high, result.bound) == (2, 2, np.inf, "at least")
+    assert result.strategy == (100, False, True)
+    other = label_efficiency([100, 200, 400], random, strategy, target=0.7)
+    assert (other.ratio, other.low, other.high, other.bound) == (0.5, 0, 0.5, "at most")
+
+
+def test_starts_there_in_some_resamples_only():
+    strategy = np.array([[0.66, 0.9], [0.74, 0.9], [0.66, 0.9], [0.70, 0.9]])  # reaches .7 after the first, on average
+    result = label_efficiency([100, 200], strategy, np.tile([0.5, 0.9], (4, 1)), target=0.7)
+    assert (result.bound, result.high) == (None, np.inf)
+    assert 1 < result.low < result.ratio < np.inf
 
 
 def test_nobody_gets_there():
     result = label_efficiency([100, 200], np.full((4, 2), 0.5), np.full((4, 2), 0.5), target=0.7)
-    assert (result.low, result.high) == (0, np.inf)
+    assert (result.low, result.high, result.bound) == (0, np.inf, None)
+    assert np.isnan(result.ratio)
     assert result.random.censored
     assert result.strategy.censored
 

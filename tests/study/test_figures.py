@@ -62,7 +62,7 @@ def test_a_strategy_has_one_colour_and_a_way_of_training_one_dash() -> None:
     [
         (["random"], None, 2, {"differences", "efficiency", "penalty", "overlap"}),
         (["random", "entropy"], None, 1, {"penalty"}),
-        (["random", "entropy"], 1, 2, {"learning_curves_zoom"}),
+        (["random", "entropy"], 1, 2, {"learning_curves_zoom", "efficiency"}),
         (["random"], 1, 1, {"learning_curves_zoom", "differences", "efficiency", "penalty", "overlap"}),
     ],
 )

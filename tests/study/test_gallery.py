@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from al_lightning.study.gallery import gallery
-from al_lightning.study.runs import Run, Study, read_run, read_study
+from al_lightning.study.reading import Run, read_run
+from al_lightning.study.runs import Study, read_study
 from tests.digits import Digits
 from tests.helpers import digits
 from tests.study.reports import ARMS, QUERY_SIZE, runs, study, write_run
@@ -35,6 +36,27 @@ class Flat(Digits):
 
     def load(self):
         return super().load()._replace(train_inputs=digits().train_inputs[:, :63])
+
+
+class Coloured(Digits):
+    """Digits with three channels."""
+
+    def load(self):
+        inputs = digits().train_inputs.view(-1, 1, 8, 8).expand(-1, 3, 8, 8)
+        return super().load()._replace(train_inputs=inputs)
+
+
+class Broken(Digits):
+    """Raises what nobody thought of."""
+
+    def load(self):
+        raise RuntimeError("the disk\nis gone")
+
+
+class FewNames(Digits):
+    """Fewer names than classes."""
+
+    class_names = ["zero", "one"]
 
 
 class Short(Digits):
@@ -112,6 +134,12 @@ def test_names_of_classes_and_the_folder_of_the_data(tmp_path: Path) -> None:
     assert wrong.note == "There are no pictures, since the data could not be loaded: no digits in data"
 
 
+def test_images_in_colour_stay_so(tmp_path: Path) -> None:
+    row = gallery(other_data(tmp_path, f"{__name__}.Coloured"), num_images=2).rows[0]
+    assert row.images.shape == (8, 16, 3)
+    assert np.asarray(Image.open(io.BytesIO(row.sprite()))).shape == (8, 16, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -120,6 +148,8 @@ def test_names_of_classes_and_the_folder_of_the_data(tmp_path: Path) -> None:
         ("tests.digits.DigitsMLP", "unexpected keyword argument 'num_initial'"),
         ("Data", "Expected `data` to be the dotted path of a class, but got `Data`."),
         (f"{__name__}.Flat", "samples of shape (63,) are no images"),
+        (f"{__name__}.Broken", "could not be loaded: the disk is gone"),
+        (f"{__name__}.FewNames", "could not be loaded: list index out of range"),
         (f"{__name__}.Short", "random asked for samples that the data do not have"),
     ],
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from al_lightning.study.analysis import Analysis
@@ -106,6 +107,23 @@ def test_it_has_the_numbers(html: str) -> None:
 
 def test_what_has_to_be_known_beside_the_figures_is_there() -> None:
     assert "<li>Some fits &lt; all.</li>" in page(replace(analysis(), notes=("Some fits < all.",)))
+
+
+def test_labels_saved_are_those_that_the_ratio_is_of() -> None:
+    tables = analysis()
+    found = {"arm": "entropy", "target_accuracy": 0.8, "low": 1.0, "high": np.inf}
+    found |= {"censored": False, "at_once": False, "bound": ""}
+    rows = [
+        found | {"target_labels": 10_000, "baseline_labels": 4_321, "labels": 2_000, "ratio": 2.16},
+        found | {"target_labels": 5_000, "baseline_labels": 1_234, "labels": 617, "ratio": 2.0},
+        found | {"target_labels": 2_500, "baseline_labels": 777, "labels": 1_554, "ratio": 0.5},
+    ]
+    rows[1] |= {"at_once": True, "bound": "at least"}
+    rows[2] |= {"censored": True, "bound": "at most"}
+    html = page(replace(tables, efficiency=pd.DataFrame(rows)))
+    assert '<td class="n">4,321</td><td class="n">2,000</td><td class="n">2.16</td>' in html
+    assert '<td class="n">1,234</td><td class="n">at most 617</td><td class="n">≥ 2.00</td>' in html
+    assert '<td class="n">777</td><td class="n">more than 1,554</td><td class="n">≤ 0.50</td>' in html
 
 
 def test_one_seed_says_that_no_test_is_possible() -> None:

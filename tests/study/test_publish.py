@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from al_lightning.cli import main
-from al_lightning.study.runs import read_run
+from al_lightning.study.reading import read_run
 from scripts.publish import publish
 from scripts.restore import restore
 

@@ -10,7 +10,8 @@ from al_lightning.run_folder import comparable_settings
 from al_lightning.seeds import parse_seeds
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import judge
-from al_lightning.study.runs import find_runs, read_run, read_study
+from al_lightning.study.reading import find_runs, read_run
+from al_lightning.study.runs import read_study
 from al_lightning.sweep.check import check
 from al_lightning.sweep.study import read_study as read_sweep
 

@@ -1,6 +1,7 @@
 """Reports in TensorBoard."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,14 @@ def test_runs_figures_and_galleries(tmp_path: Path) -> None:
         "loop.strategy": "al_lightning.Random",
         "model.dropout": 0.1,
     }
+
+
+def test_images_in_colour_are_written_so(tmp_path: Path) -> None:
+    images = gallery(study(), num_images=3)
+    row = replace(images.rows[0], images=np.stack([images.rows[0].images] * 3, axis=-1))
+    write_tensorboard(analysis(), {}, replace(images, rows=(row,)), tmp_path)
+    (event,) = read(tmp_path).Images("gallery_random/early")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(event.encoded_image_string)).convert("RGB")), row.images)
 
 
 def test_one_round_has_its_accuracy_as_area(tmp_path: Path) -> None:
