@@ -1,7 +1,8 @@
 """SharedFirstFit: runs with the same seed and training recipe differ in nothing before their first query: fit once."""
 
-import os
-import pickle
+import hashlib
+import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +12,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from al_lightning.durable import replace_file
 from al_lightning.errors import InputError
+
+DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class FirstFit:
 class SharedFirstFit:
     """A file that holds a first fit for all runs of a folder that share it.
 
+    It begins with the SHA-256 of the rest: torch would load weights from a damaged file without a word. As a fit can be
+    made again, one that was damaged is.
+
     Args:
         folder: The shared folder; made if need be.
         name: Name of the file, without suffix.
@@ -45,7 +52,7 @@ class SharedFirstFit:
         """Gives the fit, or ``None`` to the one process that is to make and :meth:`save` it. The others wait for it.
 
         Raises:
-            InputError: If the folder cannot be written, or the file is of another recipe or cannot be read.
+            InputError: If the folder cannot be written, or the file is of another recipe.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,23 +63,33 @@ class SharedFirstFit:
                 f"Expected `loop.shared_dir` {self._path.parent} to be a writable folder, but got: {error.strerror}."
             ) from error
         try:
-            yield self._load() if self._path.exists() else None
+            yield self._load()
         finally:
             lock.release()
 
     def save(self, fit: FirstFit) -> None:
-        """Writes the fit, whole or not at all."""
-        new = self._path.with_suffix(".pt.new")
-        torch.save(asdict(fit), new)
-        os.replace(new, self._path)
+        """Writes the fit, whole or not at all.
 
-    def _load(self) -> FirstFit:
+        Raises:
+            InputError: If the disk is full or the folder cannot be written.
+        """
+        content = io.BytesIO()
+        torch.save(asdict(fit), content)
+        saved = content.getvalue()
         try:
-            fit = FirstFit(**torch.load(self._path, weights_only=True))
-        except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            raise InputError(
-                f"Expected {self._path} to be a first fit as it was saved, but it was edited or is torn; delete it."
-            ) from error
+            replace_file(self._path, hashlib.sha256(saved).digest() + saved)
+        except OSError as error:
+            raise InputError(f"Expected to write the shared fit {self._path}, but got: {error.strerror}.") from error
+
+    def _load(self) -> FirstFit | None:
+        if not self._path.exists():
+            return None
+        content = self._path.read_bytes()
+        saved = content[DIGEST_SIZE:]
+        if hashlib.sha256(saved).digest() != content[:DIGEST_SIZE]:
+            warnings.warn(f"{self._path} is not as it was saved: the fit is made again.", stacklevel=2)
+            return None
+        fit = FirstFit(**torch.load(io.BytesIO(saved), weights_only=True))
         if fit.recipe != self._recipe:
             raise InputError(f"Expected {self._path} to be of this seed and training recipe, but it is of another.")
         return fit

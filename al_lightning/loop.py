@@ -285,7 +285,7 @@ class ActiveLearningLoop(Callback):
                 answers = self.oracle.answer(datamodule, indices) if len(indices) else indices
                 if answers is not None:
                     datamodule.label(fit.query, answers)  # refuses what is no label, before anything is written
-                trainer.save_checkpoint(path / "model.ckpt.new", weights_only=True)  # a collective: by all processes
+                self._checkpoint(trainer, path)
                 if folder is not None:
                     self._keep(folder, row, fit, indices, answers, model, datamodule)
                 if answers is None:
@@ -299,6 +299,22 @@ class ActiveLearningLoop(Callback):
                 self._events = None
         if folder is not None:
             self._progress.message(f"Finished: {_summary(folder.rounds)}, in {folder.path}.")
+
+    def _checkpoint(self, trainer: L.Trainer, path: Path) -> None:
+        """Writes the last model beside the one of the round before: a collective, by all processes.
+
+        Raises:
+            InputError: If the disk is full or the folder cannot be written; nothing is left over.
+        """
+        new = path / "model.ckpt.new"
+        try:
+            trainer.save_checkpoint(new, weights_only=True)
+        except OSError as error:
+            new.unlink(missing_ok=True)  # give back the space
+            raise InputError(
+                f"Expected to write the last model to the run folder {path}, but got: {error.strerror}; the rounds "
+                "before it are safe."
+            ) from error
 
     def _begin(
         self,
@@ -390,7 +406,8 @@ class ActiveLearningLoop(Callback):
         datamodule: PoolDataModule,
     ) -> tuple[Round, _Fit]:
         """Runs round 0 with the fit of another run, or leaves its own to others."""
-        recipe = training_recipe(settings, datamodule, self._weights.digest)
+        device = trainer.strategy.root_device
+        recipe = training_recipe(settings, datamodule, model, device, self._weights.digest)
         shared = SharedFirstFit(folder, f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", recipe)
         with shared.claim() as first:
             if first is None:

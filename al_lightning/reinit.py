@@ -1,7 +1,6 @@
 """StartingWeights: where the fit of each round starts."""
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.digest import digest
+from al_lightning.durable import replace_file
 from al_lightning.errors import InputError
 from al_lightning.models.reset import reset_parameters
 from al_lightning.random_streams import stream_seed
@@ -89,16 +89,7 @@ class StartingWeights:
         weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
         content = io.BytesIO()
         torch.save({"weights": weights, "sha256": digest(weights)}, content)
-        new = self._folder / f"{name}.new"
-        try:
-            with new.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            new.unlink(missing_ok=True)  # give back the space
-            raise
-        os.replace(new, self._folder / name)
+        replace_file(self._folder / name, content.getbuffer())
 
     def _load(self, name: str) -> dict[str, Tensor]:
         assert self._folder is not None
@@ -108,7 +99,7 @@ class StartingWeights:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             weights, expected = content["weights"], content["sha256"]
-        except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        except (EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise InputError(f"Expected {path} as it was saved, but it was edited or is torn.") from error
         if digest(weights) != expected:
             raise InputError(f"Expected {path} as it was saved, but it was edited or is torn.")

@@ -26,7 +26,9 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -260,18 +262,21 @@ class RunFolder:
             free: Settings that may differ besides :data:`FREE_SETTINGS`.
         """
         folder = cls(path)
-        try:
-            state = json.loads((path / COMMIT).read_bytes())
-            sha256 = state["sha256"]
-            names = (CONFIG, ROUNDS, QUERIES, *([ASKED] if ASKED in sha256 else []))
-            contents = {name: (path / name).read_bytes() for name in names}
-            if any(_sha256(content) != sha256[name] for name, content in contents.items()):
+        for _ in range(20):  # a process may be committing the next round just now
+            try:
+                state = json.loads((path / COMMIT).read_bytes())
+                sha256, folder.identity = dict(state["sha256"]), dict(state.get("data", {}))
+                names = (CONFIG, ROUNDS, QUERIES, *([ASKED] if ASKED in sha256 else []))
+                contents = {name: read_committed(path / name, sha256[name]) for name in names}
+            except (OSError, ValueError, KeyError, TypeError):
                 return folder
-        except (OSError, ValueError, KeyError, TypeError):
-            return folder
-        folder.identity = dict(state.get("data", {}))
-        folder._parse({name: content.decode() for name, content in contents.items()})
-        folder._check_settings(settings, free)
+            whole = {name: text for name, text in contents.items() if text is not None}
+            if whole.keys() == contents.keys():
+                folder._parse(whole)
+                folder._check_settings(settings, free)
+                return folder
+            time.sleep(0.02)
+        folder.identity = {}
         return folder
 
     def close(self) -> None:
@@ -496,11 +501,21 @@ def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_committed(path: Path, sha256: str) -> str | None:
+    """Text of a file as it was committed, also if a kill left it beside its name; ``None`` if it is not there."""
+    for candidate in (path, path.with_name(f"{path.name}.new")):
+        with suppress(FileNotFoundError):
+            content = candidate.read_bytes()
+            if _sha256(content) == sha256:
+                return content.decode()
+    return None
+
+
 def read_rounds(path: Path) -> list[Round]:
     """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
     try:
         return _from_csv(Round, (path / ROUNDS).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, csv.Error):
         return []
 
 

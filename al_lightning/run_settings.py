@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,21 @@ def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int
     return Path("runs", "_".join(names), f"seed{seed}")
 
 
-def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, weights: str | None = None) -> str:
-    """All that a first fit depends on, as text: settings, data and versions, but not what is queried later.
+def training_recipe(
+    settings: Mapping[str, Any],
+    datamodule: PoolDataModule,
+    model: L.LightningModule,
+    device: torch.device,
+    weights: str | None = None,
+) -> str:
+    """All that a first fit depends on, as text: settings, data, versions and hardware, but not what is queried later.
 
-    That is also the digest of the weights from which it starts, if they are not drawn.
+    Args:
+        settings: Of the run.
+        datamodule: Its labeled samples count, and all others if the model learns from them as well.
+        model: The model.
+        device: Where it is trained.
+        weights: Digest of the weights from which it starts, if they are not drawn.
     """
     recipe = {
         name: value
@@ -38,13 +50,16 @@ def training_recipe(settings: Mapping[str, Any], datamodule: PoolDataModule, wei
         if not name.startswith("loop.strategy") and name != "loop.query_size"
     }
     digest = hashlib.sha256()
-    for block in datamodule.labeled_blocks():
-        digest.update(block.numpy().tobytes())
+    parts = [datamodule.labeled_blocks()]
+    if getattr(model, "needs_unlabeled", False):
+        parts.append(datamodule.pool_blocks())
+    for block in chain.from_iterable(parts):
+        digest.update(block.contiguous().numpy().data)
     digest.update(datamodule.labeled_targets.numpy().tobytes())
     recipe["data"] = digest.hexdigest()
     if weights is not None:
         recipe["weights"] = weights
-    recipe["versions"] = [__version__, torch.__version__]
+    recipe["versions"] = versions(device)
     return json.dumps(recipe, sort_keys=True, default=str)
 
 

@@ -1,6 +1,7 @@
 """ActiveLearningLoop on real digits: the traps of fitting more than once, pairing, resuming."""
 
 import csv
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -687,12 +688,55 @@ def test_other_recipes_and_seeds_have_a_first_fit_of_their_own(tmp_path: Path, c
     assert len(list(Path(shared).glob("*.pt"))) == 2
 
 
-def test_a_first_fit_that_is_torn_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_first_fit_that_is_damaged_is_made_again(tmp_path: Path) -> None:
     run(tmp_path / "first", shared_dir=str(tmp_path / "round0"))
     (file,) = (tmp_path / "round0").glob("*.pt")
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(InputError, match=f"{file.name} to be a first fit as it was saved"):
-        run(tmp_path / "second", Random(), shared_dir=str(tmp_path / "round0"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-3000] + bytes(1000) + content[-2000:])
+    with pytest.warns(UserWarning, match=f"{file.name} is not as it was saved: the fit is made again"):
+        run(tmp_path / "second", shared_dir=str(tmp_path / "round0"))
+    assert timeless(tmp_path / "second") == timeless(tmp_path / "first")
+    run(tmp_path / "third", shared_dir=str(tmp_path / "round0"))
+    assert timeless(tmp_path / "third") == timeless(tmp_path / "first")
+
+
+def test_a_first_fit_on_other_hardware_is_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits are promised on the same hardware only, and the run says on which it was made."""
+    run(tmp_path / "first", shared_dir=str(tmp_path / "round0"))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    run(tmp_path / "second", Random(), shared_dir=str(tmp_path / "round0"))
+    assert len(list((tmp_path / "round0").glob("*.pt"))) == 2
+    made_with = json.loads((tmp_path / "second" / "commit.json").read_text())["made_with"]
+    assert [row["hardware"] for row in made_with] == ["cpu another"]
+
+
+@pytest.mark.parametrize("learns_from_the_pool", [False, True])
+def test_the_pool_counts_where_a_fit_learns_from_it(tmp_path: Path, learns_from_the_pool: bool) -> None:
+    for name, flip in (("first", False), ("second", True)):
+        data = Digits(num_initial=50)
+        data.setup()
+        loop = make_loop(tmp_path / name, shared_dir=str(tmp_path / "round0"), num_rounds=0)
+        if flip:
+            initial = torch.tensor([int(row["index"]) for row in rows(tmp_path / "first", "queries.csv")])
+            data.source.train_inputs[torch.isin(torch.arange(len(data.train_targets)), initial, invert=True)] *= -1
+        model = MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity()) if learns_from_the_pool else DigitsMLP()
+        loop.run(make_trainer(loop), model, data)
+    assert len(list((tmp_path / "round0").glob("*.pt"))) == 1 + learns_from_the_pool
+
+
+def test_a_model_that_cannot_be_written_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(trainer: L.Trainer, path: Path, **kwargs: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", "/elsewhere")
+
+    run(tmp_path, num_rounds=0)
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", full)
+    with pytest.raises(InputError, match=f"the last model to the run folder {tmp_path}, but got: No space left"):
+        run(tmp_path, num_rounds=1)
+    assert not list(tmp_path.glob("*.new"))
+    monkeypatch.undo()
+    run(tmp_path, num_rounds=1)
+    assert len(rows(tmp_path)) == 2
 
 
 def test_a_run_continues_whatever_becomes_of_the_shared_folder(tmp_path: Path) -> None:

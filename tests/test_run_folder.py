@@ -13,7 +13,7 @@ import pytest
 
 from al_lightning import run_folder
 from al_lightning.errors import InputError
-from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, flatten
+from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, flatten, read_rounds
 
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
@@ -136,7 +136,9 @@ def test_a_kill_at_any_moment_of_a_commit_leaves_all_of_it_or_nothing(
     for stop_at in range(total):
         path = tmp_path / str(stop_at)
         interrupted_commit(path, monkeypatch, stop_at)
+        seen = RunFolder.peek(path, SETTINGS)  # who only looks finishes nothing, and sees what there will be
         folder = reopened(path)
+        assert (seen.rounds, seen.queries) == (folder.rounds, folder.queries)
         assert (folder.rounds, folder.queries) in [([], []), ([FIRST], INITIAL + BOUGHT)]
         assert {file.name for file in path.iterdir()} <= {*FILES, "commit.json", ".lock"}
         outcomes.append(len(folder.rounds))
@@ -323,3 +325,16 @@ def test_flatten_names_settings_as_on_the_command_line() -> None:
     settings = {"data": {"class_path": "A", "init_args": {"root": "x", "empty": {}}}, "list": [1]}
     assert flatten(settings) == {"data": "A", "data.root": "x", "data.empty": {}, "list": [1]}
     assert flatten({"strategy": {"class_path": "Margin", "init_args": {}}}) == {"strategy": "Margin"}
+
+
+@pytest.mark.parametrize("content", ['{"sha256": {}, "data": null}', '{"sha256": null}', "[]", '{"sha256": {}}', "\0"])
+def test_who_looks_takes_what_is_no_commit_for_none(path: Path, content: str) -> None:
+    (path / "commit.json").write_text(content)
+    seen = RunFolder.peek(path, SETTINGS)
+    assert (seen.rounds, seen.identity) == ([], {})
+
+
+@pytest.mark.parametrize("content", ["round,num_labeled\n0,", 'round\n"' + "x" * 200_000, "round\n\0\n"])
+def test_rounds_that_are_none_are_not_counted(tmp_path: Path, content: str) -> None:
+    (tmp_path / "rounds.csv").write_text(content)
+    assert read_rounds(tmp_path) == []
