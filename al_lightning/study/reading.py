@@ -33,6 +33,9 @@ from al_lightning.run_folder import (
 MAX_CLASSES = 100_000
 """A label above is none: tables of classes are as wide as the largest label."""
 
+ORIGIN = "origin.json"
+"""Of a published run, which has no commit.json: what that said of the data and of what the rounds were made with."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -46,7 +49,9 @@ class Run:
     rounds: pd.DataFrame
     """As in rounds.csv."""
     queries: pd.DataFrame
-    """As in queries.csv; what is not known is NaN."""
+    """As in queries.csv, without samples that a labeler skipped; what is not known is NaN."""
+    all_queries: pd.DataFrame
+    """Likewise, with them."""
     calibration: pd.DataFrame
     """As in calibration.csv; empty for runs without."""
     diagnostics: pd.DataFrame
@@ -79,7 +84,15 @@ def read_run(path: Path) -> Run:
     Raises:
         InputError: If a file is missing, torn, or not one of a run.
     """
-    contents = _read_contents(path)
+    return parse_run(path, read_texts(path))
+
+
+def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
+    """Reads the run that a folder held when its files were read, by :func:`read_texts`.
+
+    Raises:
+        InputError: If a file is not one of a run.
+    """
     try:
         config = yaml.safe_load(contents[CONFIG])
         settings = comparable_settings(config)
@@ -98,11 +111,32 @@ def read_run(path: Path) -> Run:
         seed=seed,
         settings=settings,
         rounds=rounds,
-        queries=queries[queries["label"] >= 0],  # without those that a labeler skipped
+        queries=queries[queries["label"] >= 0],
+        all_queries=queries,
         calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
         diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
         num_rounds=num_rounds,
     )
+
+
+def parse_origin(path: Path, contents: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what is known of where a run comes from: ``data`` and ``made_with``, as in commit.json.
+
+    Args:
+        path: The folder of the run, for messages.
+        contents: Its files, by :func:`read_texts`.
+
+    Raises:
+        InputError: If the file that says so is not as it was written.
+    """
+    name = COMMIT if COMMIT in contents else ORIGIN
+    try:
+        state = json.loads(contents.get(name, "{}"))
+        made_with = [{**row, "from_round": int(row["from_round"])} for row in state.get("made_with", [])]
+        origin = {"data": dict(state.get("data", {})), "made_with": made_with}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"Expected {path / name} as it was written, but it was edited or is torn.") from error
+    return {name: value for name, value in origin.items() if value}
 
 
 def arm_of(path: Path) -> str:
@@ -116,8 +150,12 @@ def has_no_round(path: Path) -> bool:
     return len((_read(path / ROUNDS) or "").split()) < 2
 
 
-def _read_contents(path: Path) -> dict[str, str]:
-    """Reads all files, of one moment: a process may be committing the next round just now."""
+def read_texts(path: Path) -> dict[str, str]:
+    """Reads the files of a run by name, of one moment: a process may be committing the next round just now.
+
+    Raises:
+        InputError: If a file is missing or torn.
+    """
     for _ in range(50):
         contents = {
             name: text
@@ -129,7 +167,8 @@ def _read_contents(path: Path) -> dict[str, str]:
                 raise InputError(f"Expected {name} in the run folder {path}, but it is missing.")
         commit = _read(path / COMMIT)
         if commit is None:  # published results have none
-            return contents
+            origin = _read(path / ORIGIN)
+            return contents if origin is None else {**contents, ORIGIN: origin}
         try:
             sha256 = dict(json.loads(commit)["sha256"])
         except (ValueError, KeyError, TypeError):
@@ -142,7 +181,7 @@ def _read_contents(path: Path) -> dict[str, str]:
             )
             and sha256
         ):
-            return contents
+            return {**contents, COMMIT: commit}
         time.sleep(0.05)
     raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
 
