@@ -1,7 +1,6 @@
 """Sweeps: what they are asked, that their runs are those of `fit`, and that nothing stops them for good."""
 
 import io
-import os
 import re
 import shutil
 import signal
@@ -18,7 +17,8 @@ from rich.console import Console
 from al_lightning.cli import main
 from al_lightning.errors import InputError
 from al_lightning.run_folder import Query, Round, RunFolder, read_rounds
-from al_lightning.sweep import command, display, launchers
+from al_lightning.sweep import child, command, display, launchers
+from al_lightning.sweep.check import _unfit, check
 from al_lightning.sweep.display import SweepDisplay
 from al_lightning.sweep.study import Arm, Run, Study, read_study
 from tests.test_kill import timeless
@@ -133,6 +133,7 @@ def test_flags_may_be_a_list_and_hold_spaces(tmp_path: Path) -> None:
         ("--strategies Random --launcher rya", "one of local, ray, but got `rya`; did you mean ray?"),
         ("--strategies Random --out README.md", "`--out` to be a folder, but README.md is a file"),
         ("--strategies Random --out README.md/x", "`--out` to be a folder, but README.md is a file"),
+        ("--strategies Random --out=", "`--out` to be a folder, but got no name"),
         ("--strategies Random --seds 3", "an option of sweep or of fit, but got `--seds`; did you mean --seeds?"),
         ("--strategies Random --dry_run=1", "dry_run"),
         ("configs/study.yaml", "options, but got `configs/study.yaml`; a study is given as --config FILE"),
@@ -164,6 +165,11 @@ def test_bad_words_get_one_sentence(capsys: pytest.CaptureFixture, words: str, s
         ("arms: {round0: }", "name of an arm .*not round0"),
         ("arms: {a/b: }", "name of an arm"),
         ("arms: {..: }", "name of an arm"),
+        ("arms: {no: }", "name of an arm to be text, but got `False`.* write it in quotes"),
+        ("arms: {1: }", "name of an arm to be text, but got `1`"),
+        (f"arms: {{{'a' * 256}: }}", "at most 255 bytes long, but got 256: `aaa"),
+        ("arms: {a: 2024-02-30}", "a file in YAML.*day"),
+        ("arms: {a: }\nseeds: 2024-02-30", "a file in YAML.*day"),
         ("arms: {a: --seed_everything 3}", "`--seeds` instead of `--seed_everything`"),
         ("arms: {a: }\nfit: 5", "`fit` to be flags"),
         ("arms: {a: }\nsede: 5", "but got `sede`; did you mean seeds?"),
@@ -188,6 +194,8 @@ def test_a_bad_file_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: P
         ("--loop.strategy BALD --loop.query_sze 5", "In arm `bad`: .*did you mean --loop.query_size?"),
         ("--model.dropout 1", r"In arm `bad`: Expected `model.dropout` to be in \[0, 1\)"),
         ("--config nope.yaml", "In arm `bad`: .*there is no .*nope.yaml"),
+        ("--trainer.fast_dev_run true", "In arm `bad`: Expected no `trainer.fast_dev_run` in a sweep, .* but got True"),
+        ("--trainer.accelerator cpu --trainer.devices 2", "`trainer.devices` to be 1 .* sweep, but got 2"),
     ],
 )
 def test_what_fit_refuses_is_refused_before_anything_starts(
@@ -198,14 +206,35 @@ def test_what_fit_refuses_is_refused_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_module_that_cannot_be_imported_is_named_with_its_arm(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
-    (tmp_path / "broken_module.py").write_text("print('words that are not JSON')\n1 +\n")
+def test_a_module_that_cannot_be_imported_is_named_with_its_arm(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_module.py").write_text(
+        "import atexit, sys\natexit.register(print, 'one more word', file=sys.stderr)\nraise RuntimeError('broken')\n"
+    )
     path = write_study(tmp_path / "s.yaml", {"bad": "--loop.strategy broken_module.X"}, out=tmp_path / "out")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{tmp_path}")
-        sentence = refused(capsys, "--config", path)
-    assert sentence.startswith("In arm `bad`: ")
-    assert "invalid syntax" in sentence
+    monkeypatch.syspath_prepend(tmp_path)
+    assert refused(capsys, "--config", path) == "In arm `bad`: RuntimeError: broken"
+
+
+def test_what_a_users_module_prints_is_no_answer_of_the_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "talking_module.py").write_text(
+        "import atexit, os\nos.system('echo not JSON')\natexit.register(print, 'nor this')\n"
+        "print('nor that')\nfrom al_lightning import Random\nclass Talking(Random): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = check([Arm("a", ("--loop.strategy", "talking_module.Talking"))])
+    assert settings["a"]["loop"]["strategy"]["class_path"] == "talking_module.Talking"
+
+
+@pytest.mark.parametrize(
+    ("devices", "several"),
+    [(value, False) for value in (1, "1", "auto", -1, [3], "3,")]
+    + [(value, True) for value in (2, "2", [0, 1], "0,1")],
+)
+def test_several_devices_are_those_that_are_named(devices: object, several: bool) -> None:
+    trainer = {"fast_dev_run": False, "devices": devices, "num_nodes": 1}
+    assert (_unfit(trainer) is not None) is several
 
 
 def test_help_takes_no_torch_and_names_the_options() -> None:
@@ -303,6 +332,100 @@ def test_more_rounds_extend_and_a_failure_stops_nobody_else(swept: Path, tmp_pat
     assert len(read_rounds(tmp_path / "out/random/seed0")) == 4
     # the header and three rounds, of which the last was fitted again to be asked for labels
     assert timeless(tmp_path / "out/random/seed0")[:4] == timeless(swept / "out/random/seed0")
+
+
+def test_a_run_that_cannot_be_started_stops_nobody_else(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "s.yaml", TWO_ARMS, f"{TINY} --loop.num_rounds 0", out=tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/random").touch()
+    process = start("--config", path, "--processes", "1")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (1, "")
+    lines = out.splitlines()
+    assert lines[0] == f"random seed 0: failed: File exists: {tmp_path}/out/random"
+    assert lines[1].startswith("bald seed 0: finished")
+    assert lines[2] == f"1 of 2 runs in {tmp_path}/out finished; failed:"
+
+
+def test_a_failed_run_without_a_log_is_told_by_its_code(tmp_path: Path) -> None:
+    assert launchers._error(Run(Arm("a", ()), 0, tmp_path), 3) == "exit code 3"
+
+
+def test_a_run_waits_for_the_same_one_of_a_sweep_that_was_killed(tmp_path: Path) -> None:
+    holds = (
+        f"import filelock, time\nwith filelock.FileLock({str(tmp_path / '.lock')!r}): print(flush=True); time.sleep(1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    child._wait_until_free(tmp_path)
+    RunFolder.open(tmp_path, {}).close()
+    process.communicate()
+
+
+def test_a_run_that_is_in_use_for_long_is_left_to_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(child, "GRACE", 0.1)
+    child._wait_until_free(tmp_path / "not_there")
+    with FileLock(tmp_path / ".lock"):
+        child._wait_until_free(tmp_path)
+
+
+LETTERS = """\
+from al_lightning.data import Arrays
+from tests import digits
+
+
+class Digits(digits.Digits):
+    class_names = tuple("0123456789")
+
+    def load(self) -> Arrays:
+        arrays = super().load()
+        targets = arrays.train_targets.clone()
+        targets[100:] = -1
+        return arrays._replace(train_targets=targets)
+"""
+
+
+def test_runs_that_wait_for_labels_or_end_early_are_not_finished(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "letters.py").write_text(LETTERS)
+    (tmp_path / "ending.py").write_text(
+        "from al_lightning import Random\nclass Ending(Random):\n    def query(self, *args): raise SystemExit(0)\n"
+    )
+    # and a module of the standard library's name in the working directory, which `fit` does not take for that
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not the queue of the standard library')\n")
+    arms = {"ending": f"{TINY} --loop.strategy ending.Ending", "asking": "--loop.oracle FileOracle"}
+    fit = "--data letters.Digits --model tests.digits.DigitsMLP --loop.num_rounds 3 --trainer.max_epochs 2"
+    path = write_study(tmp_path / "study.yaml", arms, fit, out="out")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    words = [Path(sys.executable).with_name("al-lightning"), "sweep", "--config", path]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert set(lines[:2]) == {
+        "ending seed 0: failed: it ended without an error, but with 0 of 3 fits done",
+        "asking seed 0: waits for labels: al-lightning label out/asking/seed0 --import FILE",
+    }
+    assert lines[2:] == [
+        "0 of 2 runs in out finished; failed:",
+        "  ending seed 0: it ended without an error, but with 0 of 3 fits done (out/ending/seed0.log)",
+        "Waiting for labels, and to be continued with the same command:",
+        "  asking seed 0: al-lightning label out/asking/seed0 --import FILE",
+    ]
+    result = subprocess.run([*words, "--dry_run"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    states = [line.split("  # ")[1] for line in result.stdout.splitlines()[:-1]]
+    assert states == ["not begun", "1 of 4 fits done, waits for labels"]
+
+
+def test_a_list_that_nobody_reads_to_its_end_is_no_error() -> None:
+    process = start("--strategies", "Random", "--seeds", "3000", "--dry_run")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
 
 
 def test_a_folder_in_use_by_a_sweep_is_refused(
@@ -407,13 +530,15 @@ def runs(tmp_path: Path) -> list[Run]:
 def shown(runs: list[Run], terminal: bool) -> Iterator[str]:
     """What is shown when the first run has ended and the second is running, then when that has failed."""
     output = io.StringIO()
-    console = Console(file=output, force_terminal=terminal, width=120, highlight=False, markup=False)
+    console = Console(file=output, force_terminal=terminal, width=120, highlight=False, soft_wrap=True, markup=False)
     progress = SweepDisplay({"random": 2, "bald": 2}, [], runs, processes=1, console=console)
     progress.start()
     progress.ended(runs[0], None)
     progress.update(runs[1:2])
     yield output.getvalue()
     progress.ended(runs[1], "it [bold]broke")
+    progress.waits(runs[2])
+    assert progress._done() == "3 of 4 runs done, 1 failed, 1 waiting for labels"
     progress.stop()
     yield output.getvalue()
 
@@ -435,6 +560,7 @@ def test_a_file_gets_a_line_a_run_and_a_line_a_minute(runs: list[Run], monkeypat
         "random seed 0: finished, round 2 of 2, 70 labels, test acc 0.7000",
         "1 of 4 runs done; running: bald seed 0 (round 0 of 2, 50 labels, test acc 0.5000)",
         "bald seed 0: failed: it [bold]broke",
+        f"random seed 1: waits for labels: al-lightning label {runs[2].folder} --import FILE",
     ]
 
 

@@ -1,4 +1,4 @@
-"""``python -m al_lightning.sweep.child fit ...`` is ``al-lightning fit ...`` that outlives no sweep.
+"""``al-lightning fit ...`` in a process that outlives no sweep.
 
 Its standard input is a pipe that nobody writes to, whose other end the sweep has, or the worker of Ray. The system
 closes that however they end, also by SIGKILL; then this process stops as by SIGTERM. Unlike Linux's PR_SET_PDEATHSIG it
@@ -7,13 +7,25 @@ works on macOS, and asks for nothing to be run between fork and exec, which is n
 
 import os
 import signal
+import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
-from al_lightning.cli import main
+from filelock import FileLock, Timeout
+
+from al_lightning import cli
 
 GRACE = 10.0
 """Seconds that a run has to stop by itself: it has nothing to write."""
+
+
+def main() -> None:
+    """Runs ``al-lightning`` with the words of the command line."""
+    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    _wait_until_free(Path(sys.argv[sys.argv.index("--loop.run_dir") + 1]))
+    cli.main()
 
 
 def _stop_at_end_of_input() -> None:
@@ -24,6 +36,9 @@ def _stop_at_end_of_input() -> None:
     os._exit(128 + signal.SIGTERM)
 
 
-if __name__ == "__main__":
-    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-    main()
+def _wait_until_free(run_dir: Path) -> None:
+    """Waits for the same run of a sweep that was killed, which may be about to stop; `fit` says what else is wrong."""
+    lock = run_dir / ".lock"
+    if lock.exists():
+        with suppress(Timeout, OSError), FileLock(lock, timeout=GRACE):
+            pass

@@ -44,7 +44,7 @@ class SweepDisplay:
         self._total = len(finished) + len(waiting)
         self._unfinished = dict.fromkeys(waiting)
         self._processes = processes
-        self._failed = 0
+        self._failed = self._waiting = 0
         self._seconds: dict[str, list[float]] = {}
         for run in finished:
             self._add_seconds(run)
@@ -78,6 +78,12 @@ class SweepDisplay:
             self._failed += 1
             self.message(f"{run}: failed: {error}")
 
+    def waits(self, run: Run) -> None:
+        """Shows that a run ended because it asks people for labels."""
+        del self._unfinished[run]
+        self._waiting += 1
+        self.message(f"{run}: waits for labels: {run.label_command}")
+
     def update(self, running: Sequence[Run]) -> None:
         """Shows what runs; does nothing most of the times it is called."""
         now = time.monotonic()
@@ -93,7 +99,9 @@ class SweepDisplay:
 
     def _done(self) -> str:
         done = self._total - len(self._unfinished)
-        return f"{done} of {self._total} runs done{f', {self._failed} failed' if self._failed else ''}"
+        failed = f", {self._failed} failed" if self._failed else ""
+        waiting = f", {self._waiting} waiting for labels" if self._waiting else ""
+        return f"{done} of {self._total} runs done{failed}{waiting}"
 
     def _render(self, running: Sequence[Run]) -> Group:
         overall = Table.grid(padding=(0, 1))

@@ -2,17 +2,17 @@
 
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from al_lightning.errors import InputError
 from al_lightning.sweep.child import GRACE
+from al_lightning.sweep.processes import last_error, python
 from al_lightning.sweep.study import Run, Study
 
 
@@ -64,12 +64,16 @@ class LocalLauncher:
     def __init__(self, processes: int) -> None:
         self._max = processes
         self._processes: dict[Run, subprocess.Popen] = {}
+        self._not_started: list[tuple[Run, str | None]] = []
 
     def has_room(self) -> bool:
         return len(self._processes) < self._max
 
     def submit(self, run: Run) -> None:
-        self._processes[run] = _start(run, os.getcwd())
+        try:
+            self._processes[run] = _start(run, os.getcwd(), sys.path)
+        except OSError as error:  # of its folder or its log; the others have theirs
+            self._not_started.append((run, _sentence(error)))
 
     def running(self) -> list[Run]:
         return list(self._processes)
@@ -79,10 +83,11 @@ class LocalLauncher:
         done = [(run, code) for run, code in codes.items() if code is not None]
         for run, _ in done:
             _close(self._processes.pop(run))
-        return [(run, _error(run, code)) for run, code in done]
+        not_started, self._not_started = self._not_started, []
+        return not_started + [(run, _error(run, code)) for run, code in done]
 
     def is_idle(self) -> bool:
-        return not self._processes
+        return not self._processes and not self._not_started
 
     def stop(self) -> None:
         _stop(list(self._processes.values()))
@@ -103,6 +108,7 @@ class RayLauncher:
     """
 
     def __init__(self, processes: int | None) -> None:
+        self._path = list(sys.path)  # Ray adds folders of its own
         try:
             import ray
         except ImportError as error:
@@ -127,7 +133,7 @@ class RayLauncher:
 
     def submit(self, run: Run) -> None:
         self._log_sizes[run] = _size_of_log(run)
-        self._tasks[self._remote.options(name=str(run)).remote(run, os.getcwd())] = run
+        self._tasks[self._remote.options(name=str(run)).remote(run, os.getcwd(), self._path)] = run
 
     def running(self) -> list[Run]:
         # a task that has begun has written its command; the clocks of two machines would not tell
@@ -156,22 +162,25 @@ class RayLauncher:
         self._ray.shutdown()
 
 
-def _run_to_its_end(run: Run, folder: str) -> str | None:
+def _run_to_its_end(run: Run, folder: str, path: Sequence[str]) -> str | None:
     """Runs a run in a worker of Ray; returns what went wrong, if anything did."""
-    process = _start(run, folder)
+    try:
+        process = _start(run, folder, path)
+    except OSError as error:
+        return _sentence(error)
     try:
         return _error(run, process.wait())
     finally:
         _stop([process])
 
 
-def _start(run: Run, folder: str) -> subprocess.Popen:
+def _start(run: Run, folder: str, path: Sequence[str]) -> subprocess.Popen:
     run.log.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("ab") as log:
         log.write(f"$ {run.command}\n".encode())
         log.flush()
         return subprocess.Popen(
-            [sys.executable, "-m", "al_lightning.sweep.child", *run.words],
+            [*python("al_lightning.sweep.child", path), *run.words],
             cwd=folder,
             # one thread also for what --num_threads does not govern; and the log is there as it is written
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
@@ -211,16 +220,23 @@ def _error(run: Run, code: int) -> str | None:
         return None
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    said = run.log.read_text(errors="replace").rpartition(f"$ {run.command}\n")[2]  # not by earlier attempts
-    lines = [line for line in said.splitlines() if line.strip()]
-    # a message may go on for many lines after the one that names the exception
-    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-    last = (errors or lines or [f"exit code {code}"])[-1]
-    return last.removeprefix("al-lightning: error: ")
+    try:
+        said = run.log.read_text(errors="replace").rpartition(f"$ {run.command}\n")[2]  # not by earlier attempts
+    except OSError:  # someone took it away
+        said = ""
+    return last_error(said, f"exit code {code}").removeprefix("al-lightning: error: ")
+
+
+def _sentence(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{what}: {error.filename}" if error.filename else what
 
 
 def _size_of_log(run: Run) -> int:
-    return run.log.stat().st_size if run.log.exists() else 0
+    try:
+        return run.log.stat().st_size
+    except OSError:
+        return 0
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from al_lightning.spelling import did_you_mean
 SHARED_ROUND_0 = "round0"
 """Folder in that of the study where runs with the same seed and training recipe share their first fit."""
 
+MAX_NAME = 255
+"""The most bytes in the name of a folder, on nearly all file systems."""
 LAUNCHERS = ("local", "ray")
 KEYS = ("out", "seeds", "processes", "launcher", "fit", "arms")
 
@@ -47,7 +49,8 @@ Each run is an ordinary run folder, OUT/ARM/seedK, with what it printed beside i
 same seed and training recipe fit their round 0 once. The same command continues a sweep that was stopped: runs that are
 finished are skipped, unfinished ones go on from their last round; a higher --loop.num_rounds extends them all.
 
-Exit code: 0 if all runs are finished, 1 if one has failed, 2 if the input is bad, 130 and 143 if it was stopped.
+Exit code: 0 if all runs are finished, 1 if one has failed or waits for labels of people, 2 if the input is bad, 130 and
+143 if it was stopped.
 """
 
 EPILOG = """\
@@ -98,6 +101,11 @@ class Run:
     @property
     def command(self) -> str:
         return shlex.join(["al-lightning", *self.words])
+
+    @property
+    def label_command(self) -> str:
+        """Takes in the labels that people were asked for."""
+        return f"{shlex.join(['al-lightning', 'label', str(self.folder)])} --import FILE"
 
 
 @dataclass(frozen=True)
@@ -217,7 +225,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise InputError(f"Expected `--config` to be a file, a study, but there is no {path}.")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # also of text in another encoding, and of 2024-02-30, a date
         raise InputError(f"Expected `--config` to be a file in YAML, but got in {path}: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `{content}`.")
@@ -265,13 +273,7 @@ def _arms(value: object, common: Sequence[str], others: Sequence[str]) -> list[A
         raise InputError(f"Expected `arms` to have names, each with flags of al-lightning fit, but got `{value}`.")
     arms = []
     for name, flags in value.items():
-        # these become folders, and words of --arms
-        if not re.fullmatch(r"\w[\w.-]*", str(name)) or str(name) == SHARED_ROUND_0:
-            raise InputError(
-                f"Expected the name of an arm to be letters, digits and any of _.-, and not {SHARED_ROUND_0}, "
-                f"but got `{name}`."
-            )
-        arms.append(Arm(str(name), (*common, *_flags(f"arms.{name}", flags), *others)))
+        arms.append(Arm(_arm_name(name), (*common, *_flags(f"arms.{name}", flags), *others)))
     lower = [arm.name.lower() for arm in arms]
     for arm in arms:
         if lower.count(arm.name.lower()) > 1:  # one folder on many a file system
@@ -280,6 +282,26 @@ def _arms(value: object, common: Sequence[str], others: Sequence[str]) -> list[A
             if word.split("=")[0] in INSTEAD:
                 raise InputError(INSTEAD[word.split("=")[0]])
     return arms
+
+
+def _arm_name(name: object) -> str:
+    """Checks what becomes a folder, and a word of ``--arms``."""
+    if not isinstance(name, str):
+        raise InputError(
+            f"Expected the name of an arm to be text, but got `{name}`, which is how YAML reads what has no quotes and "
+            "is like a number or a date, or yes, no, on, off or null; write it in quotes, as in `'1': --config FILE`."
+        )
+    if not re.fullmatch(r"\w[\w.-]*", name) or name == SHARED_ROUND_0:
+        raise InputError(
+            f"Expected the name of an arm to be letters, digits and any of _.-, and not {SHARED_ROUND_0}, "
+            f"but got `{name}`."
+        )
+    if len(name.encode()) > MAX_NAME:
+        raise InputError(
+            f"Expected the name of an arm, which its folder gets, to be at most {MAX_NAME} bytes long, but got "
+            f"{len(name.encode())}: `{name}`."
+        )
+    return name
 
 
 def _flags(name: str, value: object) -> list[str]:
@@ -323,6 +345,8 @@ def _launcher(value: object) -> str:
 def _out(value: object) -> Path:
     if not isinstance(value, str):
         raise InputError(f"Expected `--out` to be a folder, but got `{value}`.")
+    if not value.strip():  # Path("") is the working directory
+        raise InputError("Expected `--out` to be a folder, but got no name; . is the working directory.")
     path = Path(value)
     for folder in (path, *path.parents):
         if folder.exists():
