@@ -175,6 +175,7 @@ def test_labels_that_a_labeler_skipped_are_left_out(tmp_path: Path) -> None:
     (path / "queries.csv").write_text("\n".join(map(",".join, lines)))
     assert int(lines[550][2]) not in read_run(path).queries["index"].tolist()
     assert len(read_run(path).queries) == 699
+    assert read_run(path).all_queries["label"].tolist()[549] == -1
 
 
 def test_names_of_figures_may_be_numbers(tmp_path: Path) -> None:
