@@ -1,7 +1,6 @@
 """Reads run folders: what a run was told, and the tables that it has written so far."""
 
 import gzip
-import hashlib
 import io
 import json
 import re
@@ -28,8 +27,10 @@ from al_lightning.run_folder import (
     ROUNDS,
     Round,
     comparable_settings,
+    read_committed,
 )
 
+FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
 MAX_CLASSES = 100_000
 """A label above is none: tables of classes are as wide as the largest label."""
 
@@ -157,15 +158,11 @@ def read_texts(path: Path) -> dict[str, str]:
         InputError: If a file is missing or torn.
     """
     for _ in range(50):
-        contents = {
-            name: text
-            for name in (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
-            if (text := _read(path / name)) is not None
-        }
+        commit = _read(path / COMMIT)
+        contents = {name: text for name in FILES if (text := _read(path / name)) is not None}
         for name in (CONFIG, ROUNDS, QUERIES):
             if name not in contents:
                 raise InputError(f"Expected {name} in the run folder {path}, but it is missing.")
-        commit = _read(path / COMMIT)
         if commit is None:  # published results have none
             origin = _read(path / ORIGIN)
             return contents if origin is None else {**contents, ORIGIN: origin}
@@ -173,15 +170,10 @@ def read_texts(path: Path) -> dict[str, str]:
             sha256 = dict(json.loads(commit)["sha256"])
         except (ValueError, KeyError, TypeError):
             sha256 = {}
-        if (
-            all(
-                sha256.get(name) == hashlib.sha256(text.encode()).hexdigest()
-                for name, text in contents.items()
-                if name in sha256
-            )
-            and sha256
-        ):
-            return {**contents, COMMIT: commit}
+        committed = {name: read_committed(path / name, sha256[name]) for name in FILES if name in sha256}
+        whole = {name: text for name, text in committed.items() if text is not None}
+        if sha256 and whole.keys() == committed.keys():
+            return {**contents, **whole, COMMIT: commit}
         time.sleep(0.05)
     raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
 

@@ -84,6 +84,22 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
     assert "sha256" in json.loads((path / "commit.json").read_text())
 
 
+def test_a_commit_that_was_cut_off_is_read_as_it_will_be(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY[:2])
+    old = {name: (path / name).read_bytes() for name in ("rounds.csv", "queries.csv")}
+    whole = write_run(tmp_path / "other" / "seed0", settings(), ACCURACY)
+    for name in ("rounds.csv", "queries.csv", "calibration.csv", "commit.json"):
+        (path / name).write_bytes((whole / name).read_bytes())
+    for name, content in old.items():  # what a kill leaves just after the rename of commit.json
+        (path / name).rename(path / f"{name}.new")
+        (path / name).write_bytes(content)
+    assert len(read_run(path).rounds) == 3
+    assert len(read_run(path).queries) == 700
+    (path / "rounds.csv.new").unlink()
+    with pytest.raises(InputError, match="as they were committed, but one was edited or is torn"):
+        read_run(path)
+
+
 def test_a_run_can_be_read_while_it_commits(tmp_path: Path) -> None:
     """Every reading is of one moment: as many queries as the rounds have asked for."""
     given = settings()
