@@ -347,6 +347,12 @@ def test_a_run_that_cannot_be_started_stops_nobody_else(tmp_path: Path) -> None:
     assert lines[2] == f"1 of 2 runs in {tmp_path}/out finished; failed:"
 
 
+def test_a_worker_of_ray_says_why_a_run_cannot_be_started(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    error = launchers._run_to_its_end(Run(Arm("a", ()), 0, tmp_path), str(tmp_path), sys.path)
+    assert error == f"File exists: {tmp_path}/a"
+
+
 def test_a_failed_run_without_a_log_is_told_by_its_code(tmp_path: Path) -> None:
     assert launchers._error(Run(Arm("a", ()), 0, tmp_path), 3) == "exit code 3"
 
