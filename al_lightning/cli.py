@@ -61,7 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The words of the command line after the program's name; those it was called with if not given.
 
     Raises:
-        SystemExit: With code 1 if runs or checks fail, 2 if the input is bad, 130 after Ctrl-C and 143 after SIGTERM.
+        SystemExit: With code 1 if runs or checks fail or runs wait for labels, 2 if the input is bad, 130 after Ctrl-C,
+            143 after SIGTERM, and 141 if the output of a sweep is read no longer.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):

@@ -52,7 +52,7 @@ class SharedFirstFit:
         """Gives the fit, or ``None`` to the one process that is to make and :meth:`save` it. The others wait for it.
 
         Raises:
-            InputError: If the folder cannot be written, or the file is of another recipe.
+            InputError: If the folder cannot be written, or the file is of another recipe or cannot be read.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,10 @@ class SharedFirstFit:
     def _load(self) -> FirstFit | None:
         if not self._path.exists():
             return None
-        content = self._path.read_bytes()
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise InputError(f"Expected to read the shared fit {self._path}, but got: {error.strerror}.") from error
         saved = content[DIGEST_SIZE:]
         if hashlib.sha256(saved).digest() != content[:DIGEST_SIZE]:
             warnings.warn(f"{self._path} is not as it was saved: the fit is made again.", stacklevel=2)

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -304,16 +305,16 @@ class ActiveLearningLoop(Callback):
         """Writes the last model beside the one of the round before: a collective, by all processes.
 
         Raises:
-            InputError: If the disk is full or the folder cannot be written; nothing is left over.
+            InputError: If the disk is full or the folder cannot be written; nothing is left over in it.
         """
         new = path / "model.ckpt.new"
         try:
             trainer.save_checkpoint(new, weights_only=True)
         except OSError as error:
             new.unlink(missing_ok=True)  # give back the space
-            raise InputError(
-                f"Expected to write the last model to the run folder {path}, but got: {error.strerror}; the rounds "
-                "before it are safe."
+            raise InputError(  # Lightning writes a temporary file first, which may be on another disk
+                f"Expected to write the last model to the run folder {path}, by way of {tempfile.gettempdir()}, but "
+                f"got: {error.strerror or error}; the rounds before it are safe."
             ) from error
 
     def _begin(

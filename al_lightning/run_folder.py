@@ -265,18 +265,18 @@ class RunFolder:
         for _ in range(20):  # a process may be committing the next round just now
             try:
                 state = json.loads((path / COMMIT).read_bytes())
-                sha256, folder.identity = dict(state["sha256"]), dict(state.get("data", {}))
+                sha256, identity = dict(state["sha256"]), dict(state.get("data", {}))
                 names = (CONFIG, ROUNDS, QUERIES, *([ASKED] if ASKED in sha256 else []))
                 contents = {name: read_committed(path / name, sha256[name]) for name in names}
             except (OSError, ValueError, KeyError, TypeError):
                 return folder
             whole = {name: text for name, text in contents.items() if text is not None}
             if whole.keys() == contents.keys():
+                folder.identity = identity
                 folder._parse(whole)
                 folder._check_settings(settings, free)
                 return folder
             time.sleep(0.02)
-        folder.identity = {}
         return folder
 
     def close(self) -> None:

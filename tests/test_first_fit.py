@@ -58,6 +58,12 @@ def test_a_damaged_one_is_to_be_made_again(tmp_path: Path, data: st.DataObject) 
     assert load(tmp_path) is not None
 
 
+def test_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "seed0-abc.pt").mkdir()
+    with pytest.raises(InputError, match=r"Expected to read the shared fit .*seed0-abc.pt, but got: Is a directory"):
+        load(tmp_path)
+
+
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")

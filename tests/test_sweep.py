@@ -1,6 +1,7 @@
 """Sweeps: what they are asked, that their runs are those of `fit`, and that nothing stops them for good."""
 
 import io
+import os
 import re
 import shutil
 import signal
@@ -19,7 +20,7 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder import Query, Round, RunFolder, read_rounds
 from al_lightning.sweep import child, command, display, launchers
 from al_lightning.sweep.check import _unfit, check
-from al_lightning.sweep.display import SweepDisplay
+from al_lightning.sweep.display import PipedConsole, SweepDisplay
 from al_lightning.sweep.study import Arm, Run, Study, read_study
 from tests.test_kill import timeless
 
@@ -578,6 +579,19 @@ def test_time_left_is_that_of_finished_runs_of_the_same_arms(tmp_path: Path, pro
     commit_rounds(runs[4], 1)  # it has 10 of its 15 seconds to go
     progress = SweepDisplay({"slow": 2, "fast": 2, "fast2": 2}, runs[:3], runs[3:], processes)
     assert progress._left(runs[4:5]) == f", about {seconds} left"
+
+
+def test_a_display_that_nobody_reads_any_longer_says_so(runs: list[Run]) -> None:
+    """And does not end the program with the code of a run that failed, as rich would."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    console = PipedConsole(file=io.TextIOWrapper(io.FileIO(writer, "w", closefd=False), write_through=True))
+    progress = SweepDisplay({"random": 2, "bald": 2}, [], runs, processes=1, console=console)
+    with pytest.raises(BrokenPipeError):
+        progress.ended(runs[0], None)
+    progress.ended(runs[1], None)  # the rest is not shown
+    progress.stop()
+    os.close(writer)
 
 
 def test_only_some_of_very_many_runs_are_looked_at(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,12 +301,17 @@ def _calibrated_seeds(study: Study) -> dict[int, list[int]]:
 
 def _notes_on_calibration(study: Study) -> list[str]:
     """Which seeds the calibration of a round is of, if not of all."""
-    return [
-        f"Calibration with {study.num_labeled[r]:,} labels is of seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))} only, of which all arms have it."
-        for r, seeds in _calibrated_seeds(study).items()
-        if 0 < len(seeds) < len(study.seeds)
-    ]
+    if all(run.calibration.empty for runs in study.runs.values() for run in runs):
+        return []  # the page says so
+    notes = []
+    for r, seeds in _calibrated_seeds(study).items():
+        if len(seeds) < len(study.seeds):
+            whose = f"of seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} only" if seeds else "left out"
+            reason = "no other seed has it" if seeds else "no seed has it"
+            notes.append(
+                f"Calibration with {study.num_labeled[r]:,} labels is {whose}: {reason} in all arms that have any."
+            )
+    return notes
 
 
 def _calibration(study: Study) -> pd.DataFrame:

@@ -72,7 +72,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             what = f"{path} is a file" if path.exists() else f"there is no folder {path}"
             raise InputError(f"Expected a run folder or a folder of them, but {what}.")
-        below = {config.parent for config in path.rglob(CONFIG)} | {log.parent for log in path.rglob(ROUNDS)}
+        below = {file.parent for name in (CONFIG, ROUNDS, COMMIT) for file in path.rglob(name)}
         if not below:
             raise InputError(f"Expected runs in {path}, but found no {ROUNDS} in it or below.")
         found |= below
@@ -148,7 +148,10 @@ def arm_of(path: Path) -> str:
 
 def has_no_round(path: Path) -> bool:
     """Whether a run has not finished its first round yet."""
-    return len((_read(path / ROUNDS) or "").split()) < 2
+    sha256 = _sha256_of(_read(path / COMMIT))
+    # a kill may have left the first round beside its name
+    text = read_committed(path / ROUNDS, sha256[ROUNDS]) if ROUNDS in sha256 else None
+    return len((text or _read(path / ROUNDS) or "").split()) < 2
 
 
 def read_texts(path: Path) -> dict[str, str]:
@@ -159,23 +162,28 @@ def read_texts(path: Path) -> dict[str, str]:
     """
     for _ in range(50):
         commit = _read(path / COMMIT)
-        contents = {name: text for name in FILES if (text := _read(path / name)) is not None}
+        sha256 = _sha256_of(commit)
+        committed = {name: read_committed(path / name, sha256[name]) for name in FILES if name in sha256}
+        whole = {name: text for name, text in committed.items() if text is not None}
+        contents = {name: text for name in FILES if (text := _read(path / name)) is not None} | whole
         for name in (CONFIG, ROUNDS, QUERIES):
             if name not in contents:
                 raise InputError(f"Expected {name} in the run folder {path}, but it is missing.")
         if commit is None:  # published results have none
             origin = _read(path / ORIGIN)
             return contents if origin is None else {**contents, ORIGIN: origin}
-        try:
-            sha256 = dict(json.loads(commit)["sha256"])
-        except (ValueError, KeyError, TypeError):
-            sha256 = {}
-        committed = {name: read_committed(path / name, sha256[name]) for name in FILES if name in sha256}
-        whole = {name: text for name, text in committed.items() if text is not None}
         if sha256 and whole.keys() == committed.keys():
-            return {**contents, **whole, COMMIT: commit}
+            return {**contents, COMMIT: commit}
         time.sleep(0.05)
     raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
+
+
+def _sha256_of(commit: str | None) -> dict[str, str]:
+    """Digests of the files of a run by name; none if nothing was committed, or the file that says so is torn."""
+    try:
+        return dict(json.loads(commit or "")["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _read(path: Path) -> str | None:

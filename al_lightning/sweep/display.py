@@ -21,6 +21,14 @@ MAX_LINES = 20
 """The most runs that are shown, and looked at."""
 
 
+class PipedConsole(Console):
+    """A console that says when nobody reads it any longer; rich would end the program, with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # what is left to be said
+        raise BrokenPipeError
+
+
 class SweepDisplay:
     """Shows how many runs are done, where each of those in progress is, and the time left once that is known.
 
@@ -49,7 +57,7 @@ class SweepDisplay:
         for run in finished:
             self._add_seconds(run)
         # rich takes FORCE_COLOR for a terminal, where it may be the log of a CI
-        self._console = console or Console(
+        self._console = console or PipedConsole(
             highlight=False, soft_wrap=True, markup=False, force_terminal=sys.stdout.isatty()
         )
         self._live = Live(console=self._console, auto_refresh=False, transient=True)

@@ -130,9 +130,15 @@ def test_calibration_is_of_the_same_seeds_in_all_arms(tmp_path: Path) -> None:
         for labels, seeds in ((500, 1), (700, 2), (900, 3))
     }
     assert [note for note in found.notes if "Calibration" in note] == [
-        "Calibration with 500 labels is of seed 2 only, of which all arms have it.",
-        "Calibration with 700 labels is of seeds 1, 2 only, of which all arms have it.",
+        "Calibration with 500 labels is of seed 2 only: no other seed has it in all arms that have any.",
+        "Calibration with 700 labels is of seeds 1, 2 only: no other seed has it in all arms that have any.",
     ]
+    (study / "margin/seed2/commit.json").unlink()
+    (study / "margin/seed2/calibration.csv").write_text(lines[0])
+    found = analyse(read_study([study]))
+    assert set(found.calibration["num_labeled"]) == {700, 900}
+    assert "Calibration with 500 labels is left out: no seed has it in all arms that have any." in found.notes
+    assert not any("Calibration" in note for note in analyse(read_study([study / "old"])).notes)
 
 
 def test_the_penalty_matrix_has_the_winner_in_its_row(analysis: Analysis) -> None:

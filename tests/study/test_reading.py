@@ -100,6 +100,19 @@ def test_a_commit_that_was_cut_off_is_read_as_it_will_be(tmp_path: Path) -> None
         read_run(path)
 
 
+def test_a_first_commit_that_was_cut_off_is_found_and_read(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY)
+    whole = read_run(path)
+    for file in [*path.glob("*.csv"), path / "config.yaml"]:
+        file.rename(path / f"{file.name}.new")
+    assert find_runs([tmp_path]) == [path]
+    assert not has_no_round(path)
+    assert read_run(path).rounds.equals(whole.rounds)
+    (path / "rounds.csv").write_text("round,num_labeled\n")  # of the initial set alone
+    assert not has_no_round(path)
+    assert read_run(path).rounds.equals(whole.rounds)
+
+
 def test_a_run_can_be_read_while_it_commits(tmp_path: Path) -> None:
     """Every reading is of one moment: as many queries as the rounds have asked for."""
     given = settings()
