@@ -2,7 +2,8 @@
 
 import inspect
 import io
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from math import isqrt
@@ -80,38 +81,46 @@ def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gall
     if not stages:
         return Gallery(seed, note="There are no pictures: no labels were asked for.")
     try:
-        return _of_data(_load(study.protocol, root), study, stages, num_images)
-    except Exception as error:  # the class may not be ours, and raise anything
+        return Gallery(seed, tuple(_rows(study, stages, root, num_images)))
+    except _NoPictures as error:
+        return Gallery(seed, note=f"There are no pictures{error}")
+
+
+class _NoPictures(Exception):
+    """Says why there are none."""
+
+
+@contextmanager
+def _data_that_may_fail() -> Iterator[None]:
+    """For what a class of data does, and nothing else: it may be the user's, and raise anything."""
+    try:
+        yield
+    except Exception as error:
         what = " ".join(f"{error}".split()) or type(error).__name__
-        return Gallery(seed, note=f"There are no pictures, since the data could not be loaded: {what}")
+        raise _NoPictures(f", since the data could not be loaded: {what}") from error
 
 
-def _of_data(data: "PoolDataModule", study: Study, stages: Mapping[str, int], num_images: int) -> Gallery:
-    import torch  # by now it is imported, or there are no pictures
-
-    seed = study.seeds[0]
-    shape = tuple(data.sample_inputs().shape[1:])
+def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images: int) -> Iterator[Row]:
+    """Raises :class:`_NoPictures` if the data cannot be had, or are none of these runs or no images."""
+    with _data_that_may_fail():
+        data = _load(study.protocol, root)
+        shape, num_samples = tuple(data.sample_inputs().shape[1:]), len(data.train_targets)
     image_shape = _image_shape(shape)
     if image_shape is None:
-        return Gallery(seed, note=f"There are no pictures: samples of shape {shape} are no images.")
-    rows = []
+        raise _NoPictures(f": samples of shape {shape} are no images.")
+    import torch  # by now it is imported, or there are no pictures
+
     for arm in study.arms:
         queries = study.runs[arm][0].queries
         for stage, round in stages.items():
             query = queries[queries["round"] == round].sort_values("order").head(num_images)
-            if query["index"].max() >= len(data.train_targets):
-                return Gallery(seed, note=f"There are no pictures: {arm} asked for samples that the data do not have.")
-            inputs = data.inputs_at(torch.tensor(query["index"].to_numpy(np.int64)))
-            rows.append(
-                Row(
-                    arm,
-                    stage,
-                    int(study.num_labeled[round - 1]),
-                    tuple(_tile(row, data.class_names) for row in query.to_dict("records")),
-                    _side_by_side(inputs.numpy().reshape(-1, *image_shape)),
-                )
-            )
-    return Gallery(seed, tuple(rows))
+            if query["index"].max() >= num_samples:
+                raise _NoPictures(f": {arm} asked for samples that the data do not have.")
+            with _data_that_may_fail():  # they may have fewer names than classes, too
+                inputs = data.inputs_at(torch.tensor(query["index"].to_numpy(np.int64)))
+                tiles = tuple(_tile(row, data.class_names) for row in query.to_dict("records"))
+            images = _side_by_side(inputs.numpy().reshape(-1, *image_shape))
+            yield Row(arm, stage, int(study.num_labeled[round - 1]), tiles, images)
 
 
 def _stages(num_rounds: int) -> dict[str, int]:

@@ -134,6 +134,15 @@ def test_names_of_classes_and_the_folder_of_the_data(tmp_path: Path) -> None:
     assert wrong.note == "There are no pictures, since the data could not be loaded: no digits in data"
 
 
+def test_an_error_of_our_own_is_none_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(images: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("al_lightning.study.gallery._side_by_side", broken)
+    with pytest.raises(ZeroDivisionError):
+        gallery(study())
+
+
 def test_images_in_colour_stay_so(tmp_path: Path) -> None:
     row = gallery(other_data(tmp_path, f"{__name__}.Coloured"), num_images=2).rows[0]
     assert row.images.shape == (8, 16, 3)
