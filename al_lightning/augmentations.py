@@ -1,6 +1,7 @@
 """Random changes of images that keep their class, as torchvision transforms of whole batches."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from al_lightning.errors import InputError
+
+CPU = torch.device("cpu")
 
 
 class RandomShift(v2.Transform):
@@ -98,6 +101,17 @@ def _moved(images: Tensor, shift: int, dim: int) -> Tensor:
     return torch.cat([images.narrow(dim, 1, -shift).flip(dim), images.narrow(dim, 0, size + shift)], dim)
 
 
+@contextmanager
+def _seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Seeds what a transform may draw from, the global generators of the CPU and of the images' GPU; puts them back."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes fifty times as long, for all GPUs
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu.index].manual_seed(seed)
+        yield
+
+
 def augment_all(transform: nn.Module, images: Tensor, seed: int) -> Tensor:
     """Changes all images of a batch in the same way, by the seed alone.
 
@@ -113,8 +127,7 @@ def augment_all(transform: nn.Module, images: Tensor, seed: int) -> Tensor:
     Raises:
         InputError: If the transform changes the shape.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes fifty times as long, for GPUs
+    with _seeded(seed, images.device):
         return _apply(transform, images)
 
 
@@ -133,9 +146,8 @@ def first_alike(transform: nn.Module, seeds: list[int]) -> list[int]:
         return seeds
     first: dict[Hashable, int] = {}
     alike = []
-    with torch.random.fork_rng(devices=[]):
-        for seed in seeds:
-            torch.default_generator.manual_seed(seed)
+    for seed in seeds:
+        with _seeded(seed):
             alike.append(first.setdefault(transform.draw(), seed))
     return alike
 
@@ -158,8 +170,7 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
         return images
     if type(transform) is RandomShift:
         return transform.each(images, generator)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    with _seeded(int(torch.randint(2**62, (), generator=generator)), images.device):
         return torch.cat([_apply(transform, image[None]) for image in images])
 
 

@@ -254,7 +254,7 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
         ("--trainer.max_epochs abc", "`trainer.max_epochs` to be an integer, but got `abc`"),
         ("--trainer.max_epochs -5", "max_epochs"),
         (
-            "--trainer.devices 2 --trainer.strategy ddp_spawn",
+            "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp_spawn",
             "`trainer.strategy` to be ddp for 2 devices, but got ddp_spawn",
         ),
         ("--trainer.gradient_clip_val 1.0", "gradient"),

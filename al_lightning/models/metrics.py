@@ -28,8 +28,9 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
     """Expected calibration error with 15 equal-width bins and the L1 norm (Guo et al., 2017), in [0, 1]."""
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        # torchmetrics guesses from their range whether it was given logits: give it probabilities
-        super().update(logits.softmax(dim=-1), targets)
+        # torchmetrics guesses from their range whether it was given logits: give it probabilities; on the CPU, since a
+        # GPU adds up each bin in an order of the moment, and a run would not repeat to the bit
+        super().update(logits.softmax(dim=-1).cpu(), targets.cpu())
 
     def bins(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the error is computed from.
