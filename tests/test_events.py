@@ -1,10 +1,15 @@
 """RunEvents: after kills and continuations a curve is one curve."""
 
+import errno
+import os
 import time
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 
 
@@ -38,3 +43,22 @@ def test_what_a_killed_process_wrote_of_a_repeated_round_is_purged(tmp_path: Pat
     continued.close()
     assert scalars(tmp_path, "learning_curve/test_acc") == [(500, 0.5), (600, 0.75)]
     assert scalars(tmp_path / "fit", "fit/train_loss") == [(1, 1.0), (2, 0.5)]
+
+
+def test_a_full_disk_is_one_sentence_although_a_thread_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: RecordWriter, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    sentence = f"^Expected to write TensorBoard events to the run folder {tmp_path}, but got: No space left on device; "
+    events = RunEvents(tmp_path, num_labeled=500, epochs=0)
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(InputError, match=sentence):
+        events.log_round({"test_acc": 0.5}, 500)
+    with pytest.raises(InputError, match=sentence):
+        RunEvents(tmp_path, num_labeled=500, epochs=0)
+    with pytest.raises(InputError, match=sentence):
+        events.close()
+    time.sleep(0.2)  # for the threads to end
+    assert capfd.readouterr().err == ""

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from al_lightning.events import quiet_writers
 from al_lightning.study.analysis import Analysis
 from al_lightning.study.gallery import Gallery
 from al_lightning.study.reading import Run
@@ -28,6 +29,7 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
     """
     for events in path.rglob("events.out.tfevents.*"):
         events.unlink()
+    quiet_writers()
     with SummaryWriter(str(path)) as writer:
         for name, png in figures.items():
             writer.add_image(f"figures/{name}", _pixels(png), dataformats="HWC")
