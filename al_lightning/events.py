@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 
 from al_lightning.errors import InputError
@@ -77,7 +76,8 @@ def quiet_writers() -> None:
     others = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:
-        if not (isinstance(failed.thread, _AsyncWriterThread) and isinstance(failed.exc_value, OSError)):
+        is_writer = type(failed.thread).__module__.startswith("tensorboard.")  # of a class without a public name
+        if not (is_writer and isinstance(failed.exc_value, OSError)):
             others(failed)
 
     threading.excepthook = hook

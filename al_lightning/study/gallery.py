@@ -95,7 +95,7 @@ def _data_that_may_fail() -> Iterator[None]:
     """For what a class of data does, and nothing else: it may be the user's, and raise anything."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # the report says so where the pictures would be
         what = " ".join(f"{error}".split()) or type(error).__name__
         raise _NoPictures(f", since the data could not be loaded: {what}") from error
 
