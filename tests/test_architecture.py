@@ -12,7 +12,7 @@ ALLOWED = {
     "nearest": set(),
     "outliers": {"nearest"},
     "data": {"errors", "data"},
-    "models": {"augmentations", "errors", "layers", "models", "spelling"},
+    "models": {"augmentations", "denormals", "errors", "layers", "models", "spelling"},
     "augmentations": {"errors"},
     "inference": {"augmentations", "errors", "layers", "mc_dropout"},
     "layers": {"errors", "spelling"},

@@ -16,5 +16,5 @@ class FastDropout(nn.Dropout):
         """Zeroes each value with probability ``p`` in training mode, and scales the others by ``1 / (1 - p)``."""
         if not self.training or self.inplace or not 0 < self.p < 1 or input.device.type != "cpu":
             return super().forward(input)
-        kept = torch.rand(input.shape) >= self.p  # float32 whatever the input is: half precision has too few numbers
-        return input * kept.to(input.dtype).div_(1 - self.p)
+        kept = torch.rand(input.shape).ge_(self.p)  # float32 whatever the input is: half precision has too few numbers
+        return input * kept.div_(1 - self.p).to(input.dtype)

@@ -8,6 +8,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from al_lightning.denormals import flush_denormals
 from al_lightning.errors import InputError
 from al_lightning.models.base import ClassifierModule, MiniBatch
 from al_lightning.models.dropout import FastDropout
@@ -83,12 +84,13 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         for i, minibatch in enumerate(minibatches):
             losses = self.losses(*minibatch)
             optimizer.optimizer.zero_grad()
-            if i == len(minibatches) - 1 or all_by_lightning:
+            by_lightning = i == len(minibatches) - 1 or all_by_lightning
+            if by_lightning:
                 self.manual_backward(losses["train_loss"])
-                optimizer.step()
             else:
                 losses["train_loss"].backward()
-                optimizer.optimizer.step()
+            with flush_denormals():
+                (optimizer if by_lightning else optimizer.optimizer).step()
             self.after_step()
             for name, loss in losses.items():
                 self._losses.setdefault(name, []).append(loss.detach())

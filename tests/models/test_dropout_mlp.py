@@ -165,9 +165,9 @@ def plain_fit(model: nn.Module) -> list[float]:
     return losses
 
 
-def make_trainer(**kwargs) -> L.Trainer:
+def make_trainer(max_epochs: int = NUM_EPOCHS, **kwargs) -> L.Trainer:
     return L.Trainer(
-        max_epochs=NUM_EPOCHS,
+        max_epochs=max_epochs,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -193,6 +193,45 @@ def test_a_fit_in_groups_of_minibatches_is_the_plain_loop_to_the_bit(group):
     assert all(p.equal(q) for p, q in zip(model.parameters(), expected.parameters(), strict=True))
     assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(losses[-1], rel=1e-5)
     assert losses[-1] < losses[0]
+
+
+def num_denormal(optimizer: torch.optim.Optimizer) -> int:
+    averages = torch.cat([state["exp_avg"].abs().flatten() for state in optimizer.state.values()])
+    return int(((averages > 0) & (averages < torch.finfo(averages.dtype).tiny)).sum())
+
+
+class KillUnits(L.Callback):
+    """Half of the hidden units see no sample from the second epoch on."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            kill_units(pl_module)
+
+
+def kill_units(model: nn.Module) -> None:
+    with torch.no_grad():
+        model.hidden.bias[:16] = -1e3
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_denormal_averages_of_dead_units_are_zero_and_no_weight_shows_it():
+    torch.manual_seed(0)
+    model = DropoutMLP(64, 32, dropout=0, optimizer=lambda params: torch.optim.Adam(params, lr=0.01))
+    expected = copy.deepcopy(model)
+    inputs, targets = digits().train_inputs[:128], digits().train_targets[:128]
+    optimizer, shuffle = expected.configure_optimizers(), generator(7)
+    for epoch in range(120):  # 960 updates; 0.9 to the power of 840 is denormal
+        if epoch == 1:
+            kill_units(expected)
+        for rows in torch.randperm(128, generator=shuffle).split(16):
+            optimizer.zero_grad()
+            F.cross_entropy(expected(inputs[rows]), targets[rows]).backward()
+            optimizer.step()
+    assert num_denormal(optimizer) > 500
+    trainer = make_trainer(callbacks=[KillUnits()], max_epochs=120)
+    trainer.fit(model, MinibatchLoader(TensorRows(inputs), targets, 16, 4, generator(7)))
+    assert num_denormal(trainer.optimizers[0]) == 0
+    assert all(p.equal(q) for p, q in zip(model.parameters(), expected.parameters(), strict=True))
 
 
 class CountingHooks(L.Callback):
