@@ -3,14 +3,14 @@
 python scripts/publish.py runs/study --out results/study
 
 Of each run: rounds.csv as it is, config.yaml without folders, the other tables compressed, without acquisition scores
-and with figures of four digits, and origin.json: what is known of its data and of what its rounds were made with.
+and with figures of few digits, and origin.json: what is known of its data and of what its rounds were made with.
 Models, events and logs stay behind, and so do questions that people have not answered yet. What is there already of the
 same run is replaced; runs without a finished round are left out. Nothing is written before all runs were read.
 """
 
 import argparse
-import gzip
 import json
+import lzma
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder import CALIBRATION, COMMIT, CONFIG, DIAGNOSTICS, QUERIES, ROUNDS
 from al_lightning.study.reading import ORIGIN, find_runs, has_no_round, parse_origin, parse_run, read_texts
 
-TABLES = tuple(f"{name}.gz" for name in (QUERIES, CALIBRATION, DIAGNOSTICS))
-FILES = (CONFIG, ORIGIN, *TABLES, ROUNDS)
+DIGITS = {QUERIES: 3, CALIBRATION: 4, DIAGNOSTICS: 4}
+"""After the point, of the tables that are compressed: a gallery shows confidences in percent."""
+FILES = (CONFIG, ORIGIN, *(f"{name}.xz" for name in DIGITS), ROUNDS)
 """Of a published run; the rounds come last: with fewer queries than they need, a run is refused by whoever reads it."""
 FOLDERS = {"loop": ("run_dir", "shared_dir"), "data": ("root",)}
 """Settings that are folders of one machine."""
@@ -59,10 +60,9 @@ def compact(path: Path) -> tuple[Path, dict[str, bytes]]:
     if origin:
         texts_out[ORIGIN] = json.dumps(origin, indent=1) + "\n"
     files = {name: text.encode() for name, text in texts_out.items()}
-    for name, table in zip(TABLES, (run.all_queries, run.calibration, run.diagnostics), strict=True):
+    for name, table in zip(DIGITS, (run.all_queries, run.calibration, run.diagnostics), strict=True):
         if len(table):
-            # no time in the header: the same table is the same file
-            files[name] = gzip.compress(to_csv(table).encode(), mtime=0)
+            files[f"{name}.xz"] = lzma.compress(to_csv(table, DIGITS[name]).encode(), preset=9 | lzma.PRESET_EXTREME)
     return Path(run.arm, f"seed{run.seed}"), files
 
 
@@ -76,9 +76,9 @@ def without_folders(text: str) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def to_csv(table: pd.DataFrame) -> str:
+def to_csv(table: pd.DataFrame, digits: int) -> str:
     integers = {column: "Int64" for column in ("predicted",) if column in table}
-    return table.drop(columns="score", errors="ignore").astype(integers).round(4).to_csv(index=False)
+    return table.drop(columns="score", errors="ignore").astype(integers).round(digits).to_csv(index=False)
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:

@@ -1,12 +1,11 @@
 """Reads run folders: what a run was told, and the tables that it has written so far."""
 
-import gzip
 import io
 import json
+import lzma
 import re
 import time
 import warnings
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -80,7 +79,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """Reads a run folder, also one that a process is working on, and also one with ``*.csv.gz``.
+    """Reads a run folder, also one that a process is working on, and also one with ``*.csv.xz``.
 
     Raises:
         InputError: If a file is missing, torn, or not one of a run.
@@ -187,13 +186,15 @@ def _sha256_of(commit: str | None) -> dict[str, str]:
 
 
 def _read(path: Path) -> str | None:
-    compressed = path.with_name(f"{path.name}.gz")
+    compressed = path.with_name(f"{path.name}.xz")
+    file = compressed if compressed.exists() and not path.exists() else path
     try:
-        if path.exists():
-            return path.read_bytes().decode()
-        return gzip.decompress(compressed.read_bytes()).decode() if compressed.exists() else None
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"Expected {path} to be a file of a run, but it cannot be read: {error}.") from error
+        if not file.exists():
+            return None
+        content = file.read_bytes()
+        return (lzma.decompress(content) if file == compressed else content).decode()
+    except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
+        raise InputError(f"Expected {file} to be a file of a run, but it cannot be read: {error}.") from error
 
 
 def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str]) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def test_what_is_not_known_is_not_published(tmp_path: Path) -> None:
     """As of runs that were published before there was an origin.json, which go on with any data."""
     planted(tmp_path / "runs" / "random" / "seed0")
     out = published(tmp_path / "runs", out=tmp_path / "results")
-    names = ["calibration.csv.gz", "config.yaml", "diagnostics.csv.gz", "queries.csv.gz", "rounds.csv"]
+    names = ["calibration.csv.xz", "config.yaml", "diagnostics.csv.xz", "queries.csv.xz", "rounds.csv"]
     assert sorted(path.name for path in (out / "random" / "seed0").iterdir()) == names
     path = restored(out, out=tmp_path / "again") / "random" / "seed0"
     folder = RunFolder.open(path, settings(), DATA, {"torch": "2.10"})
@@ -226,14 +226,14 @@ def test_all_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_what_a_run_no_longer_has_goes(tmp_path: Path) -> None:
     path = planted(tmp_path / "runs" / "random" / "seed0", data=DATA)
     place = published(tmp_path / "runs", out=tmp_path / "results") / "random" / "seed0"
-    assert {"diagnostics.csv.gz", "calibration.csv.gz", "origin.json"} < {file.name for file in place.iterdir()}
+    assert {"diagnostics.csv.xz", "calibration.csv.xz", "origin.json"} < {file.name for file in place.iterdir()}
     shutil.rmtree(path)
     given = RunFolder.edit(planted(path))
     given.calibration, given.diagnostics = [], []
     given.commit()
     given.close()
     published(tmp_path / "runs", out=tmp_path / "results")
-    assert sorted(file.name for file in place.iterdir()) == ["config.yaml", "queries.csv.gz", "rounds.csv"]
+    assert sorted(file.name for file in place.iterdir()) == ["config.yaml", "queries.csv.xz", "rounds.csv"]
 
 
 def test_two_runs_for_one_place_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Reading runs: as they were written, of one moment, and what is none is refused by file."""
 
-import gzip
 import json
+import lzma
 import threading
 import time
 from pathlib import Path
@@ -38,12 +38,22 @@ def test_a_published_run_has_compressed_tables_and_no_commit(tmp_path: Path) -> 
     path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY)
     before = read_run(path)
     for name in ("queries.csv", "calibration.csv"):
-        (path / f"{name}.gz").write_bytes(gzip.compress((path / name).read_bytes()))
+        (path / f"{name}.xz").write_bytes(lzma.compress((path / name).read_bytes()))
         (path / name).unlink()
     (path / "commit.json").unlink()
     after = read_run(path)
     assert after.queries.equals(before.queries)
     assert after.calibration.equals(before.calibration)
+
+
+@pytest.mark.parametrize("content", [b"", b"round,bin", lzma.compress(b"round,bin" * 9)[:-5]])
+def test_a_compressed_table_that_is_torn_is_named(tmp_path: Path, content: bytes) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY)
+    (path / "commit.json").unlink()
+    (path / "calibration.csv").unlink()
+    (path / "calibration.csv.xz").write_bytes(content)
+    with pytest.raises(InputError, match=r"calibration.csv.xz to be a file of a run, but it cannot be read"):
+        read_run(path)
 
 
 def test_the_same_folder_given_twice_is_read_once(study: Path) -> None:

@@ -16,6 +16,7 @@ from al_lightning.sweep.check import check
 from al_lightning.sweep.study import read_study as read_sweep
 
 RESULTS = Path("results/study")
+NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]
 DOCUMENT = Path("docs/study.md").read_text()
 COMMANDS = [
     line.replace("\\\n", "").split() for line in re.findall(r"^al-lightning report ((?:.*\\\n)*.*)$", DOCUMENT, re.M)
@@ -79,6 +80,23 @@ def check_table(table: str, analysis: Analysis) -> None:
             computed = found[["difference", "difference_low", "difference_high"]]
             assert [f"{value:+.4f}" for value in computed] == difference
             assert found["p_holm"] == pytest.approx(float(p), abs=0.0005)
+
+
+def test_the_fits_that_fall_are_those_of_the_document() -> None:
+    falls = {}
+    for path in find_runs([RESULTS]):
+        run = read_run(path)
+        accuracy = run.rounds["test_acc"]
+        is_low = accuracy < accuracy.rolling(9, center=True, min_periods=5).median() - 0.02
+        if found := run.rounds["num_labeled"][is_low & (run.rounds["num_labeled"] >= 1500)].tolist():
+            falls[run.arm, run.seed] = found
+    assert {arm for arm, _ in falls} == {"margin_mixmatch"}
+    document = " ".join(DOCUMENT.split())
+    for (_, seed), found in falls.items():
+        *others, last = (f"{labels:,}" for labels in found)
+        listed = f"{', '.join(others)} and {last} labels those" if others else f"{last} that"
+        assert f"at {listed} of seed {seed}" in document
+    assert f"{NUMBERS[sum(map(len, falls.values()))]} of its fits fall" in document
 
 
 def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> None:
