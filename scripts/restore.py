@@ -9,6 +9,11 @@ same hardware and versions and with the same data. A run with an origin.json ref
 or versions are others; of one without, they are not known. With `loop.reinit` warm or initial the next fit would need
 weights that were not published: such a run is restored only if it is finished.
 
+`--rounds N` restores only the first N rounds, so that later ones can be made again, the same or with other code:
+
+python scripts/restore.py results/study/bald/seed0 --out again --rounds 50
+al-lightning fit --config again/bald/seed0/config.yaml --loop.run_dir again/bald/seed0 --loop.num_rounds 50
+
 Nothing is written before all runs were looked at. The same command goes on where it was interrupted: folders that it
 has made are left as they are, and those that are another run, or have other rounds by now, are refused.
 """
@@ -53,16 +58,21 @@ class Published:
     diagnostics: list[Diagnostic]
 
 
-def restore(paths: Iterable[Path], out: Path) -> None:
+def restore(paths: Iterable[Path], out: Path, num_rounds: int | None = None) -> None:
     """Makes the folders of the published runs at or below some folders.
 
+    Args:
+        paths: The folders.
+        out: Where run folders go, as ``arm/seed``.
+        num_rounds: How many rounds of each run; None for all.
+
     Raises:
-        InputError: If a run cannot be read or cannot go on, or its place is taken.
+        InputError: If a run cannot be read or cannot go on, has too few rounds, or its place is taken.
     """
     sources: dict[Path, Path] = {}
     made = set()
     for path in find_runs(paths):
-        published = read_published(path)
+        published = read_published(path, num_rounds)
         folder = out / published.run.arm / f"seed{published.run.seed}"
         if folder in sources:
             raise InputError(f"Expected one run for {folder}, but got {sources[folder]} and {path}.")
@@ -71,22 +81,25 @@ def restore(paths: Iterable[Path], out: Path) -> None:
             made.add(folder)
     for folder, path in sources.items():
         if folder not in made:
-            write(folder, read_published(path))  # once more: all of them at once may not fit into memory
+            write(folder, read_published(path, num_rounds))  # once more: all of them at once may not fit into memory
         print(f"{folder}{' was restored before: left as it is.' if folder in made else ''}")
 
 
-def read_published(path: Path) -> Published:
-    """Reads a published run.
+def read_published(path: Path, num_rounds: int | None = None) -> Published:
+    """Reads a published run, or its first rounds.
 
     Raises:
-        InputError: If it is none, or cannot go on.
+        InputError: If it is none, has too few rounds, or cannot go on.
     """
     texts = read_texts(path)
     run, rounds = parse_run(path, texts), read_rounds(path)  # which has the bits of figures, as pandas has not
     reinit = run.settings.get("loop.reinit", "scratch")
-    if reinit != "scratch" and len(run.rounds) < run.num_rounds:
+    kept = len(run.rounds) if num_rounds is None else num_rounds
+    if not 1 <= kept <= len(run.rounds):
+        raise InputError(f"Expected `--rounds` from 1 to the {len(run.rounds)} of {path}, but got {kept}.")
+    if reinit != "scratch" and kept < run.num_rounds:
         raise InputError(
-            f"Expected a finished run in {path}, but it has {len(run.rounds)} of {run.num_rounds} rounds, and with "
+            f"Expected a finished run in {path}, but it has {kept} of {run.num_rounds} rounds, and with "
             f"`loop.reinit` {reinit} the next fit starts from weights that are not published."
         )
     if len(rounds) != len(run.rounds):
@@ -97,7 +110,13 @@ def read_published(path: Path) -> Published:
     except ValueError as error:  # of a number that is not there
         raise InputError(f"Expected whole tables of a run in {path}, but got: {error}.") from error
     return Published(
-        run, yaml.safe_load(texts[CONFIG]), parse_origin(path, texts), rounds, queries, calibration, diagnostics
+        run,
+        yaml.safe_load(texts[CONFIG]),
+        parse_origin(path, texts),
+        rounds[:kept],
+        [row for row in queries if row.round <= kept],  # what was bought after the last fit
+        [row for row in calibration if row.round < kept],
+        [row for row in diagnostics if row.round < kept],
     )
 
 
@@ -155,9 +174,10 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, help="restores only the first ones of each run")
     options = parser.parse_args(args)
     try:
-        restore(options.runs, options.out)
+        restore(options.runs, options.out, options.rounds)
     except (InputError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
 

@@ -59,7 +59,8 @@ class MixMatch(DropoutMLP):
         temperature: Of the sharpening, at least 0.001.
         mixup_alpha: MixUp draws its weights from Beta(alpha, alpha); above 0.
         unlabeled_weight: Weight of the consistency loss after the ramp, at least 0.
-        ramp_updates: Number of updates in which the weight rises, linearly.
+        ramp_updates: Number of updates in which the weight rises, linearly. With few, wrong guesses can confirm
+            themselves until the network has lost a class (docs/study.md); the authors' code takes 16,384.
         ema_decay: Of the averaged weights, in [0, 1). After n updates it is at most n / (10 + n), so that the first
             weights fade.
         min_updates_per_epoch: Least number of updates in an epoch.

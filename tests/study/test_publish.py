@@ -50,7 +50,7 @@ def published(*args: Path, out: Path) -> Path:
     return out
 
 
-def restored(*args: Path, out: Path) -> Path:
+def restored(*args: Path | str, out: Path) -> Path:
     restore.main([*map(str, args), "--out", str(out)])
     return out
 
@@ -103,6 +103,42 @@ def test_a_published_run_is_read_and_goes_on_to_the_same_bits(tmp_path: Path) ->
     about = ("score", "confidence")  # not published, or rounded
     assert rows(again / "queries.csv", *about) == rows(whole / "queries.csv", *about)
     assert commit(again)["made_with"] == commit(whole)["made_with"]
+
+
+def test_the_first_rounds_of_a_run_are_restored_and_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    fit(tmp_path / "runs" / "badge" / "seed0", 3)
+    out = published(tmp_path / "runs", out=tmp_path / "results")
+    again = restored(out, "--rounds", "2", out=tmp_path / "again") / "badge" / "seed0"
+    assert rows(again / "queries.csv") != rows(tmp_path / "runs" / "badge" / "seed0" / "queries.csv")
+    fit(again, 3)
+    seconds = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
+    rounded = ("score", "confidence", "accuracy")  # or not published
+    for name, left_out in ("rounds.csv", seconds), ("queries.csv", rounded), ("calibration.csv", rounded):
+        whole = rows(tmp_path / "runs" / "badge" / "seed0" / name, *left_out)
+        assert rows(again / name, *left_out) == whole, name
+
+
+def test_the_first_rounds_have_what_was_known_after_them(tmp_path: Path) -> None:
+    planted(tmp_path / "runs" / "random" / "seed0", data=DATA, made_with=MADE_WITH)
+    out = published(tmp_path / "runs", out=tmp_path / "results")
+    path = restored(out, "--rounds", "2", out=tmp_path / "again") / "random" / "seed0"
+    run = read_run(path)
+    assert run.rounds["test_acc"].tolist() == ACCURACY[:2]
+    assert run.queries["round"].max() == 2
+    assert run.calibration["round"].max() == 1
+    assert commit(path)["made_with"] == MADE_WITH[:1]
+
+
+@pytest.mark.parametrize("number", ["0", "4", "-1"])
+def test_rounds_that_a_run_does_not_have_are_refused(
+    tmp_path: Path, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted(tmp_path / "runs" / "random" / "seed0")
+    out = published(tmp_path / "runs", out=tmp_path / "results")
+    capsys.readouterr()
+    said = is_refused(lambda: restored(out, "--rounds", number, out=tmp_path / "again"), capsys)
+    assert f"Expected `--rounds` from 1 to the 3 of {out / 'random' / 'seed0'}, but got {number}." in said
+    assert not (tmp_path / "again").exists()
 
 
 # ------------------------------------------------------------------------------------------------------- what is known
