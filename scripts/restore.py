@@ -99,8 +99,8 @@ def read_published(path: Path, num_rounds: int | None = None) -> Published:
         raise InputError(f"Expected `--rounds` from 1 to the {len(run.rounds)} of {path}, but got {kept}.")
     if reinit != "scratch" and kept < run.num_rounds:
         raise InputError(
-            f"Expected a finished run in {path}, but it has {kept} of {run.num_rounds} rounds, and with "
-            f"`loop.reinit` {reinit} the next fit starts from weights that are not published."
+            f"Expected to restore all of a finished run from {path}, but got {kept} of {run.num_rounds} rounds, and "
+            f"with `loop.reinit` {reinit} the next fit starts from weights that are not published."
         )
     if len(rounds) != len(run.rounds):
         raise InputError(f"Expected {path / ROUNDS} as it was published, but it was edited or is torn.")

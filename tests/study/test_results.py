@@ -16,7 +16,6 @@ from al_lightning.sweep.check import check
 from al_lightning.sweep.study import read_study as read_sweep
 
 RESULTS = Path("results/study")
-NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]
 DOCUMENT = Path("docs/study.md").read_text()
 COMMANDS = [
     line.replace("\\\n", "").split() for line in re.findall(r"^al-lightning report ((?:.*\\\n)*.*)$", DOCUMENT, re.M)
@@ -96,7 +95,7 @@ def test_the_fits_that_fall_are_those_of_the_document() -> None:
         *others, last = (f"{labels:,}" for labels in found)
         listed = f"{', '.join(others)} and {last} labels those" if others else f"{last} that"
         assert f"at {listed} of seed {seed}" in document
-    assert f"{NUMBERS[sum(map(len, falls.values()))]} of its fits fall" in document
+    assert f"{sum(map(len, falls.values()))} of its fits fall" in document
 
 
 def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> None:
