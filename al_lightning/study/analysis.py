@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from al_lightning.errors import InputError
 from al_lightning.study.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
 from al_lightning.study.efficiency import label_efficiency
+from al_lightning.study.falls import FALL, falls, median_around
 from al_lightning.study.multiple import best_probability, holm
 from al_lightning.study.paired import contrast, differences, seeds_needed, tost
 from al_lightning.study.penalty import penalty_matrix
@@ -44,7 +45,8 @@ class Analysis:
     baseline: str
     """The arm that the others are compared with."""
     notes: tuple[str, ...]
-    """What has to be known beside the figures: the notes of the study, and whether fits of some arms were cut short."""
+    """What has to be known beside the figures: the notes of the study, and whether fits of some arms were cut short, or
+    fell."""
     bands: Mapping[str, pd.DataFrame]
     """By arm, one row a round: ``num_labeled, mean, low, high`` of the test accuracy (pointwise 95 % t intervals), and
     of the paired difference to the baseline ``difference``, ``difference_low`` and ``difference_high`` (pointwise) and
@@ -65,7 +67,8 @@ class Analysis:
     overlap: pd.DataFrame
     """Mean share of the labels bought by the last common round that two arms have in common."""
     balance: pd.DataFrame
-    """One row an arm and round: ``arm, num_labeled, entropy`` of the classes of the labels bought, in [0, 1]."""
+    """One row an arm and round: ``arm, num_labeled, entropy`` of the classes of the labels bought, in [0, 1], and
+    ``least`` and ``most``, the shares of the rarest and the most frequent class; means over the seeds."""
     calibration: pd.DataFrame
     """One row an arm, round of interest and bin: ``arm, num_labeled, bin, count, confidence, accuracy``."""
     cost: pd.DataFrame
@@ -73,6 +76,9 @@ class Analysis:
     ``capped``, the share of rounds that hit the cap of epochs."""
     diagnostics: pd.DataFrame
     """One row an arm, round and figure: ``arm, num_labeled, name, mean, low, high``."""
+    falls: pd.DataFrame
+    """One row a fit far below those around it (:mod:`~al_lightning.study.falls`): ``arm, seed, num_labeled, accuracy,
+    around``, the last the running median."""
 
 
 def analyse(study: Study, baseline: str | None = None) -> Analysis:
@@ -92,7 +98,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
     return Analysis(
         study=study,
         baseline=baseline,
-        notes=(*study.notes, *_notes_on_caps(study), *_notes_on_calibration(study)),
+        notes=(*study.notes, *_notes_on_caps(study), *_notes_on_falls(study), *_notes_on_calibration(study)),
         bands={arm: _bands(study, arm, baseline) for arm in study.arms},
         endpoints=_endpoints(study, baseline),
         efficiency=_efficiency(study, baseline),
@@ -102,6 +108,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
         calibration=_calibration(study),
         cost=_cost(study),
         diagnostics=_diagnostics(study),
+        falls=_falls(study),
     )
 
 
@@ -109,16 +116,21 @@ def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     """Returns what is compared, primary endpoint first: by name, then by arm, a value for each seed, ``(S,)``.
 
     The primary one is the accuracy with 10,000 labels, or with as many as there are if these are fewer, as the mean of
-    the last five rounds up to there. The others are areas under the learning curve, all of it and its early and late
-    parts, and the accuracy of the last round.
+    the last five rounds up to there. If some of these fits fell, their median stands beside it. The others are areas
+    under the learning curve, all of it and its early and late parts, and the accuracy of the last round.
     """
     labels, last = study.num_labeled, int(study.num_labeled[-1])
     final, rounds = _primary(study)
+    chosen = _primary_rounds(study)
     values = {
         f"accuracy at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}": {
             arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
         }
     }
+    if any(falls(curves)[:, chosen].any() for curves in study.accuracy.values()):
+        values[f"accuracy at {final:,} labels, median of {rounds} rounds"] = {
+            arm: np.median(curves[:, chosen], axis=1) for arm, curves in study.accuracy.items()
+        }
     ranges = [("AUBC", int(labels[0]), last), *part_ranges(study)]
     for name, low, high in ranges:
         if low < high:
@@ -137,10 +149,15 @@ def _primary(study: Study) -> tuple[int, int]:
     return final, min(LAST_ROUNDS, int((labels <= final).sum()))
 
 
+def _primary_rounds(study: Study) -> np.ndarray:
+    """Returns which rounds the primary endpoint is the mean of."""
+    final, rounds = _primary(study)
+    return np.flatnonzero(study.num_labeled <= final)[-rounds:]
+
+
 def _notes_on_caps(study: Study) -> list[str]:
     """A difference between fits that converged and fits that were cut short is not one of queries alone."""
-    final, rounds = _primary(study)
-    chosen = np.flatnonzero(study.num_labeled <= final)[-rounds:]
+    chosen = _primary_rounds(study)
     shares = {
         arm: round(100 * capped_share(study.curves(arm, "converged")[:, chosen] > 0).mean()) for arm in study.arms
     }
@@ -151,9 +168,30 @@ def _notes_on_caps(study: Study) -> list[str]:
         for share in sorted(set(shares.values()), reverse=True)
     ]
     return [
-        f"Of the fits with {study.num_labeled[chosen[0]]:,} to {final:,} labels these ended at the cap of epochs, not "
+        f"Of the fits with {_range(study, chosen)} labels these ended at the cap of epochs, not "
         f"converged: {'; '.join(by_share)}. What that does to the differences is not known."
     ]
+
+
+def _notes_on_falls(study: Study) -> list[str]:
+    """A mean counts a fit in full that training has failed."""
+    chosen = _primary_rounds(study)
+    notes = []
+    for arm, curves in study.accuracy.items():
+        found = falls(curves)
+        if found.any():
+            notes.append(
+                f"Of the {found.size:,} fits of {arm} {found.sum()} fell, by more than {100 * FALL:g} points below the "
+                f"ones around, of those with {_range(study, chosen)} labels {found[:, chosen].sum()}: means count them "
+                f"in full. `falls` in summary.json lists them."
+            )
+    return notes
+
+
+def _range(study: Study, chosen: np.ndarray) -> str:
+    """Returns the labels of some rounds as text."""
+    first, last = (f"{study.num_labeled[r]:,}" for r in (chosen[0], chosen[-1]))
+    return f"{first} to {last}"
 
 
 def part_ranges(study: Study) -> list[tuple[str, int, int]]:
@@ -277,13 +315,24 @@ def _balance(study: Study) -> pd.DataFrame:
     num_classes = max(2, 1 + max(int(run.queries["label"].max()) for runs in study.runs.values() for run in runs))
     tables = []
     for arm, runs in study.runs.items():
-        entropies = [
-            class_balance(run.queries["label"].to_numpy(int), num_classes, study.num_labeled).entropy for run in runs
-        ]
-        tables.append(
-            pd.DataFrame({"arm": arm, "num_labeled": study.num_labeled, "entropy": np.mean(entropies, axis=0)})
-        )
+        found = [class_balance(run.queries["label"].to_numpy(int), num_classes, study.num_labeled) for run in runs]
+        shares = np.mean([balance.shares for balance in found], axis=0)  # (R, C)
+        columns = {
+            "entropy": np.mean([balance.entropy for balance in found], axis=0),
+            "least": shares.min(axis=1),
+            "most": shares.max(axis=1),
+        }
+        tables.append(pd.DataFrame({"arm": arm, "num_labeled": study.num_labeled, **columns}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _falls(study: Study) -> pd.DataFrame:
+    rows = []
+    for arm, curves in study.accuracy.items():
+        around = median_around(curves)
+        for s, r in np.argwhere(falls(curves)):
+            rows.append((arm, study.seeds[s], int(study.num_labeled[r]), curves[s, r], around[s, r]))
+    return pd.DataFrame(rows, columns=["arm", "seed", "num_labeled", "accuracy", "around"])
 
 
 def _calibrated_seeds(study: Study) -> dict[int, list[int]]:

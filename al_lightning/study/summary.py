@@ -53,6 +53,7 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
         "balance": analysis.balance,
         "calibration": analysis.calibration,
         "diagnostics": analysis.diagnostics,
+        "falls": analysis.falls,
         "versions": versions(),
     }
     return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,5 +1,6 @@
 """The tables of an analysis find what was planted, and nothing that was not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,32 @@ def test_fits_cut_short_are_said_where_they_differ_between_arms(tmp_path: Path) 
     assert analyse(study).notes == ()
 
 
+def test_fits_that_fell_are_said_and_a_median_stands_beside_the_mean(tmp_path: Path) -> None:
+    arms = {"random": ({}, learning_curve()), "margin": ({"strategy": "Margin"}, learning_curve(GAIN))}
+    study = read_study([write_study(tmp_path, arms, num_seeds=3)])
+    median = "accuracy at 10,000 labels, median of 5 rounds"
+    run = study.runs["margin"][1]
+    run.rounds.loc[[40, 100], "test_acc"] -= 0.1  # neither counts for the primary endpoint
+    assert median not in endpoint_values(study)
+    run.rounds.loc[93, "test_acc"] -= 0.1
+    found = analyse(replace(study))  # a copy, which has no curves yet
+    assert found.notes == (
+        "Of the 303 fits of margin 3 fell, by more than 2 points below the ones around, of those with 9,600 to 10,000 "
+        "labels 1: means count them in full. `falls` in summary.json lists them.",
+    )
+    assert found.falls[["arm", "seed", "num_labeled"]].to_numpy().tolist() == [
+        ["margin", 1, 4_500],
+        ["margin", 1, 9_800],
+        ["margin", 1, 10_500],
+    ]
+    assert (found.falls["around"] - found.falls["accuracy"]).to_numpy() == pytest.approx(0.1, abs=0.002)
+    endpoints = found.endpoints["endpoint"].unique()
+    assert list(endpoints[:2]) == ["accuracy at 10,000 labels, mean of 5 rounds", median]
+    by_mean, by_median = (row(found.endpoints, arm="margin", endpoint=endpoint) for endpoint in endpoints[:2])
+    assert by_mean.difference == pytest.approx(GAIN - 0.1 / 15, abs=0.001)
+    assert by_median.difference == pytest.approx(GAIN, abs=0.001)
+
+
 def test_bands_hold_the_means_and_round_0_does_not_differ(analysis: Analysis) -> None:
     band = analysis.bands["margin"]
     assert np.allclose(band["mean"], analysis.study.accuracy["margin"].mean(axis=0))
@@ -152,6 +179,10 @@ def test_overlap_balance_cost_and_calibration(analysis: Analysis) -> None:
     assert analysis.overlap.loc["margin", "random"] == pytest.approx(10_000 / 59_500, rel=0.1)  # both queried at random
     assert analysis.overlap.loc["margin", "random"] == analysis.overlap.loc["random", "margin"]
     assert analysis.balance["entropy"].between(0.99, 1).all()
+    classes = [run.queries["label"][:5_500].value_counts(normalize=True) for run in analysis.study.runs["margin"]]
+    shares = np.mean([found.sort_index() for found in classes], axis=0)
+    balance = row(analysis.balance, arm="margin", num_labeled=5_500)
+    assert balance[["least", "most"]].tolist() == pytest.approx([shares.min(), shares.max()])
     cost = row(analysis.cost, arm="margin")
     assert (cost.fit, cost.score, cost.select, cost.test, cost.capped) == (2, 0.25, 0, 0.125, 0)
     assert cost.total == pytest.approx(101 * 2.375 / 3600)
