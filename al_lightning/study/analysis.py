@@ -181,9 +181,9 @@ def _notes_on_falls(study: Study) -> list[str]:
         found = falls(curves)
         if found.any():
             notes.append(
-                f"Of the {found.size:,} fits of {arm} {found.sum()} fell, by more than {100 * FALL:g} points below the "
-                f"ones around, of those with {_range(study, chosen)} labels {found[:, chosen].sum()}: means count them "
-                f"in full. `falls` in summary.json lists them."
+                f"Of the {found.size:,} fits of {arm} {found.sum()} fell more than {100 * FALL:g} points below the "
+                f"ones around, {found[:, chosen].sum()} of them with {_range(study, chosen)} labels: means count them "
+                f"in full. They are listed in summary.json, under falls."
             )
     return notes
 

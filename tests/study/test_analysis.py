@@ -92,8 +92,8 @@ def test_fits_that_fell_are_said_and_a_median_stands_beside_the_mean(tmp_path: P
     run.rounds.loc[93, "test_acc"] -= 0.1
     found = analyse(replace(study))  # a copy, which has no curves yet
     assert found.notes == (
-        "Of the 303 fits of margin 3 fell, by more than 2 points below the ones around, of those with 9,600 to 10,000 "
-        "labels 1: means count them in full. `falls` in summary.json lists them.",
+        "Of the 303 fits of margin 3 fell more than 2 points below the ones around, 1 of them with 9,600 to 10,000 "
+        "labels: means count them in full. They are listed in summary.json, under falls.",
     )
     assert found.falls[["arm", "seed", "num_labeled"]].to_numpy().tolist() == [
         ["margin", 1, 4_500],
