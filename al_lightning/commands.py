@@ -107,6 +107,8 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
     # each of several devices tests everything
     warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
+    # whoever asks for the CPU where there is a GPU: accelerator=auto, the default, takes it
+    warnings.filterwarnings("ignore", "GPU available but not used")
     return cli_class(
         L.LightningModule,
         PoolDataModule,

@@ -147,6 +147,14 @@ def test_a_users_own_strategy_needs_no_registration(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
+def test_nobody_who_asks_for_the_cpu_is_told_of_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr("lightning.pytorch.trainer.setup.CUDAAccelerator.is_available", lambda: True)
+    main(["fit", *TINY, "--trainer.accelerator", "cpu", "--loop.run_dir", str(tmp_path)])
+    assert [warning for warning in recwarn if "GPU" in str(warning.message)] == []
+
+
 def test_fit_then_test_then_predict(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run_dir = tmp_path / "run"
     main(["fit", *TINY, "--loop.run_dir", str(run_dir)])

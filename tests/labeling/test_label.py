@@ -133,7 +133,7 @@ def test_a_run_of_people_is_that_of_the_simulated_oracle(photos: Path) -> None:
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
-        accelerator="cpu",
+        accelerator="auto",  # as the command does: a GPU has other bits
     )
     model = DropoutMLP(64, optimizer=lambda params: torch.optim.Adam(params, lr=0.01, fused=True))
     loop.run(trainer, model, Known(photos / "photos"))
