@@ -160,10 +160,16 @@ def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tupl
     if not common:
         listed = ", ".join(f"{name} {sorted(found)}" for name, found in seeds.items())
         raise InputError(f"Expected a seed that all arms have, to pair the runs by, but got {listed}.")
+    arms_of: dict[tuple[int, ...], list[str]] = {}  # by the seeds that they have beyond the common ones
     for name, found in seeds.items():
-        if found - common:
-            left_out = ", ".join(map(str, sorted(found - common)))
-            notes.append(f"Seeds {left_out} of {name} are left out: not all arms have them.")
+        if left_out := tuple(sorted(found - common)):
+            arms_of.setdefault(left_out, []).append(name)
+    if arms_of:
+        listed = "; ".join(
+            f"seed{'s' * (len(left_out) > 1)} {', '.join(map(str, left_out))} of {', '.join(names)}"
+            for left_out, names in arms_of.items()
+        )
+        notes.append(f"Not all arms have all seeds, and these are left out: {listed}.")
     if len(common) == 1:
         notes.append("There is one seed only: no interval and no test is possible, and a lead may be chance.")
     return tuple(sorted(common))

@@ -57,7 +57,7 @@ def test_planted_runs_are_judged(study: Path, tmp_path: Path, capsys: pytest.Cap
     out = capsys.readouterr().out
     assert "C11  BALD avoids aleatoric noise and outliers: REPLICATED" in out
     assert "ambiguous: BALD 1.0%, Entropy 60.0%, Random 2.0%" in out
-    assert f"Note: In {tmp_path}: Seeds 3 of bald are left out" in out
+    assert f"Note: In {tmp_path}: Not all arms have all seeds, and these are left out: seed 3 of bald." in out
 
 
 def test_a_report_is_written(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

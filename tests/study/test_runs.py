@@ -39,8 +39,17 @@ def test_seeds_that_not_all_arms_have_are_left_out_and_named(study: Path) -> Non
     (study / "margin" / "seed7" / "commit.json").unlink()
     read = read_study([study])
     assert read.seeds == (0, 2)
-    assert "Seeds 7 of margin are left out: not all arms have them." in read.notes
-    assert "Seeds 1 of random are left out: not all arms have them." in read.notes
+    (note,) = (note for note in read.notes if "seed" in note)
+    assert note == "Not all arms have all seeds, and these are left out: seed 7 of margin; seed 1 of random."
+
+
+def test_arms_that_have_the_same_seeds_left_out_are_named_together(tmp_path: Path) -> None:
+    for strategy, seeds in (("BADGE", (0, 1, 5, 6)), ("Margin", (0, 1, 5, 6)), ("Random", (0, 1))):
+        for seed in seeds:
+            folder = tmp_path / strategy.lower() / f"seed{seed}"
+            write_run(folder, settings(strategy, seed, num_rounds=1), [0.78, 0.79])
+    (note,) = (note for note in read_study([tmp_path]).notes if "seeds" in note)
+    assert note == "Not all arms have all seeds, and these are left out: seeds 5, 6 of badge, margin."
 
 
 def test_seeds_are_chosen_and_with_them_the_rounds_in_common(study: Path) -> None:
