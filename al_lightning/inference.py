@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.augmentations import augment_all, first_alike
+from al_lightning.calling import call, narrowed
 from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, count_rows, split_rows, take_rows
 from al_lightning.layers import named_layer
 from al_lightning.mc_dropout import MonteCarloDropout
 
@@ -57,12 +59,12 @@ class PoolModel(Protocol):
 class Blocks(Protocol):
     """Inputs in blocks, in a fixed order; may be iterated any number of times."""
 
-    def __iter__(self) -> Iterator[Tensor]: ...
+    def __iter__(self) -> Iterator[Inputs]: ...
 
     def __len__(self) -> int:
         """Number of rows in all blocks."""
 
-    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
         """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
 
 
@@ -101,10 +103,15 @@ class Predictions:
     models without ``embed`` and ``head``, have their logits in the trainer's precision.
     """
 
-    def __init__(self, predictor: "PoolPredictor", inputs: Tensor) -> None:
+    def __init__(self, predictor: "PoolPredictor", inputs: Inputs) -> None:
         self._predictor = predictor
         self._model = cast(PoolModel, predictor.model)
-        self.inputs = inputs
+        self.inputs: Any = narrowed(predictor.model, inputs, "embed" if self._is_split else "forward")
+        """What the model is called with, see :func:`~al_lightning.calling.call`: as a rule a tensor ``(B, ...)``."""
+
+    def __len__(self) -> int:
+        """Number of samples of the block, B."""
+        return count_rows(self.inputs)
 
     @cached_property
     def embeddings(self) -> Tensor:
@@ -115,7 +122,7 @@ class Predictions:
         """
         if self._is_split:
             with self._predictor.precision():
-                return self._model.embed(self.inputs).float()
+                return call(self._predictor.model, self.inputs, "embed").float()
         embeddings, _ = self._whole_pass
         if embeddings is None:
             raise InputError(
@@ -145,16 +152,16 @@ class Predictions:
         model, name = self._predictor.model, getattr(self._model, "feature_layer", None)
         with self._predictor.precision():
             if not isinstance(name, str):
-                return None, self._checked(model(self.inputs))
+                return None, self._checked(call(model, self.inputs))
             seen: list[Tensor] = []
 
             def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
-                if args and isinstance(args[0], Tensor) and len(args[0]) == len(self.inputs):
+                if args and isinstance(args[0], Tensor) and len(args[0]) == len(self):
                     seen.append(args[0].clone())  # a layer may write to its input
 
             hook = named_layer(model, name).register_forward_pre_hook(keep)
             try:
-                logits = self._checked(model(self.inputs))
+                logits = self._checked(call(model, self.inputs))
             finally:
                 hook.remove()
         if not seen:
@@ -232,8 +239,8 @@ class Predictions:
     def _passes(self, dropout: MonteCarloDropout, num_samples: int) -> Iterator[Tensor]:
         """Logits ``(b, T, C)`` of whole passes, which are in the trainer's precision from beginning to end."""
         with self._predictor.precision():
-            num_classes = self._predictor.model(self.inputs[:1]).shape[1]
-        for part in self.inputs.split(max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))):
+            num_classes = self._checked(call(self._predictor.model, take_rows(self.inputs, slice(1)))).shape[1]
+        for part in split_rows(self.inputs, max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))):
             with self._predictor.precision():
                 logits = dropout(part)
             yield logits.float()
@@ -274,7 +281,7 @@ class PoolPredictor:
         mask_generator: torch.Generator | None = None,
         view_generator: torch.Generator | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
-        transfer: Callable[[Tensor], Tensor] = lambda block: block,
+        transfer: Callable[[Any], Any] = lambda block: block,
         shards: Shards | None = None,
     ) -> None:
         self.model = model
@@ -336,6 +343,11 @@ class PoolPredictor:
                             f"Expected {column.dtype} in a row for each of {num_inputs} samples, "
                             f"but got {part.dtype} of shape {tuple(part.shape)}."
                         )
+                    if part.shape[1:] != column.shape[1:]:  # as features of each token are
+                        raise InputError(
+                            f"Expected values of one shape for all samples, but got {tuple(column.shape[1:])} and "
+                            f"{tuple(part.shape[1:])}: features must not depend on how long the inputs are."
+                        )
                     column[num_rows:stop] = part
                 num_rows = stop
         if columns and num_rows < len(blocks):
@@ -350,8 +362,8 @@ class PoolPredictor:
     ) -> Iterator[tuple[int, Tensor | tuple[Tensor, ...]]]:
         """The number of rows of each block and what ``fn`` returns for it, in order, whichever process computed it."""
 
-        def result_of(block: Tensor) -> tuple[int, Tensor | tuple[Tensor, ...]]:
-            return len(block), fn(Predictions(self, self._transfer(block)))
+        def result_of(block: Inputs) -> tuple[int, Tensor | tuple[Tensor, ...]]:
+            return count_rows(block), fn(Predictions(self, self._transfer(block)))
 
         if self._shards is None or self._shards.size == 1:
             yield from map(result_of, blocks)

@@ -5,7 +5,9 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
+from al_lightning.calling import call
 from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs
 
 CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -45,11 +47,11 @@ class MonteCarloDropout:
         self._generator = generator
         self._masks: dict[tuple[nn.Module, int, torch.Size, int], Tensor] = {}
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Returns the logits ``(B, T, C)`` of inputs ``(B, ...)``."""
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Returns the logits ``(B, T, C)`` of inputs of B samples."""
         return torch.stack([self._sample(inputs, t) for t in range(self._num_samples)], dim=1)
 
-    def _sample(self, inputs: Tensor, t: int) -> Tensor:
+    def _sample(self, inputs: Inputs, t: int) -> Tensor:
         """One pass with the masks of sample t; returns logits ``(B, C)``."""
 
         def drop(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class MonteCarloDropout:
         num_calls: Counter[nn.Module] = Counter()  # a module may stand in several places, each with a mask of its own
         hooks = [module.register_forward_hook(drop) for module in self._dropouts]
         try:
-            return self._model(inputs)
+            return call(self._model, inputs)
         finally:
             for hook in hooks:
                 hook.remove()

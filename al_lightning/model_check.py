@@ -9,10 +9,12 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from al_lightning.calling import call
 from al_lightning.data import PoolDataModule
-from al_lightning.data.blocks import TensorBlocks
+from al_lightning.data.blocks import OneBlock
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
+from al_lightning.inputs import Inputs, count_rows, describe, map_tensors, take_rows
 from al_lightning.strategies import QueryStrategy
 
 LOG = logging.getLogger(__name__)
@@ -36,16 +38,15 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
         logits = predictor.map(lambda batch: batch.logits)
         whole = logits
         if is_split and is_overridden("forward", model):
-            returned = predictor.map(lambda batch: model(batch.inputs))
+            returned = predictor.map(lambda batch: call(model, batch.inputs))
             whole = returned if isinstance(returned, Tensor) else logits  # it may return more, which nobody asks for
     except InputError:
         raise
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # as layers complain of shapes, each in its own way
-        shape = tuple(sample.shape[1:])
         hint = "; see `model.input_dim`" if "input_dim" in model.hparams else ""
         raise InputError(
-            f"Expected the model {name} to take inputs of shape {shape}{hint}, but got: {str(error).rstrip('.')}."
+            f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
         ) from error
     num_classes = datamodule.count_classes()
     if logits.dim() != 2 or logits.shape[1] < num_classes:
@@ -70,28 +71,26 @@ def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: Poo
         InputError: If the strategy raises it. What else it raises is left to its first query.
     """
     rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
-    pool = rows[:NUM_POOL]
-    predictor = _predictor(model, pool, rows[-NUM_LABELED:])
+    pool = take_rows(rows, slice(NUM_POOL))
+    num_pool = count_rows(pool)
+    predictor = _predictor(model, pool, take_rows(rows, slice(-NUM_LABELED, None)))
     # what is warned of, such as ties, is not to be held against a model that was never fitted, and is said later
     with isolate_rng(include_cuda=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            strategy.query(predictor, min(query_size, QUERY_SIZE, len(pool)), torch.Generator().manual_seed(0))
+            strategy.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
         except InputError:
             raise
         except Exception as error:  # the strategy may count on a larger pool: its first query will tell
             LOG.debug("A small query before the first fit failed: %r", error)
 
 
-def _predictor(model: L.LightningModule, pool: Tensor, labeled: Tensor) -> PoolPredictor:
+def _predictor(model: L.LightningModule, pool: Inputs, labeled: Inputs) -> PoolPredictor:
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
 
-    def transfer(block: Tensor) -> Tensor:
-        return block.to(parameter if block.is_floating_point() else parameter.device)
+    def transfer(block: Inputs) -> Inputs:
+        return map_tensors(lambda part: part.to(parameter if part.is_floating_point() else parameter.device), block)
 
-    def blocks(rows: Tensor) -> TensorBlocks:  # copies, lest a model that writes to its inputs spoils them
-        return TensorBlocks(rows, torch.arange(len(rows)))
-
-    return PoolPredictor(model, blocks(pool), blocks(labeled), transfer=transfer)
+    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=transfer)

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from al_lightning import __version__
 from al_lightning.data import PoolDataModule
+from al_lightning.inputs import tensors_of
 from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.run_folder import comparable_settings
 from al_lightning.strategies import QueryStrategy
@@ -54,7 +55,8 @@ def training_recipe(
     if getattr(model, "needs_unlabeled", False):
         parts.append(datamodule.pool_blocks())
     for block in chain.from_iterable(parts):
-        digest.update(block.contiguous().numpy().data)
+        for tensor in tensors_of(block):
+            digest.update(tensor.contiguous().numpy().data)
     digest.update(datamodule.labeled_targets.numpy().tobytes())
     recipe["data"] = digest.hexdigest()
     if weights is not None:

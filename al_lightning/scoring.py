@@ -3,6 +3,7 @@
 import lightning.pytorch as L
 
 from al_lightning.inference import Blocks, PoolPredictor, Shards
+from al_lightning.inputs import map_tensors
 from al_lightning.random_streams import stream
 
 
@@ -34,6 +35,6 @@ def make_predictor(
         mask_generator=stream(seed, "masks", round),
         view_generator=stream(seed, "views", round),
         precision=plugin.forward_context,
-        transfer=lambda block: plugin.convert_input(block.to(model.device)),
+        transfer=lambda block: plugin.convert_input(map_tensors(lambda tensor: tensor.to(model.device), block)),
         shards=shards,
     )

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import islice, tee
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from al_lightning.inputs import Inputs, count_rows, map_tensors
 
 
 class Blocks(Protocol):
@@ -16,9 +18,9 @@ class Blocks(Protocol):
     def __len__(self) -> int:
         """Number of rows in all blocks."""
 
-    def __iter__(self) -> Iterator[Tensor]: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
-    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+    def shard(self, rank: int, size: int) -> Iterator[Any]:
         """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
 
 
@@ -97,6 +99,29 @@ class TensorBlocks:
         memory = self._inputs.new_empty(self.block_size, *self._inputs.shape[1:])
         for indices in self._indices.split(self.block_size)[rank::size]:
             yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
+
+
+class OneBlock:
+    """Inputs that are one block, of any structure; copies, so that a model that writes to its inputs spoils nothing.
+
+    Args:
+        inputs: Of at least one sample.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.block_size = len(self)
+
+    def __len__(self) -> int:
+        return count_rows(self._inputs)
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
+        """The block, if ``rank`` is 0."""
+        if rank == 0:
+            yield map_tensors(Tensor.clone, self._inputs)
 
 
 class BatchLoader:

@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import lightning.pytorch as L
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
 from al_lightning.errors import InputError
+from al_lightning.inputs import map_tensors, tensors_of
 
 UNKNOWN = -1
 """Target of a training sample whose class is not known."""
@@ -127,7 +128,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def text_of(self, index: int) -> str:
         """What is shown of a training sample that is no image file: its values, as they are scored."""
-        return ", ".join(f"{value:.4g}" for value in self.inputs_at(torch.tensor([index])).flatten().tolist())
+        values = [part.flatten().tolist() for part in tensors_of(self.inputs_at(torch.tensor([index])))]
+        return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for part in values for value in part)
 
     def test_files(self) -> list[str]:
         """Paths of the files of the test samples; none if they have no files of their own."""
@@ -184,13 +186,20 @@ class PoolDataModule(L.LightningDataModule, ABC):
         num_classes = self.count_classes()  # loads the data, which may bring the names
         return [str(name) for name in (range(num_classes) if self.class_names is None else self.class_names)]
 
-    def inputs_at(self, indices: Tensor) -> Tensor:
-        """Training inputs by index, as they are scored, float, shape ``(b, ...)``; ``indices`` has at least one."""
-        self.setup()
-        return torch.cat([block.clone() for block in self._rows.blocks(indices)])
+    def inputs_at(self, indices: Tensor) -> Any:
+        """Training inputs by index, as they are scored, as one block; ``indices`` has at least one.
 
-    def sample_inputs(self, num: int = 1) -> Tensor:
-        """The first training inputs, as they are scored, at most ``num``, float, shape ``(n, ...)``."""
+        Returns:
+            Tensor ``(b, ...)``, or what else :data:`~al_lightning.inputs.Inputs` may be.
+        """
+        self.setup()
+        blocks = self._rows.blocks(indices)
+        blocks.block_size = len(indices)
+        (block,) = blocks
+        return map_tensors(Tensor.clone, block)
+
+    def sample_inputs(self, num: int = 1) -> Any:
+        """The first training inputs, as they are scored, at most ``num``; see :meth:`inputs_at`."""
         return self.inputs_at(torch.arange(min(num, len(self.train_targets))))
 
     @property

@@ -68,7 +68,7 @@ class ScoreStrategy(QueryStrategy):
 
     def _checked_score(self, batch: Predictions) -> Tensor:
         """Scores a block; a score too few would shift all that follow, and buy the wrong labels."""
-        scores, size = self.score(batch), len(batch.inputs)
+        scores, size = self.score(batch), len(batch)
         if not isinstance(scores, Tensor) or scores.shape != (size,) or not scores.is_floating_point():
             got = (
                 f"{scores.dtype} of shape {tuple(scores.shape)}"

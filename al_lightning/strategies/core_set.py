@@ -191,9 +191,14 @@ class CoreSet(QueryStrategy):
         network = self.features if isinstance(self.features, nn.Module) else None
 
         def features(batch: Predictions) -> Tensor:
-            if network is not None:
-                return _features(network, batch.inputs)
-            return batch.embeddings if self.features == "penultimate" else batch.inputs.flatten(1).float()
+            if self.features == "penultimate":
+                return batch.embeddings
+            if not isinstance(batch.inputs, Tensor):
+                raise InputError(
+                    "Expected `features` of CoreSet to be penultimate for inputs of several tensors, but got "
+                    f"{'inputs' if network is None else type(network).__name__}."
+                )
+            return batch.inputs.flatten(1).float() if network is None else _features(network, batch.inputs)
 
         with evaluation_mode(network) if network is not None else nullcontext():
             return over(features)

@@ -104,7 +104,10 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
     """Raises :class:`_NoPictures` if the data cannot be had, or are none of these runs or no images."""
     with _data_that_may_fail():
         data = _load(study.protocol, root)
-        shape, num_samples = tuple(data.sample_inputs().shape[1:]), len(data.train_targets)
+        inputs, num_samples = data.sample_inputs(), len(data.train_targets)
+    if not hasattr(inputs, "shape") or not inputs.is_floating_point():
+        raise _NoPictures(": samples of several tensors, or of integers, are no images.")
+    shape = tuple(inputs.shape[1:])
     image_shape = _image_shape(shape)
     if image_shape is None:
         raise _NoPictures(f": samples of shape {shape} are no images.")
