@@ -23,6 +23,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
+from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -209,7 +210,10 @@ class ActiveLearningCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Reads the model's arguments from a checkpoint, if one is given."""
-        path = self.config[self.config.subcommand].get("ckpt_path")
+        config = self.config[self.config.subcommand]
+        path = expanded(config.get("ckpt_path"))
+        if path is not None:
+            config["ckpt_path"] = path
         try:
             super()._parse_ckpt_path()
         except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:

@@ -34,6 +34,7 @@ from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.model_check import check_model, try_query
 from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.oracles import Oracle, SimulatedOracle
+from al_lightning.paths import expanded
 from al_lightning.progress import RunProgress
 from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.reinit import REINIT, Reinit, StartingWeights
@@ -132,8 +133,8 @@ class ActiveLearningLoop(Callback):
         self.query_size = query_size
         self.num_rounds = num_rounds
         self.seed = seed
-        self.run_dir = Path(run_dir) if run_dir else None
-        self.shared_dir = Path(shared_dir) if shared_dir else None
+        self.run_dir = Path(expanded(run_dir)) if run_dir else None
+        self.shared_dir = Path(expanded(shared_dir)) if shared_dir else None
         self.reinit: Reinit = reinit
         self.oracle = SimulatedOracle() if oracle is None else oracle
         self._weights = StartingWeights(reinit, seed)

@@ -37,6 +37,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
+from al_lightning.watching import callbacks_that_count
 
 CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
 CALIBRATION, DIAGNOSTICS, ASKED = "calibration.csv", "diagnostics.csv", "asked.csv"
@@ -496,9 +497,23 @@ def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
-        for name, value in flatten(settings).items()
-        if name not in FREE_SETTINGS and value not in LATER_SETTINGS.get(name, ())
+        for name, value in flatten(_without_watchers(settings)).items()
+        if not _is_free(name) and value not in LATER_SETTINGS.get(name, ())
     }
+
+
+def _is_free(name: str) -> bool:
+    """Whether a setting is one of FREE_SETTINGS, or an argument of one, such as ``trainer.logger.name``."""
+    parts = name.split(".")
+    return any(".".join(parts[:stop]) in FREE_SETTINGS for stop in range(1, len(parts) + 1))
+
+
+def _without_watchers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out the callbacks of a trainer that only watch: they do not change what a round is."""
+    trainer = settings.get("trainer")
+    if not isinstance(trainer, Mapping) or "callbacks" not in trainer:
+        return dict(settings)
+    return {**settings, "trainer": {**trainer, "callbacks": callbacks_that_count(trainer["callbacks"])}}
 
 
 def read_committed(path: Path, sha256: str) -> str | None:

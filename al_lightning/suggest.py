@@ -17,6 +17,7 @@ from al_lightning.errors import InputError
 from al_lightning.identity import identity
 from al_lightning.oracles.label_studio import task
 from al_lightning.oracles.questions import write_whole
+from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
 from al_lightning.run_folder import CONFIG, Question, RunFolder
 from al_lightning.scoring import make_predictor
@@ -34,13 +35,13 @@ def run(words: list[str]) -> None:
         "al-lightning suggest RUN FOLDER --out FILE",
         description="Ranks images by what the strategy of a trained run would ask for first.",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of images, also in its subfolders")
+    parser.add_argument("run", metavar="RUN", type=as_path, help="the run folder")
+    parser.add_argument("folder", metavar="FOLDER", type=as_path, help="a folder of images, also in its subfolders")
     parser.add_argument("--num", type=int, help="how many to suggest; the query size of the run if not given")
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=as_path,
         default=Path("suggestions.csv"),
         help="a .csv, or a .json with tasks for Label Studio (default: suggestions.csv)",
     )

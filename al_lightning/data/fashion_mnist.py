@@ -17,6 +17,7 @@ from torch import Tensor
 
 from al_lightning.data.pool import Arrays, PoolDataModule
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
 
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the files."""
@@ -101,7 +102,7 @@ class FashionMNIST(PoolDataModule):
         super().__init__(num_initial, initial, batch_size)
         if scaling not in get_args(Scaling):
             raise InputError(f"Expected `data.scaling` to be {' or '.join(get_args(Scaling))}, but got {scaling}.")
-        self.root = root
+        self.root = expanded(root)
         self.scaling = scaling
 
     def load(self) -> Arrays:

@@ -14,6 +14,7 @@ from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
 
 UNLABELED = "unlabeled"
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -75,7 +76,7 @@ class ImageFolder(PoolDataModule):
             raise InputError(f"Expected `data.image_size` to be at least 1, but got {image_size}.")
         if num_workers < 0:
             raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
-        self.root = Path(root)
+        self.root = Path(expanded(root))
         self.classes = classes
         self.test_fraction = test_fraction
         self.corrupt = corrupt

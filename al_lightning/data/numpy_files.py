@@ -15,6 +15,7 @@ from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
 
 NAMES = {
     "train_inputs": ("train_inputs", "x_train", "X_train", "inputs", "x", "X"),
@@ -76,10 +77,10 @@ class NumpyFiles(PoolDataModule):
     ) -> None:
         super().__init__(num_initial, initial, batch_size)
         self._files = {
-            "train_inputs": train_inputs,
-            "train_targets": train_targets,
-            "test_inputs": test_inputs,
-            "test_targets": test_targets,
+            "train_inputs": expanded(train_inputs),
+            "train_targets": expanded(train_targets),
+            "test_inputs": expanded(test_inputs),
+            "test_targets": expanded(test_targets),
         }
         given = [name for name, file in self._files.items() if file is not None]
         if path is not None and given:
@@ -93,7 +94,7 @@ class NumpyFiles(PoolDataModule):
             raise InputError("Expected `data.test_inputs` and `data.test_targets` or neither, but got one of them.")
         if num_workers < 0:
             raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
-        self.path = path
+        self.path = expanded(path)
         self.classes = classes
         self.test_fraction = test_fraction
         self.standardize = standardize

@@ -15,6 +15,7 @@ from al_lightning.data.memory import hold
 from al_lightning.data.pool import Arrays, PoolDataModule
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
 
 TEST_SPLITS = ("test", "val", "valid")
 
@@ -68,7 +69,7 @@ class Torchvision(PoolDataModule):
         if num_workers < 0:
             raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
         self.dataset = dataset
-        self.root = root
+        self.root = expanded(root)
         self.image_size = image_size
         self.channels = channels
         self.options = options or {}

@@ -7,6 +7,7 @@ from al_lightning.arguments import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.settle import settle
+from al_lightning.paths import as_path
 from al_lightning.run_folder import RunFolder
 
 MOST_NAMED = 20
@@ -23,12 +24,12 @@ def run(words: list[str]) -> None:
         "al-lightning label RUN --import FILE",
         description="Takes answers into a run that asks people for labels, and says what is still open.",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+    parser.add_argument("run", metavar="RUN", type=as_path, help="the run folder")
     parser.add_argument(
         "--import",
         dest="file",
         metavar="FILE",
-        type=Path,
+        type=as_path,
         help="a .csv with columns label, and index or file, as query.csv is when it is filled in; or a .json that "
         "Label Studio exported; `skip` takes a sample out of the pool",
     )

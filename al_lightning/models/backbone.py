@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from al_lightning.errors import InputError
 from al_lightning.models.base import ClassifierModule
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
+from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 
 NUM_OUTPUTS = 1000  # of torchvision's networks as they are made, those of ImageNet
@@ -112,6 +113,7 @@ def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
             f"Expected `model.name` to be a classification network of torchvision, "
             f"but got `{name}`{did_you_mean(name, known)}"
         )
+    weights = expanded(weights)
     file = Path(weights) if weights is not None and Path(weights).is_file() else None
     members = models.get_model_weights(name).__members__
     if weights is not None and file is None and weights not in members:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
 
 NOT_OURS = (AttributeError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
 """What reading a file raises that is none, or one of another model."""
@@ -27,6 +28,7 @@ class PretrainedMLP(nn.Module):
 
     def __init__(self, checkpoint: str) -> None:
         super().__init__()
+        checkpoint = expanded(checkpoint)
         if not Path(checkpoint).is_file():
             raise InputError(f"Expected `checkpoint` to be the model.ckpt of a run, but there is no file {checkpoint}.")
         try:

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from al_lightning.errors import InputError
+from al_lightning.study.baseline import find_baseline
 from al_lightning.study.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
 from al_lightning.study.efficiency import label_efficiency
 from al_lightning.study.falls import FALL, falls, median_around
@@ -86,13 +87,14 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
 
     Args:
         study: The runs.
-        baseline: The arm to compare with: ``random`` if not given, or else the first one.
+        baseline: The arm to compare with: the one whose strategy is Random if not given; see
+            :func:`~al_lightning.study.baseline.find_baseline`.
 
     Raises:
         InputError: If there is no such arm.
     """
     if baseline is None:
-        baseline = "random" if "random" in study.arms else study.arms[0]
+        baseline = find_baseline(study)
     if baseline not in study.arms:
         raise InputError(f"Expected the baseline to be one of {', '.join(study.arms)}, but got `{baseline}`.")
     return Analysis(

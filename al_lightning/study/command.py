@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from al_lightning.errors import InputError
+from al_lightning.paths import as_path
 from al_lightning.seeds import parse_seeds
 from al_lightning.study.analysis import Analysis, analyse
 from al_lightning.study.claims import Claim, judge
@@ -78,7 +79,7 @@ def _check_out(out: Path) -> None:
 def _named(text: str) -> Path:
     if not text:  # of a variable that is not set, perhaps: it would be the current folder
         raise argparse.ArgumentTypeError("expected the name of a folder, but got an empty one")
-    return Path(text)
+    return as_path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,18 +90,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders of them")
+    parser.add_argument("runs", nargs="+", type=as_path, metavar="RUNS", help="run folders, or folders of them")
     parser.add_argument(
         "--out", type=_named, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
     )
     parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
-    parser.add_argument("--factorial", type=Path, help="runs of configs/round0.yaml, for claim C2b; implies --claims")
-    parser.add_argument("--planted", type=Path, help="runs of configs/planted.yaml, for claim C11; implies --claims")
+    parser.add_argument(
+        "--factorial", type=as_path, help="runs of configs/round0.yaml, for claim C2b; implies --claims"
+    )
+    parser.add_argument("--planted", type=as_path, help="runs of configs/planted.yaml, for claim C11; implies --claims")
     parser.add_argument("--arms", help="the arms to compare, with commas; all if not given")
     parser.add_argument(
         "--seeds", help="the seeds to compare, as of sweep: n for 0 to n-1, or 0-4, or 0,3,5-7; all if not given"
     )
-    parser.add_argument("--baseline", help="the arm to compare the others with; random if not given")
+    parser.add_argument("--baseline", help="the arm to compare the others with; the one of Random if not given")
     parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
     parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")
     return parser

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_lightning.errors import InputError
+from al_lightning.paths import as_path
 from al_lightning.seeds import parse_seeds
 from al_lightning.spelling import did_you_mean
 
@@ -147,7 +148,7 @@ def read_study(words: Sequence[str]) -> Study:
             f"Expected either `--config`, a study, or `--strategies`, but got {'both' if given.config else 'neither'}."
         )
     if given.config:
-        path = Path(given.config[0])
+        path = as_path(given.config[0])
         keys = _read_file(path)
         out = f"runs/{path.stem}"
     else:
@@ -347,7 +348,7 @@ def _out(value: object) -> Path:
         raise InputError(f"Expected `--out` to be a folder, but got `{value}`.")
     if not value.strip():  # Path("") is the working directory
         raise InputError("Expected `--out` to be a folder, but got no name; . is the working directory.")
-    path = Path(value)
+    path = as_path(value)
     for folder in (path, *path.parents):
         if folder.exists():
             if not folder.is_dir():
