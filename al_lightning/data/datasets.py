@@ -1,21 +1,17 @@
 """Datasets that are read sample by sample, from disk for instance, by worker processes: pools larger than memory."""
 
-import random
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset
 
+from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
+from al_lightning.data.targets import targets_of
 from al_lightning.errors import InputError
 
 BLOCK_SIZE = 256
 NUM_TRIES = 8  # of whether a sample is augmented: half of them may be mirrored, or not
-TARGET_NAMES = ("targets", "labels", "_labels")  # of torchvision's data sets
 
 
 class DatasetBlocks:
@@ -141,57 +137,6 @@ class Datasets:
         return DatasetBlocks(self._test, num_workers=self._num_workers)
 
 
-def num_samples(dataset: Dataset) -> int:
-    """Number of samples of a map-style dataset.
-
-    Raises:
-        InputError: If it is none.
-    """
-    try:
-        return len(dataset)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(
-            f"Expected a map-style dataset, with `__len__` and `__getitem__`, but got {type(dataset).__name__}."
-        ) from None
-
-
-def targets_of(dataset: Dataset, num_workers: int = 0) -> Tensor:
-    """Class indices of a dataset's samples, read from what it knows of them, or else from each sample.
-
-    Args:
-        dataset: Map-style. Its attribute ``targets`` or ``labels`` is used if there is one, also through ``Subset`` and
-            ``ConcatDataset``; otherwise all samples are read once.
-        num_workers: Processes that read them.
-
-    Returns:
-        Tensor of shape ``(N,)``, int64.
-
-    Raises:
-        InputError: If they are not class indices.
-
-    Example:
-        >>> data = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
-        >>> targets_of(Subset(data, [2, 0]))
-        tensor([1, 2])
-    """
-    found = _known_targets(dataset)
-    if found is None:
-        batches = torch.arange(num_samples(dataset)).split(BLOCK_SIZE) if num_samples(dataset) else ()
-        found = [t for batch in _load(_Targets(dataset), iter(batches), num_workers) for t in batch]
-    if len(found) == 0:
-        return torch.empty(0, dtype=torch.int64)
-    try:
-        targets = torch.as_tensor(np.asarray(found))
-    except (TypeError, ValueError):  # of names, or of tensors of several values
-        targets = torch.empty(0)
-    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex() or int(targets.min()) < -1:
-        raise InputError(
-            f"Expected the targets of {type(dataset).__name__} to be class indices, one integer for each sample, "
-            f"but got {_short(found[0])} for the first."
-        )
-    return targets.long()
-
-
 def read(dataset: Dataset, batches: Iterator[tuple[Tensor, int | None]], num_workers: int = 0) -> Iterator[Tensor]:
     """Reads inputs, batch by batch, in this process or ahead in others; no random generator of this process is used.
 
@@ -207,37 +152,7 @@ def read(dataset: Dataset, batches: Iterator[tuple[Tensor, int | None]], num_wor
     Raises:
         InputError: If samples are no tensors of one shape, or reading one raises it.
     """
-    return _load(_Inputs(dataset), batches, num_workers)
-
-
-def _load(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> Iterator[Any]:
-    # a sampler whose samples are whole batches: torch then passes each on to the dataset as it is
-    loader: DataLoader = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=_Once(batches),
-        num_workers=num_workers,
-        worker_init_fn=_leave_signals_to_the_main_process,
-        generator=torch.Generator(),  # otherwise torch's global one, which training uses
-    )
-    reader = iter(loader)
-    try:
-        yield from reader
-    except InputError as error:
-        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # of a worker: with its traceback
-    finally:
-        if hasattr(reader, "_shutdown_workers"):  # or it ends them when it is forgotten, which may be at exit
-            reader._shutdown_workers()
-
-
-class _Once:
-    """A sampler of torch's DataLoader that is gone over once."""
-
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._batches
+    return load_batches(_Inputs(dataset), batches, num_workers)
 
 
 class _Inputs(Dataset):
@@ -249,10 +164,10 @@ class _Inputs(Dataset):
     def __getitem__(self, batch: tuple[Tensor, int | None]) -> Tensor:
         indices, seed = batch
         if seed is None:
-            items = [self._item(i) for i in indices.tolist()]
+            items = [read_item(self._dataset, i) for i in indices.tolist()]
         else:
-            with _seeded(seed):
-                items = [self._item(i) for i in indices.tolist()]
+            with seeded(seed):
+                items = [read_item(self._dataset, i) for i in indices.tolist()]
         inputs = [item[0] if isinstance(item, tuple | list) else item for item in items]
         name = type(self._dataset).__name__
         for value in inputs:
@@ -270,75 +185,3 @@ class _Inputs(Dataset):
             return torch.empty(0, *self[torch.tensor([0]), seed].shape[1:])
         stacked = torch.stack(inputs)
         return stacked if stacked.is_floating_point() else stacked.float()
-
-    def _item(self, index: int) -> Any:
-        try:
-            return self._dataset[index]
-        except InputError:
-            raise
-        except Exception as error:  # whatever a dataset of somebody else's runs into
-            name, text = type(self._dataset).__name__, " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"Expected {name} to have sample {index}, but got {text}.") from error
-
-
-class _Targets(Dataset):
-    """Whole batches of targets."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, indices: Tensor) -> list[Any]:
-        targets = []
-        for i in indices.tolist():
-            item = self._dataset[i]
-            if not isinstance(item, tuple | list) or len(item) < 2:
-                raise InputError(
-                    f"Expected samples of {type(self._dataset).__name__} to be pairs of input and target, "
-                    f"but got {type(item).__name__}."
-                )
-            targets.append(item[1].item() if isinstance(item[1], Tensor) and item[1].numel() == 1 else item[1])
-        return targets
-
-
-def _known_targets(dataset: Any) -> Sequence[Any] | None:
-    """What a dataset says of its targets, without reading a sample; ``None`` if it says nothing."""
-    if isinstance(dataset, Subset):
-        known = _known_targets(dataset.dataset)
-        return None if known is None else [known[i] for i in dataset.indices]
-    if isinstance(dataset, ConcatDataset):
-        parts = [_known_targets(part) for part in dataset.datasets]
-        return None if any(part is None for part in parts) else [t for part in parts for t in part or ()]
-    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
-        return dataset.tensors[1].tolist()
-    if getattr(dataset, "target_transform", None) is not None:  # what it knows is not what it gives
-        return None
-    for name in TARGET_NAMES:
-        known = getattr(dataset, name, None)
-        if isinstance(known, Sequence | np.ndarray | Tensor) and len(known) == num_samples(dataset):
-            return known.tolist() if isinstance(known, np.ndarray | Tensor) else known
-    return None
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators that augmentations use, and puts them back."""
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        random.setstate(before[1])
-        np.random.set_state(before[2])
-
-
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    """A worker that is stopped by Ctrl-C on its own would fill the screen; the main process ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _short(value: Any) -> str:
-    return repr(value) if len(repr(value)) < 60 else type(value).__name__

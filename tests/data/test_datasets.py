@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-from al_lightning.data.datasets import DatasetBlocks, DatasetRows, Datasets, read, targets_of
+from al_lightning.data.datasets import DatasetBlocks, DatasetRows, Datasets, read
 from al_lightning.errors import InputError
 from tests.helpers import digits, generator
 
@@ -78,43 +78,16 @@ def test_an_empty_batch_has_the_shape_of_the_others() -> None:
 
 
 class Listed(Dataset):
-    """Says what its targets are by an attribute, or not at all."""
+    """Numbers and their classes."""
 
-    def __init__(self, targets: list[int], attribute: str | None = None) -> None:
+    def __init__(self, targets: list[int]) -> None:
         self._given = targets
-        self.num_reads = 0
-        if attribute is not None:
-            setattr(self, attribute, targets)
 
     def __len__(self) -> int:
         return len(self._given)
 
     def __getitem__(self, index: int):
-        self.num_reads += 1
         return torch.zeros(2), self._given[index]
-
-
-@pytest.mark.parametrize("attribute", ["targets", "labels", "_labels", None])
-def test_targets_are_known_or_read(attribute: str | None) -> None:
-    data = Listed([2, 0, 1, 1], attribute)
-    assert targets_of(data).tolist() == [2, 0, 1, 1]
-    assert data.num_reads == (0 if attribute else 4)
-    assert targets_of(Subset(data, [3, 0])).tolist() == [1, 2]
-    assert targets_of(ConcatDataset([data, Subset(data, [1])])).tolist() == [2, 0, 1, 1, 0]
-    assert targets_of(Listed([], attribute)).tolist() == []
-
-
-def test_targets_that_a_transform_changes_are_read() -> None:
-    data = Listed([2, 0], "targets")
-    data.target_transform = str
-    targets_of(data)
-    assert data.num_reads == 2
-
-
-@pytest.mark.parametrize("target", [0.5, "cat", [1, 2], torch.zeros(2)])
-def test_targets_that_are_no_class_indices_are_refused(target: object) -> None:
-    with pytest.raises(InputError, match="class indices, one integer for each sample"):
-        targets_of(Listed([target, target]))
 
 
 class Uneven(Dataset):
