@@ -1,0 +1,148 @@
+"""How items of a map-style dataset are read: in this process or ahead in others, and never by its random generators."""
+
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from al_lightning.errors import InputError
+
+NUM_SAMPLED = 64
+"""Items that are looked at where reading all of them would take too long."""
+
+
+def num_samples(dataset: Dataset) -> int:
+    """Number of samples of a map-style dataset.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        if isinstance(dataset, IterableDataset):  # may have a length, and no items
+            raise TypeError
+        return len(dataset)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):
+        raise InputError(
+            f"Expected a map-style dataset, with `__len__` and `__getitem__`, but got {type(dataset).__name__}."
+        ) from None
+
+
+def sampled_positions(num: int, most: int = NUM_SAMPLED) -> list[int]:
+    """Positions of a sample of items, always the same ones: the first, the last, and some between them.
+
+    Args:
+        num: Number of items.
+        most: Size of the sample.
+
+    Returns:
+        Ascending positions, all of them if there are at most ``most``.
+
+    Example:
+        >>> sampled_positions(3)
+        [0, 1, 2]
+        >>> positions = sampled_positions(1000, 10)
+        >>> positions[0], positions[-1], len(positions)
+        (0, 999, 10)
+    """
+    if num <= most:
+        return list(range(num))
+    drawn = random.Random(0).sample(range(1, num - 1), max(0, most - 2))
+    return sorted({0, num - 1, *drawn})
+
+
+def read_items(dataset: Dataset, positions: list[int], seed: int = 0) -> list[Any]:
+    """Reads items in this process; the global random generators are left as they were.
+
+    Args:
+        dataset: Map-style.
+        positions: Which items.
+        seed: That of the global generators while the items are read.
+
+    Raises:
+        InputError: If an item cannot be read.
+    """
+    with seeded(seed):
+        return [read_item(dataset, position) for position in positions]
+
+
+def read_item(dataset: Dataset, position: int) -> Any:
+    """Reads one item.
+
+    Raises:
+        InputError: If the dataset raises anything.
+    """
+    try:
+        return dataset[position]
+    except InputError:
+        raise
+    except Exception as error:  # whatever a dataset of somebody else's runs into
+        name, text = type(dataset).__name__, " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"Expected {name} to have sample {position}, but got {text}.") from error
+
+
+def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> Iterator[Any]:
+    """Gives each batch of a sequence to ``dataset.__getitem__``, in this process or ahead in others.
+
+    Args:
+        dataset: Makes a whole batch of what it is given.
+        batches: What it is given.
+        num_workers: Processes that read ahead; 0 reads in this process.
+    """
+    # a sampler whose samples are whole batches: torch then passes each on to the dataset as it is
+    loader: DataLoader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=_Once(batches),
+        num_workers=num_workers,
+        worker_init_fn=_leave_signals_to_the_main_process,
+        generator=torch.Generator(),  # otherwise torch's global one, which training uses
+    )
+    reader = iter(loader)
+    try:
+        yield from reader
+    except InputError as error:
+        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # of a worker: with its traceback
+    finally:
+        if hasattr(reader, "_shutdown_workers"):  # or it ends them when it is forgotten, which may be at exit
+            reader._shutdown_workers()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators that augmentations use, and puts them back."""
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])
+
+
+def short(value: Any) -> str:
+    """A value as it is shown in a message: its type if it is long."""
+    return repr(value) if len(repr(value)) < 60 else type(value).__name__
+
+
+class _Once:
+    """A sampler of torch's DataLoader that is gone over once."""
+
+    def __init__(self, batches: Iterator[Any]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """A worker that is stopped by Ctrl-C on its own would fill the screen; the main process ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
