@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         PoolDataModule,
         Torchvision,
     )
-    from al_lightning.errors import InputError
+    from al_lightning.errors import InputError, Interrupted
     from al_lightning.loop import ActiveLearningLoop
     from al_lightning.models import (
         Backbone,
@@ -67,6 +67,7 @@ _MODULES = {
     "FileOracle": "oracles",
     "ImageFolder": "data",
     "InputError": "errors",
+    "Interrupted": "errors",
     "LeastConfidence": "strategies",
     "Margin": "strategies",
     "MixMatch": "models",

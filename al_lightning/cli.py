@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from al_lightning import __version__
-from al_lightning.errors import InputError
+from al_lightning.errors import InputError, Interrupted
 
 HELP = """\
 Deep active learning on PyTorch Lightning.
@@ -47,11 +47,8 @@ examples:
 COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check")
 
 
-class Interrupted(BaseException):
-    """Raised where the program stands when it is told to stop. Lightning swallows KeyboardInterrupt, but not this."""
-
-    def __init__(self, signum: int) -> None:
-        self.signum = signum
+STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+"""Signals that ask the program to stop: Ctrl-C, the end of a job, and SLURM's warning before that end."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -62,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: With code 1 if runs or checks fail or runs wait for labels, 2 if the input is bad, 130 after Ctrl-C,
-            143 after SIGTERM, and 141 if the output of a sweep is read no longer.
+            143 after SIGTERM, 138 after SIGUSR1, and 141 if the output of a sweep is read no longer.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -73,10 +70,11 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     if words[0] not in COMMANDS:
         _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
-    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    signals = STOPS if threading.current_thread() is threading.main_thread() else ()
     if signals and os.environ.get("LOCAL_RANK", "0") != "0":
         # of a run on several devices this is not the first process, which says what there is to say and ends this one
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for signum in (*STOPS[:1], *STOPS[2:]):
+            signal.signal(signum, signal.SIG_IGN)
         signals = ()
     previous = {signum: signal.getsignal(signum) for signum in signals}
 
@@ -143,7 +141,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _say_how_to_continue(signum: int, words: list[str]) -> None:
-    name = "Ctrl-C" if signum == signal.SIGINT else "SIGTERM"
+    name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
     program = sys.argv[0] if Path(sys.argv[0]).name == "al-lightning" else "al-lightning"
     command = shlex.join([program, *words])
     after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from al_lightning import __version__, data, models, oracles, strategies
+from al_lightning.cluster import one_process_environment
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
@@ -238,6 +239,15 @@ class ActiveLearningCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
             raise _innermost(error) from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
+        """Makes the trainer, which starts the processes of its devices itself, also in a job of SLURM."""
+        plugins = config.get("plugins")
+        environment = one_process_environment(config.get("devices"), config.get("num_nodes") or 1, plugins)
+        if environment is not None:
+            given = plugins if isinstance(plugins, list) else [] if plugins is None else [plugins]
+            config = {**config, "plugins": [*given, environment]}
+        return super()._instantiate_trainer(config, callbacks)
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml is to say."""

@@ -25,6 +25,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
+from al_lightning.cluster import check_tasks, detached
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
@@ -187,7 +188,7 @@ class ActiveLearningLoop(Callback):
             try_query(self.strategy, model, datamodule, self.query_size)
         self._weights = StartingWeights(self.reinit, self.seed)
         self._fresh_states = None
-        with _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
+        with detached(trainer), _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
             if not self._world.is_writer:
                 warnings.simplefilter("ignore")  # the first process warns of the same
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)
@@ -237,6 +238,7 @@ class ActiveLearningLoop(Callback):
                 f"Expected `trainer.strategy` to be ddp for {trainer.world_size} devices, but got {name}; for one "
                 "device, set `trainer.devices` to 1."
             )
+        check_tasks(trainer)
         if trainer.num_nodes > 1:
             raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
         if self.shared_dir is not None:

@@ -29,6 +29,7 @@ ALLOWED = {
     "paths": set(),
     "watching": set(),
     "run_folder": {"errors", "watching"},
+    "cluster": {"errors"},
     "progress": {"run_folder"},
     "first_fit": {"durable", "errors"},
     "events": {"errors"},
@@ -40,6 +41,7 @@ ALLOWED = {
     "world": {"errors"},
     "study": {"errors", "events", "paths", "run_folder", "seeds", "study"},
     "loop": {
+        "cluster",
         "data",
         "errors",
         "events",
