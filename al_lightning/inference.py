@@ -20,7 +20,9 @@ from al_lightning.augmentations import augment_all, first_alike
 from al_lightning.calling import call, narrowed
 from al_lightning.errors import InputError
 from al_lightning.inputs import Inputs, count_rows, split_rows, take_rows
+from al_lightning.last_layer import find_last_layer
 from al_lightning.layers import named_layer
+from al_lightning.logits import class_logits, logits_of, warn_of_probabilities
 from al_lightning.mc_dropout import MonteCarloDropout
 
 MC_VALUES = 2**18  # logits under all masks that are held at a time, so that they fit a core's cache
@@ -37,7 +39,8 @@ class PoolModel(Protocol):
 
     Only ``forward`` is needed: it gives probabilities, and Monte Carlo samples by whole passes. Embeddings come from
     ``embed`` and ``head``, which together are ``forward`` but for dropout; or, without these, from ``feature_layer``,
-    a string: the name of the layer that makes the logits, whose input they are.
+    a string: the name of the layer that makes the logits, whose input they are. Without a name, it is the linear layer
+    that is called last, if its output is the logits.
 
     With ``draw_masks`` and ``sample``, which go together and may be missing, ``forward(x)`` equals
     ``head(dropout(embed(x)))``, and Monte Carlo samples cost one matrix product instead of T passes.
@@ -106,7 +109,8 @@ class Predictions:
     def __init__(self, predictor: "PoolPredictor", inputs: Inputs) -> None:
         self._predictor = predictor
         self._model = cast(PoolModel, predictor.model)
-        self.inputs: Any = narrowed(predictor.model, inputs, "embed" if self._is_split else "forward")
+        self._given = inputs
+        self.inputs: Any = narrowed(predictor.model, inputs, "embed" if predictor.in_parts else "forward")
         """What the model is called with, see :func:`~al_lightning.calling.call`: as a rule a tensor ``(B, ...)``."""
 
     def __len__(self) -> int:
@@ -117,41 +121,76 @@ class Predictions:
     def embeddings(self) -> Tensor:
         """Penultimate features, float32, shape ``(B, D)``.
 
+        They are what ``embed`` gives, or what goes into ``feature_layer``. Without these they are what goes into the
+        linear layer whose output is the logits.
+
         Raises:
-            InputError: If the model has neither ``embed`` and ``head`` nor ``feature_layer``.
+            InputError: If the model has neither ``embed`` and ``head`` nor ``feature_layer``, nor such a layer.
         """
-        if self._is_split:
-            with self._predictor.precision():
-                return call(self._predictor.model, self.inputs, "embed").float()
+        if self._embedded is not None:
+            return self._embedded
+        if self._predictor.last_layer is None:
+            self._predictor.last_layer = self._find_last_layer()
+            self.__dict__.pop("_whole_pass", None)  # of which the embeddings were not kept
         embeddings, _ = self._whole_pass
-        if embeddings is None:
-            raise InputError(
-                f"Expected the model {type(self._model).__name__} to have `embed` and `head`, or `feature_layer`, the "
-                "name of its last layer, for embeddings, but it has neither."
-            )
+        assert embeddings is not None
         return embeddings
 
     @cached_property
     def logits(self) -> Tensor:
-        """Logits without dropout, float32, shape ``(B, C)``."""
-        if not self._is_split:
+        """Logits without dropout, float32, shape ``(B, C)``; see :func:`~al_lightning.logits.logits_of`.
+
+        A model with one logit z has two classes, whose logits are 0 and z.
+        """
+        return class_logits(self.returned_logits)
+
+    @cached_property
+    def returned_logits(self) -> Tensor:
+        """Logits as the model returns them, float32, shape ``(B, C)``; ``(B, 1)`` if it has one for two classes."""
+        if self._embedded is None:
             return self._whole_pass[1]
         dtype = next(
             self._predictor.model.parameters()
         ).dtype  # float32, unless the trainer's precision is 64-true or 16-true
-        return self._model.head(self.embeddings.to(dtype)).float()
+        return self._checked(self._model.head(self._embedded.to(dtype)))
 
-    @property
-    def _is_split(self) -> bool:
-        """Whether the model can be asked for its features and its logits apart."""
-        return callable(getattr(self._model, "embed", None)) and callable(getattr(self._model, "head", None))
+    @cached_property
+    def _embedded(self) -> Tensor | None:
+        """What ``embed`` gives, if the model can be asked for its features and its logits apart.
+
+        ``embed`` and ``head`` may be names of something else. An embedding of tokens or patches has no ``(B, D)``.
+        """
+        if not self._predictor.in_parts:
+            return None
+        with self._predictor.precision():
+            embedded = call(self._predictor.model, self.inputs, "embed")
+        if not isinstance(embedded, Tensor) or embedded.dim() != 2:
+            self._predictor.in_parts = False
+            self.inputs = narrowed(self._predictor.model, self._given)
+            return None
+        return embedded.float()
+
+    def _find_last_layer(self) -> nn.Module:
+        model = self._predictor.model
+
+        def logits_of_pass() -> Tensor:
+            with self._predictor.precision():
+                return self._checked(call(model, self.inputs))
+
+        layer = find_last_layer(model, logits_of_pass)
+        if layer is None:
+            raise InputError(
+                f"Expected the model {type(model).__name__} to have `embed` and `head`, or `feature_layer`, the name "
+                "of its last layer, for embeddings, but it has neither, and its logits are no linear layer's output."
+            )
+        return layer
 
     @cached_property
     def _whole_pass(self) -> tuple[Tensor | None, Tensor]:
-        """Embeddings, if there is a ``feature_layer``, and logits of one pass of a model that is not in two parts."""
-        model, name = self._predictor.model, getattr(self._model, "feature_layer", None)
+        """Embeddings, if the last layer is known, and logits of one pass of a model that is not in two parts."""
+        model, layer = self._predictor.model, self._predictor.last_layer
         with self._predictor.precision():
-            if not isinstance(name, str):
+            if layer is None:
                 return None, self._checked(call(model, self.inputs))
             seen: list[Tensor] = []
 
@@ -159,25 +198,26 @@ class Predictions:
                 if args and isinstance(args[0], Tensor) and len(args[0]) == len(self):
                     seen.append(args[0].clone())  # a layer may write to its input
 
-            hook = named_layer(model, name).register_forward_pre_hook(keep)
+            hook = layer.register_forward_pre_hook(keep)
             try:
                 logits = self._checked(call(model, self.inputs))
             finally:
                 hook.remove()
         if not seen:
             raise InputError(
-                f"Expected `feature_layer` {name} to be given the features of each sample when "
-                f"{type(model).__name__} is called, but it is not."
+                f"Expected `feature_layer` {getattr(model, 'feature_layer', '')} to be given the features of each "
+                f"sample when {type(model).__name__} is called, but it is not."
             )
         return seen[-1].flatten(1).float(), logits
 
-    def _checked(self, logits: object) -> Tensor:
-        if isinstance(logits, Tensor):
-            return logits.float()
-        raise InputError(
-            f"Expected the model {type(self._model).__name__} to return logits, a tensor, "
-            f"but got {type(logits).__name__}."
-        )
+    def _checked(self, returned: object, num_rows: int | None = None) -> Tensor:
+        model = self._predictor.model
+        num_rows = len(self) if num_rows is None else num_rows
+        logits = logits_of(returned, num_rows, type(model).__name__)
+        if not self._predictor.saw_logits:
+            self._predictor.saw_logits = True
+            warn_of_probabilities(logits, model)
+        return logits.float()
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -230,16 +270,18 @@ class Predictions:
         """
         drawn = self._predictor.monte_carlo(num_samples, draw)
         if isinstance(drawn, MonteCarloDropout):
-            return torch.cat([fn(logits) for logits in self._passes(drawn, num_samples)])
+            return torch.cat([fn(class_logits(logits)) for logits in self._passes(drawn, num_samples)])
         masks = drawn.to(self.embeddings.device)
         num_classes = self._model.sample(self.embeddings[:1], masks).shape[2]
         rows = max(MIN_MC_ROWS, MC_VALUES // (num_samples * num_classes))
-        return torch.cat([fn(self._model.sample(part, masks).float()) for part in self.embeddings.split(rows)])
+        parts = self.embeddings.split(rows)
+        return torch.cat([fn(class_logits(self._model.sample(part, masks).float())) for part in parts])
 
     def _passes(self, dropout: MonteCarloDropout, num_samples: int) -> Iterator[Tensor]:
         """Logits ``(b, T, C)`` of whole passes, which are in the trainer's precision from beginning to end."""
         with self._predictor.precision():
-            num_classes = self._checked(call(self._predictor.model, take_rows(self.inputs, slice(1)))).shape[1]
+            row = take_rows(self.inputs, slice(1))
+            num_classes = self._checked(call(self._predictor.model, row), num_rows=1).shape[1]
         for part in split_rows(self.inputs, max(MIN_PASS_ROWS, PASS_VALUES // (num_samples * num_classes))):
             with self._predictor.precision():
                 logits = dropout(part)
@@ -295,10 +337,19 @@ class PoolPredictor:
         self._monte_carlo: dict[tuple[int, int], Tensor | MonteCarloDropout] = {}
         self._transfer = transfer
         self._shards = shards
+        self.in_parts = callable(getattr(model, "embed", None)) and callable(getattr(model, "head", None))
+        """Whether the model is asked for its features and its logits apart; see :class:`PoolModel`."""
+        self.saw_logits = False  # so that only the first block is looked at, whether it is one of logits
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
         self.scores: Tensor | None = None
         """Acquisition scores, float, shape ``(N,)``, if the strategy ranked the pool; they go to queries.csv."""
+
+    @cached_property
+    def last_layer(self) -> nn.Module | None:
+        """The layer that makes the logits, if the model names it as its ``feature_layer``, or once it is found."""
+        name = getattr(self.model, "feature_layer", None)
+        return named_layer(self.model, name) if isinstance(name, str) else None
 
     def __len__(self) -> int:
         """Number of samples in the pool, N."""

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from al_lightning.calling import call
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs
+from al_lightning.inputs import Inputs, count_rows
+from al_lightning.logits import logits_of
 
 CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -48,7 +49,7 @@ class MonteCarloDropout:
         self._masks: dict[tuple[nn.Module, int, torch.Size, int], Tensor] = {}
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Returns the logits ``(B, T, C)`` of inputs of B samples."""
+        """Returns the logits ``(B, T, C)`` of inputs of B samples; C is 1 if the model has one for two classes."""
         return torch.stack([self._sample(inputs, t) for t in range(self._num_samples)], dim=1)
 
     def _sample(self, inputs: Inputs, t: int) -> Tensor:
@@ -61,7 +62,7 @@ class MonteCarloDropout:
         num_calls: Counter[nn.Module] = Counter()  # a module may stand in several places, each with a mask of its own
         hooks = [module.register_forward_hook(drop) for module in self._dropouts]
         try:
-            return call(self._model, inputs)
+            return logits_of(call(self._model, inputs), count_rows(inputs), type(self._model).__name__)
         finally:
             for hook in hooks:
                 hook.remove()

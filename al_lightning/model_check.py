@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 
 import lightning.pytorch as L
 import torch
@@ -13,8 +14,9 @@ from al_lightning.calling import call
 from al_lightning.data import PoolDataModule
 from al_lightning.data.blocks import OneBlock
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import PoolPredictor, evaluation_mode
 from al_lightning.inputs import Inputs, count_rows, describe, map_tensors, take_rows
+from al_lightning.logits import logits_of, warn_of_probabilities
 from al_lightning.strategies import QueryStrategy
 
 LOG = logging.getLogger(__name__)
@@ -33,13 +35,16 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     if missing:
         raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
     sample = datamodule.sample_inputs(1)
+    num_classes = datamodule.count_classes()
+    has_forward = is_overridden("forward", model)
     try:
         predictor = _predictor(model, sample, sample)
-        logits = predictor.map(lambda batch: batch.logits)
+        logits = predictor.map(lambda batch: batch.returned_logits)
+        is_split = predictor.in_parts
+        returned = _returned(model, sample) if has_forward else logits
         whole = logits
-        if is_split and is_overridden("forward", model):
-            returned = predictor.map(lambda batch: call(model, batch.inputs))
-            whole = returned if isinstance(returned, Tensor) else logits  # it may return more, which nobody asks for
+        if is_split and isinstance(returned, Tensor):  # it may return more, which nobody asks for
+            whole = predictor.map(lambda batch: logits_of(call(model, batch.inputs), len(batch), name))
     except InputError:
         raise
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -48,17 +53,38 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
         raise InputError(
             f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
         ) from error
-    num_classes = datamodule.count_classes()
-    if logits.dim() != 2 or logits.shape[1] < num_classes:
+    if logits.shape[1] < num_classes and not (logits.shape[1] == 1 and num_classes == 2):
         raise InputError(
             f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
             "see `model.num_classes`."
         )
+    if not is_split:
+        _check_first(returned, num_classes, name)
+        warn_of_probabilities(logits_of(returned, count_rows(sample), name), model)
     is_same = whole.shape == logits.shape and whole.float().allclose(logits, rtol=1e-2, atol=1e-3, equal_nan=True)
     if not is_same:
         raise InputError(
             f"Expected `head(embed(x))` of the model {name} to be its `forward` but for dropout, but it is not; "
             "give other names to methods or layers that are something else."
+        )
+
+
+def _returned(model: L.LightningModule, sample: Inputs) -> object:
+    """What `forward` returns for a sample, with its history: that tells whether a sigmoid is the last operation."""
+    transfer = _transfer(model)
+    with evaluation_mode(model), torch.enable_grad():
+        return call(model, transfer(map_tensors(torch.clone, sample)))
+
+
+def _check_first(returned: object, num_classes: int, name: str) -> None:
+    """Raises :class:`InputError` if another part of a tuple is more likely to be the logits than its first one."""
+    if not isinstance(returned, tuple | list) or isinstance(getattr(returned, "logits", None), Tensor):
+        return
+    widths = [part.shape[1] if isinstance(part, Tensor) and part.dim() == 2 else 0 for part in returned]
+    if widths and widths[0] != num_classes and num_classes in widths:
+        raise InputError(
+            f"Expected the model {name} to return logits first, but the first part of what it returns has "
+            f"{widths[0]} columns, and part {widths.index(num_classes) + 1} has {num_classes}, as many as classes."
         )
 
 
@@ -86,6 +112,11 @@ def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: Poo
 
 
 def _predictor(model: L.LightningModule, pool: Inputs, labeled: Inputs) -> PoolPredictor:
+    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model))
+
+
+def _transfer(model: L.LightningModule) -> Callable[[Inputs], Inputs]:
+    """Brings inputs to the device and the dtype of a model's parameters."""
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
@@ -93,4 +124,4 @@ def _predictor(model: L.LightningModule, pool: Inputs, labeled: Inputs) -> PoolP
     def transfer(block: Inputs) -> Inputs:
         return map_tensors(lambda part: part.to(parameter if part.is_floating_point() else parameter.device), block)
 
-    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=transfer)
+    return transfer

@@ -51,6 +51,13 @@ class ForwardOnly(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
+class Scaled(ForwardOnly):
+    """Its logits are no layer's output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.net(x)
+
+
 class WithFeatureLayer(ForwardOnly):
     """Says which layer makes its logits."""
 

@@ -3,15 +3,18 @@
 import copy
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import GoogLeNetOutputs
 
-from al_lightning import DropoutMLP
+from al_lightning import BADGE, BALD, DropoutHead, DropoutMLP, Entropy, LeastConfidence, Margin
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
+from al_lightning.strategies.badge import GradientEmbeddings, badge_query
 from tests.digits import DigitsMLP
 from tests.helpers import (
     digits,
@@ -212,13 +215,38 @@ def test_a_model_with_forward_alone_has_the_same_probabilities():
     assert all(part.equal(other) for part, other in zip(parts, expected, strict=True))
 
 
-def test_a_model_with_forward_alone_has_no_embeddings():
+def test_a_model_whose_logits_are_no_layers_output_has_no_embeddings():
+    class Scaled(OnePart):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
     with pytest.raises(
         InputError,
-        match="^Expected the model OnePart to have `embed` and `head`, or `feature_layer`, the name of its last layer, "
-        "for embeddings, but it has neither.$",
+        match="^Expected the model Scaled to have `embed` and `head`, or `feature_layer`, the name of its last layer, "
+        "for embeddings, but it has neither, and its logits are no linear layer's output.$",
     ):
-        make_pool(model=OnePart()).embeddings()
+        make_pool(model=Scaled()).embeddings()
+
+
+@pytest.mark.parametrize("first", ["logits", "embeddings"])
+def test_without_a_name_the_embedding_is_what_goes_into_the_linear_layer_that_makes_the_logits(first):
+    """The layer is found by two passes more over the first block."""
+    model = OnePart()
+    pool = make_pool(model=model, block_size=100)
+    parts = pool.map(lambda batch: (getattr(batch, first), batch.embeddings, batch.logits, batch.probs))
+    assert model.num_passes == (5 if first == "logits" else 4)
+    expected = make_pool(block_size=100).map(lambda batch: (batch.embeddings, batch.logits))
+    assert parts[1].equal(expected[0])
+    assert parts[2].equal(expected[1])
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+
+
+def test_a_linear_layer_is_its_own_head():
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 10)
+    images = pool_inputs().view(-1, 8, 8)
+    for model, inputs in [(layer, pool_inputs()), (nn.Sequential(nn.Flatten(), layer), images)]:
+        assert make_pool(inputs, model=model).embeddings().equal(pool_inputs())
 
 
 @pytest.mark.parametrize("first", ["logits", "embeddings"])
@@ -269,13 +297,149 @@ def test_a_layer_that_is_not_there_raises():
         make_pool(model=model).probs()
 
 
-def test_a_model_that_returns_something_else_than_logits_raises():
-    class Pair(OnePart):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return super().forward(x), x
+class Dressed(OnePart):
+    """Returns its logits in something else."""
 
-    with pytest.raises(InputError, match="the model Pair to return logits, a tensor, but got tuple"):
-        make_pool(model=Pair()).probs()
+    def __init__(self, dress) -> None:
+        super().__init__()
+        self.dress = dress
+
+    def forward(self, x: Tensor) -> object:
+        return self.dress(super().forward(x))
+
+
+DRESSES = {
+    "object": lambda logits: SimpleNamespace(logits=logits, loss=None),
+    "dict": lambda logits: {"loss": None, "logits": logits},
+    "tuple": lambda logits: (logits, logits.new_zeros(len(logits), 512)),
+    "list": lambda logits: [logits],
+    "namedtuple": lambda logits: GoogLeNetOutputs(logits=logits, aux_logits2=-logits, aux_logits1=-logits),
+    "map": lambda logits: logits[:, :, None, None],
+    "float64": lambda logits: logits.double(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Monte Carlo dropout takes")
+@pytest.mark.parametrize("dress", DRESSES)
+def test_logits_are_found_in_what_a_model_returns(dress):
+    parts = make_pool(model=Dressed(DRESSES[dress])).map(
+        lambda batch: (batch.logits, batch.probs, batch.embeddings, batch.mc_log_probs(3))
+    )
+    expected = make_pool().map(lambda batch: (batch.logits, batch.probs, batch.embeddings, batch.mc_log_probs(3)))
+    assert parts[0].equal(expected[0])
+    assert parts[2].equal(expected[2])
+    torch.testing.assert_close(parts[3], expected[3], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dress", [lambda logits: logits[:1], lambda logits: logits.T, lambda logits: logits.sum()])
+def test_other_logits_than_a_row_for_each_sample_are_refused(dress):
+    with pytest.raises(InputError, match=r"the model Dressed to return logits of shape \(B, C\) for B = 64 samples"):
+        make_pool(model=Dressed(dress)).probs()
+
+
+# ------------------------------------------------------------------------------------------ one logit for two classes
+
+
+class OneLogit(nn.Module):
+    """A network of two classes with one logit; `shape` is how it returns them."""
+
+    def __init__(self, shape=lambda z: z) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.5))
+        self.fc = nn.Linear(16, 1)
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shape(self.fc(self.body(x)))
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 64])
+@pytest.mark.parametrize(
+    "shape", [lambda z: z, lambda z: z.squeeze(1), lambda z: z.squeeze(), lambda z: z[:, :, None, None]]
+)
+def test_one_logit_is_that_of_the_second_of_two_classes(shape, block_size):
+    model = OneLogit(shape)
+    pool = make_pool(pool_inputs(50), model=model, block_size=block_size)
+    probs, log_probs, embeddings = pool.map(lambda batch: (batch.probs, batch.log_probs, batch.embeddings))
+    model.eval()
+    with torch.no_grad():
+        second = torch.sigmoid(model.fc(model.body(pool_inputs(50))).double()).squeeze(1)
+        torch.testing.assert_close(embeddings, model.body(pool_inputs(50)))
+    expected = torch.stack([1 - second, second], dim=1)
+    torch.testing.assert_close(probs.double(), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(log_probs.double(), expected.log(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Monte Carlo dropout takes")
+def test_scores_of_one_logit_are_those_of_its_sigmoid():
+    model, inputs = OneLogit(), pool_inputs(50)
+    pool = make_pool(inputs, model=model, block_size=7)
+    scores = [pool.map(strategy.score) for strategy in (LeastConfidence(), Margin(), Entropy(), BALD(5))]
+    model.eval()
+    with torch.no_grad():
+        features = model.body(inputs)
+        p = torch.sigmoid(model.fc(features)).double().squeeze(1)
+        masks = pool.monte_carlo(5)
+        samples = torch.sigmoid(masks(inputs)).double().squeeze(2)  # (N, T)
+
+    def entropy(p: Tensor) -> Tensor:
+        return -(p * p.log() + (1 - p) * (1 - p).log())
+
+    torch.testing.assert_close(scores[0].double(), torch.minimum(p, 1 - p), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores[1].double(), -(2 * p - 1).abs(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores[2].double(), entropy(p), atol=1e-6, rtol=0)
+    mutual = entropy(samples.mean(dim=1)) - entropy(samples).mean(dim=1)
+    torch.testing.assert_close(scores[3].double(), mutual, atol=1e-6, rtol=0)
+
+
+def test_badge_with_one_logit_queries_as_with_its_gradients():
+    """The gradient of the one row of weights at the predicted class, by autograd, is what the distances are of."""
+    model, inputs = OneLogit(), pool_inputs(40)
+    query = BADGE().query(make_pool(inputs, model=model), 12, generator(3))
+    model.eval()
+    gradients = []
+    for x in inputs:
+        z = model(x[None])
+        loss = nn.functional.binary_cross_entropy_with_logits(z, (z > 0).float())
+        gradients.append(torch.autograd.grad(loss, model.fc.weight)[0].flatten())
+    gradients = torch.stack(gradients).double()
+    assert int(query[0]) == int(gradients.norm(dim=1).argmax())
+    with torch.no_grad():
+        probs = torch.sigmoid(model(inputs))
+        expected = badge_query(torch.cat([1 - probs, probs], dim=1), model.body(inputs), 12, generator(3))
+    assert query.equal(expected)
+    distances = GradientEmbeddings(torch.cat([1 - probs, probs], dim=1), model.body(inputs).detach())
+    ratio = distances.sq_distances(torch.arange(1, 40), torch.tensor([0])) / (
+        (gradients[1:] - gradients[:1]).square().sum(dim=1, keepdim=True)
+    )
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 2.0), atol=1e-3, rtol=0)  # a factor changes no draw
+
+
+class OneLogitInParts(DropoutHead):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(64, 1)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_monte_carlo_samples_from_embeddings_have_two_classes_for_one_logit():
+    pool = make_pool(model=OneLogitInParts())
+    log_probs, probs = pool.map(lambda batch: (batch.mc_log_probs(4), batch.probs))
+    model, masks = pool.model, pool.monte_carlo(4)
+    with torch.no_grad():
+        samples = torch.sigmoid(torch.cat([model.head(pool_inputs() * mask) for mask in masks], dim=1))
+        second = torch.sigmoid(model.head(pool_inputs()))
+    torch.testing.assert_close(log_probs.exp(), torch.stack([1 - samples, samples], dim=2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(probs, torch.cat([1 - second, second], dim=1), atol=1e-6, rtol=0)
+
+
+def test_probabilities_are_warned_of_on_a_block():
+    with pytest.warns(UserWarning, match="Dressed returns probabilities in place of logits: each row is positive and"):
+        make_pool(model=Dressed(lambda logits: logits.softmax(dim=1))).probs()
 
 
 def test_a_model_in_one_part_works_in_the_precision_of_the_trainer():

@@ -3,6 +3,7 @@
 import copy
 import random
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning import BADGE, BALD, CoreSet, Entropy, InputError, Margin, QueryStrategy
+from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
 from al_lightning.model_check import check_model, try_query
 from tests.digits import Digits, DigitsMLP
-from tests.own_models import ForwardOnly, WithFeatureLayer, WithTypo
+from tests.own_models import ForwardOnly, Scaled, WithFeatureLayer, WithTypo
 from tests.test_loop import PlainMLP, Spy, rows, run
 
 # ---------------------------------------------------------------------------------------------------------- the model
@@ -75,6 +77,83 @@ def test_a_model_in_parts_may_return_more_than_logits() -> None:
     check_model(Pair(), Digits())
 
 
+class TokensLike(ForwardOnly):
+    """Has parts called `embed` and `head` that are not its features and its logits: one feature map a sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Unflatten(1, (4, 16))
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x).mean(dim=1))
+
+
+def test_an_embedding_of_tokens_is_not_taken_for_the_features(tmp_path: Path) -> None:
+    model = TokensLike()
+    check_model(model, Digits())
+    inputs = Digits().load().test_inputs
+    pool = PoolPredictor(model, TensorBlocks(inputs, block_size=100), TensorBlocks(inputs[:0]))
+    logits, embeddings = pool.map(lambda batch: (batch.logits, batch.embeddings))
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model(inputs))
+        torch.testing.assert_close(embeddings, inputs.view(-1, 4, 16).mean(dim=1))
+
+
+class Returning(ForwardOnly):
+    """Returns what a function makes of the logits."""
+
+    def __init__(self, fn: Callable[[Tensor], object], num_outputs: int = 10) -> None:
+        super().__init__()
+        self.net.fc = nn.Linear(16, num_outputs)
+        self.fn = fn
+
+    def forward(self, x: Tensor) -> object:
+        return self.fn(self.net(x))
+
+
+def test_features_before_the_logits_are_refused() -> None:
+    model = Returning(lambda logits: (logits.new_zeros(len(logits), 512), logits))
+    with pytest.raises(InputError, match="return logits first, but the first part .* 512 columns, and part 2 has 10"):
+        check_model(model, Digits())
+
+
+def test_features_after_the_logits_pass() -> None:
+    check_model(Returning(lambda logits: (logits, logits.new_zeros(len(logits), 512))), Digits())
+
+
+@pytest.mark.parametrize(
+    ("fn", "got"),
+    [
+        (lambda logits: logits.argmax(dim=1), "of a float dtype, but got torch.int64"),
+        (lambda logits: logits.unsqueeze(1).repeat(1, 3, 1), r"shape \(B, C\) for B = 1 samples, but got \(1, 3, 10\)"),
+        (lambda logits: {"out": logits}, "or a tuple that begins with them, but got dict with out"),
+        (lambda logits: None, "but got NoneType"),
+        (lambda logits: logits[:0], r"B = 1 samples, but got \(0, 10\)"),
+    ],
+)
+def test_what_is_no_logits_is_refused(fn: Callable[[Tensor], object], got: str) -> None:
+    with pytest.raises(InputError, match=f"^Expected the model Returning to return logits.*{got}"):
+        check_model(Returning(fn), Digits())
+
+
+@pytest.mark.parametrize(
+    "fn", [lambda z: z.softmax(dim=1), lambda z: z.softmax(dim=1).double(), lambda z: z.sigmoid()[..., None, None]]
+)
+def test_probabilities_are_warned_of_once_a_model(fn: Callable[[Tensor], object]) -> None:
+    model = Returning(fn)
+    with pytest.warns(UserWarning, match="^The model Returning returns probabilities in place of logits") as caught:
+        [check_model(model, Digits()) for _ in range(2)]
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("fn", [lambda z: z.log_softmax(dim=1), lambda z: z, lambda z: z.softmax(dim=1).sqrt()])
+def test_logits_are_not_warned_of(fn: Callable[[Tensor], object]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_model(Returning(fn), Digits())
+
+
 # ---------------------------------------------------------------------------------------------------------- the query
 
 
@@ -83,14 +162,14 @@ def test_a_strategy_that_wants_embeddings_is_refused_before_the_first_fit(
     tmp_path: Path, strategy: QueryStrategy
 ) -> None:
     fits = Spy(lambda *_: None, at="on_fit_start")
-    with pytest.raises(InputError, match="ForwardOnly to have `embed` and `head`, or `feature_layer`"):
-        run(tmp_path / "run", strategy, fits, model=ForwardOnly())
+    with pytest.raises(InputError, match="Scaled to have `embed` and `head`, or `feature_layer`"):
+        run(tmp_path / "run", strategy, fits, model=Scaled())
     assert fits.results == []
     assert not (tmp_path / "run").exists()
 
 
 def test_without_a_query_nothing_is_asked_of_a_strategy(tmp_path: Path) -> None:
-    run(tmp_path, BADGE(), model=ForwardOnly(), num_rounds=0)
+    run(tmp_path, BADGE(), model=Scaled(), num_rounds=0)
     assert len(rows(tmp_path)) == 1
 
 

@@ -33,7 +33,7 @@ def labeled(run_dir: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("model", "strategy"),
     [
-        *(("forward", strategy) for strategy in ("Random", "Entropy", "BALD")),
+        *(("forward", strategy) for strategy in ("Random", "Entropy", "BALD", "BADGE", "CoreSet")),
         *(("feature_layer", strategy) for strategy in ("BADGE", "CoreSet", "BALD")),
         *(("network", strategy) for strategy in ("BADGE", "BALD")),
         *(("backbone", strategy) for strategy in ("BADGE", "BALD")),
@@ -49,10 +49,11 @@ def test_what_a_strategy_needs_and_a_model_lacks_is_said_before_any_fit(
     capsys: pytest.CaptureFixture, tmp_path: Path, strategy: str
 ) -> None:
     run_dir = tmp_path / "run"
-    words = ["fit", *TINY, *MODELS["forward"], "--loop.strategy", strategy, "--loop.run_dir", str(run_dir)]
+    model = ["--model", "tests.own_models.Scaled"]
+    words = ["fit", *TINY, *model, "--loop.strategy", strategy, "--loop.run_dir", str(run_dir)]
     assert refused(capsys, *words) == (
-        "Expected the model ForwardOnly to have `embed` and `head`, or `feature_layer`, the name of its last layer, "
-        "for embeddings, but it has neither."
+        "Expected the model Scaled to have `embed` and `head`, or `feature_layer`, the name of its last layer, "
+        "for embeddings, but it has neither, and its logits are no linear layer's output."
     )
     assert not run_dir.exists()
 

@@ -4,7 +4,10 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from al_lightning.calling import call
+from al_lightning.inputs import Inputs, count_rows
 from al_lightning.layers import named_layer
+from al_lightning.logits import class_logits, logits_of
 from al_lightning.models.base import ClassifierModule
 
 
@@ -12,7 +15,8 @@ class Classifier(ClassifierModule):
     """Trains a network of one's own: ``--model Classifier --model.network my_net.MyNet --model.feature_layer fc``.
 
     Args:
-        network: Maps inputs ``(B, ...)`` to logits ``(B, C)``.
+        network: Maps inputs ``(B, ...)`` to logits ``(B, C)``, or to an object that holds them; see
+            :func:`~al_lightning.logits.logits_of`. One logit is that of the second of two classes.
         num_classes: Number of classes, C, at least 2.
         feature_layer: Name of the layer of the network that makes the logits from the features, such as ``fc`` or
             ``classifier.2``. What goes into it, flattened, is the embedding, which BADGE and CoreSet need.
@@ -36,6 +40,6 @@ class Classifier(ClassifierModule):
         self.network = network
         self.feature_layer = None if feature_layer is None else f"network.{feature_layer}"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps inputs ``(B, ...)`` to logits ``(B, C)``."""
-        return self.network(x)
+    def forward(self, x: Inputs) -> Tensor:
+        """Maps inputs of B samples to logits ``(B, C)``."""
+        return class_logits(logits_of(call(self.network, x), count_rows(x), type(self.network).__name__))
