@@ -1,6 +1,7 @@
 """Arrays in files of NumPy: images, or features of tables."""
 
 import hashlib
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from al_lightning.data.datasets import Datasets
 from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
+from al_lightning.data.standardize import Standardizer, loses_digits
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
 
@@ -25,7 +27,7 @@ NAMES = {
 }
 """What the parts are called in a .npz file."""
 MOST_CLASSES = 100_000  # more are no classes, but numbers of samples
-MOST_SAMPLES = 10_000  # that mean and standard deviation are taken from where inputs stay on disk
+MOST_NAMED = 5  # features that a message names
 
 
 class NumpyFiles(PoolDataModule):
@@ -48,7 +50,8 @@ class NumpyFiles(PoolDataModule):
         classes: Names of the classes in the order of their indices; numbers, or the names in the targets, sorted, if
             not given.
         standardize: Whether inputs are brought to mean 0 and standard deviation 1 over the training set: each feature
-            of tables, ``(N, D)``, by itself; images as a whole.
+            of tables, ``(N, D)``, by itself; images as a whole. This is done in float64, the result is float32; see
+            :class:`~al_lightning.data.standardize.Standardizer` for features that hardly change.
         num_workers: Processes that read ahead where inputs stay on disk.
         max_memory: GiB that inputs in memory may take, as float32.
         num_initial: Number of samples labeled before the first round.
@@ -101,6 +104,7 @@ class NumpyFiles(PoolDataModule):
         self.num_workers = num_workers
         self.max_memory = max_memory
         self._inputs = np.empty(0)
+        self._differs = False
         self._chosen: Tensor | None = None
         """Rows of the file that are the training set, if a test set was drawn."""
 
@@ -115,7 +119,8 @@ class NumpyFiles(PoolDataModule):
                 )
         if test_x is None:
             train, test = draw_test_set(targets[0], self.test_fraction)
-            rows = _Rows(train_x, *self._moments(train_x[train.numpy()[:: _stride(len(train))]]))
+            scale = self._scale(train_x, train.numpy(), train_x, test.numpy())
+            rows = _Rows(train_x, scale)
             train_set: Dataset = Subset(rows, train.tolist())
             test_set: Dataset = Subset(rows, test.tolist())
             targets = [targets[0][train], targets[0][test]]
@@ -123,8 +128,8 @@ class NumpyFiles(PoolDataModule):
         else:
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
-            mean, std = self._moments(train_x[:: _stride(len(train_x))])
-            train_set, test_set = _Rows(train_x, mean, std), _Rows(test_x, mean, std)
+            scale = self._scale(train_x, None, test_x, None)
+            train_set, test_set = _Rows(train_x, scale), _Rows(test_x, scale)
         self._inputs = train_x
         if len(targets[0]) == 0:
             raise InputError("Expected samples to train on, but got none.")
@@ -135,14 +140,17 @@ class NumpyFiles(PoolDataModule):
         return f"{self.path or self._files['train_inputs']}:{self._row(index)}"
 
     def text_of(self, index: int) -> str:
-        return ", ".join(f"{value:.6g}" for value in np.asarray(self._inputs[self._row(index)], float).ravel().tolist())
+        return ", ".join(_text(value) for value in np.asarray(self._inputs[self._row(index)]).ravel().tolist())
 
     def _row(self, index: int) -> int:
         self.setup()
         return index if self._chosen is None else int(self._chosen[index])
 
     def fingerprint(self) -> str:
+        self.setup()
         digest = hashlib.sha256()
+        if self._differs:  # a run that was begun with rounded features cannot go on with others
+            digest.update(b"standardized in float64")
         for file in filter(None, (self.path, *self._files.values())):
             with Path(file).open("rb") as content:
                 while chunk := content.read(2**20):
@@ -205,34 +213,59 @@ class NumpyFiles(PoolDataModule):
         index_of = {name: index for index, name in enumerate(self.class_names)} | {"": UNKNOWN}
         return [torch.tensor([index_of[name] for name in part.tolist()], dtype=torch.int64) for part in names]
 
-    def _moments(self, sample: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of some training inputs."""
-        if not self.standardize or len(sample) == 0:
-            return torch.zeros(()), torch.ones(())
-        axis = 0 if sample.ndim == 2 else None
-        mean, std = sample.mean(axis=axis, dtype=np.float64), sample.std(axis=axis, dtype=np.float64)
-        std = np.where(std > 0, std, 1)  # a feature that never changes
-        return torch.from_numpy(np.asarray(mean, np.float32)), torch.from_numpy(np.asarray(std, np.float32))
-
-
-def _stride(num_rows: int) -> int:
-    """Every how many rows are taken, so that there are at most MOST_SAMPLES."""
-    return max(1, -(-num_rows // MOST_SAMPLES))
+    def _scale(
+        self, train: np.ndarray, train_rows: np.ndarray | None, test: np.ndarray, test_rows: np.ndarray | None
+    ) -> Standardizer | None:
+        """What standardises the inputs; warns of features that it cannot do much for."""
+        if len(train if train_rows is None else train_rows) == 0:
+            return None
+        if not self.standardize:
+            if (lost := loses_digits(train, train_rows)).any():
+                warnings.warn(
+                    f"Expected numbers whose differences float32 holds, with `data.standardize` = False, but it rounds "
+                    f"{_features(lost)} of the inputs to little more than their mean.",
+                    stacklevel=2,
+                )
+            return None
+        scale = Standardizer(train, train_rows)
+        self._differs = scale.differs
+        if (cut := scale.cut(test, test_rows)).any():
+            warnings.warn(
+                f"Some test values of {_features(cut)} are far outside of what the training set has; they were cut at "
+                "ten times its largest, or at 1 where a feature never changes in the training set.",
+                stacklevel=2,
+            )
+        return scale
 
 
 class _Rows(Dataset):
     """Rows of an array on disk."""
 
-    def __init__(self, inputs: np.ndarray, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, inputs: np.ndarray, scale: Standardizer | None) -> None:
         self._inputs = inputs
-        self._mean = mean
-        self._std = std
+        self._scale = scale
 
     def __len__(self) -> int:
         return len(self._inputs)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(np.array(self._inputs[index], np.float32)).sub_(self._mean).div_(self._std)
+        if self._scale is None:
+            return torch.from_numpy(np.array(self._inputs[index], np.float32))
+        return self._scale(self._inputs[index])
+
+
+def _features(which: np.ndarray) -> str:
+    """Names features, from 0; images are all of them."""
+    if which.ndim == 0:
+        return "all features"
+    found = which.nonzero()[0].tolist()
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"feature{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:MOST_NAMED]))}{more}"
+
+
+def _text(value: int | float) -> str:
+    """A number with all digits that tell it from its like."""
+    return str(int(value)) if isinstance(value, int) else f"{value:.6g}" if abs(value) < 1e5 else f"{value:.15g}"
 
 
 def _load(path: Path, option: str) -> Any:

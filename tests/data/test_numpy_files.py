@@ -1,5 +1,6 @@
 """Arrays in files: images, tables, names of classes, and what is no such file."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,53 @@ def test_unknown_samples_are_not_tested_on(tmp_path: Path) -> None:
     assert (data.test_targets >= 0).all()
     assert len(data.test_targets) == round((targets >= 0).sum() / 2)
     assert (data.train_targets < 0).sum() == (targets < 0).sum()
+
+
+def test_features_of_large_numbers_are_learned(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, 400)
+    seconds = 1_700_000_000 + 40 * targets + rng.integers(0, 30, 400)  # within what float32 takes for one number
+    inputs = np.stack([seconds, rng.integers(0, 9, 400)], axis=1)
+    data = NumpyFiles(npz(tmp_path, x=inputs, y=targets))
+    file_rows = [int(str(data.file_of(i)).rpartition(":")[2]) for i in range(len(data.train_targets))]
+    known = seconds[file_rows].astype(object)
+    mean = sum(known) / len(known)
+    expected = (seconds[file_rows] - mean) / np.std(seconds[file_rows] - 1_700_000_000)
+    source = data.source
+    assert isinstance(source, Arrays)
+    np.testing.assert_allclose(source.train_inputs[:, 0].numpy(), expected, atol=1e-5)
+    threshold = (1_700_000_035 - mean) / np.std(seconds[file_rows] - 1_700_000_000)
+    assert ((source.test_inputs[:, 0] > threshold).long() == data.test_targets).all()
+    assert source.train_inputs.dtype == torch.float32
+    assert f", {inputs[file_rows[3], 1]}" in data.text_of(3)
+    assert data.text_of(3).startswith(str(seconds[file_rows[3]]))
+
+
+def test_a_run_on_rounded_features_is_not_that_on_whole_ones(tmp_path: Path) -> None:
+    small, large = npy(tmp_path, train_inputs=INPUTS, train_targets=TARGETS), {"train_inputs": str(tmp_path / "l.npy")}
+    np.save(large["train_inputs"], INPUTS + 1e9)
+
+    def content(parts: dict[str, str]) -> str:
+        return hashlib.sha256(b"".join(Path(parts[name]).read_bytes() for name in ("train_inputs", "train_targets"))).hexdigest()
+
+    assert NumpyFiles(**small).fingerprint() == content(small)  # as it always was
+    assert NumpyFiles(**{**small, **large}).fingerprint() != content({**small, **large})
+
+
+def test_test_values_that_are_far_outside_are_cut_and_named(tmp_path: Path) -> None:
+    odd = INPUTS[:20].copy()
+    odd[3, 5] = 1e30
+    data = NumpyFiles(npz(tmp_path, x_train=INPUTS, y_train=TARGETS, x_test=odd, y_test=TARGETS[:20]))
+    with pytest.warns(UserWarning, match="Some test values of feature 5 are far outside"):
+        data.setup()
+    assert isinstance(data.source, Arrays)
+    assert data.source.test_inputs.abs().max() < 100
+
+
+def test_large_numbers_without_standardisation_are_warned_of(tmp_path: Path) -> None:
+    path = npz(tmp_path, x=np.c_[INPUTS, 1e12 + TARGETS], y=TARGETS)
+    with pytest.warns(UserWarning, match="`data.standardize` = False, but it rounds feature 13 of"):
+        NumpyFiles(path, standardize=False).setup()
 
 
 def test_another_content_changes_the_fingerprint(tmp_path: Path) -> None:
