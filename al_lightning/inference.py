@@ -466,7 +466,8 @@ class PoolPredictor:
         folds = hasattr(self.model, "draw_masks") and hasattr(self.model, "sample")
         if folds and getattr(self.model, "samples_from_embeddings", True):
             return cast(PoolModel, self.model).draw_masks(num_samples, self._mask_generator)
-        passes = MonteCarloDropout(self.model, num_samples, self._mask_generator)
+        is_ragged = any(getattr(blocks, "is_ragged", False) for blocks in (self._pool, self._labeled))
+        passes = MonteCarloDropout(self.model, num_samples, self._mask_generator, is_ragged)
         warnings.warn(  # the same text each round, so that Python says it once a run
             f"Monte Carlo dropout takes {num_samples} passes over the pool: {type(self.model).__name__} has no "
             "`draw_masks` and `sample`, as DropoutHead gives to models, or has other dropout than before the head.",

@@ -9,6 +9,7 @@ from al_lightning.calling import call
 from al_lightning.errors import InputError
 from al_lightning.inputs import Inputs, count_rows
 from al_lightning.logits import logits_of
+from al_lightning.ragged_masks import RaggedMasks, scaled
 
 CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -24,13 +25,15 @@ class MonteCarloDropout:
         model: A model in evaluation mode, in which it stays.
         num_samples: Number of masks, T.
         generator: CPU generator of the masks.
+        is_ragged: Whether blocks are padded to different lengths. Then a mask is a function of the place in a sample,
+            so that all blocks share it, in whatever order they come.
 
     Raises:
         InputError: If the model has no such module, or none with a probability above 0; all samples would be the same.
             Also if it has dropout of another kind, AlphaDropout, which these masks are not.
     """
 
-    def __init__(self, model: nn.Module, num_samples: int, generator: torch.Generator) -> None:
+    def __init__(self, model: nn.Module, num_samples: int, generator: torch.Generator, is_ragged: bool = False) -> None:
         for module in model.modules():
             if isinstance(module, nn.AlphaDropout | nn.FeatureAlphaDropout):
                 raise InputError(
@@ -43,10 +46,12 @@ class MonteCarloDropout:
                 "Expected a model with active dropout for Monte Carlo samples, "
                 f"but got {type(model).__name__} without a dropout module whose probability is above 0."
             )
+        self._numbers: dict[nn.Module, int] = {module: number for number, module in enumerate(self._dropouts)}
         self._model = model
         self._num_samples = num_samples
         self._generator = generator
         self._masks: dict[tuple[nn.Module, int, torch.Size, int], Tensor] = {}
+        self._ragged_masks = RaggedMasks(generator) if is_ragged else None
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Returns the logits ``(B, T, C)`` of inputs of B samples; C is 1 if the model has one for two classes."""
@@ -70,9 +75,11 @@ class MonteCarloDropout:
     def _mask(self, module: nn.Module, call: int, values: Tensor, t: int) -> Tensor:
         """The mask of a module's values ``(B, ...)``, without the first dimension; drawn when first asked for."""
         shape = values.shape[1:]
+        drawn = (shape[0], *[1] * (len(shape) - 1)) if isinstance(module, CHANNELWISE) else shape
+        p = float(module.p)  # type: ignore[arg-type]
+        if self._ragged_masks is not None:
+            return self._ragged_masks.mask((self._numbers[module], call, t), drawn, p, values)
         if (module, call, shape, t) not in self._masks:
-            drawn = (shape[0], *[1] * (len(shape) - 1)) if isinstance(module, CHANNELWISE) else shape
-            p = float(module.p)  # type: ignore[arg-type]
             kept = torch.rand(drawn, generator=self._generator) >= p
-            self._masks[module, call, shape, t] = (kept.float() / (1 - p if p < 1 else 1)).to(values)
+            self._masks[module, call, shape, t] = scaled(kept, p).to(values)
         return self._masks[module, call, shape, t]
