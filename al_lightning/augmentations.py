@@ -10,7 +10,9 @@ from torch.nn.functional import pad
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from al_lightning.augmentable import check_augmentable, is_image, is_of_images
 from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, map_tensors, tensors_of
 
 CPU = torch.device("cpu")
 
@@ -112,23 +114,28 @@ def _seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
         yield
 
 
-def augment_all(transform: nn.Module, images: Tensor, seed: int) -> Tensor:
+def augment_all(transform: nn.Module, inputs: Inputs, seed: int) -> Any:
     """Changes all images of a batch in the same way, by the seed alone.
 
     Args:
         transform: A transform of torchvision's ``transforms.v2``, which draws once for a whole batch; noise that is
             drawn for each pixel differs between images.
-        images: Shape ``(B, H, W)`` or ``(B, C, H, W)``.
+        inputs: Images ``(B, H, W)`` or ``(B, C, H, W)``; or a mapping or a tuple with one tensor of images.
         seed: Two batches of one seed are changed alike.
 
     Returns:
         A batch of the same shape.
 
     Raises:
-        InputError: If the transform changes the shape.
+        InputError: If the transform changes the shape, or the inputs are no images.
     """
-    with _seeded(seed, images.device):
-        return _apply(transform, images)
+    check_augmentable(transform, inputs)
+    with _seeded(seed, tensors_of(inputs)[0].device):
+        if isinstance(inputs, Tensor):
+            return _apply(transform, inputs)
+        if is_of_images(transform):
+            return map_tensors(lambda part: _apply(transform, part) if is_image(part) else part, inputs)
+        return transform(inputs)
 
 
 def first_alike(transform: nn.Module, seeds: list[int]) -> list[int]:
@@ -168,6 +175,7 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
     """
     if not len(images):
         return images
+    check_augmentable(transform, images)
     if type(transform) is RandomShift:
         return transform.each(images, generator)
     with _seeded(int(torch.randint(2**62, (), generator=generator)), images.device):

@@ -229,7 +229,7 @@ class Predictions:
         """Class probabilities without dropout, float32, shape ``(B, C)``."""
         return _over_classes(torch.softmax, self.logits)
 
-    def augmented_inputs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
+    def augmented_inputs(self, transform: nn.Module, num_augmentations: int) -> Iterator[Any]:
         """Augments the inputs, each time in another way, which is the same for the whole pool."""
         for seed in self._predictor.augmentation_seeds(transform, num_augmentations):
             yield augment_all(transform, self.inputs, seed)

@@ -16,6 +16,7 @@ from al_lightning.data.blocks import OneBlock
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, evaluation_mode
 from al_lightning.inputs import Inputs, count_rows, describe, map_tensors, take_rows
+from al_lightning.lazy import has_lazy_layers, materialise
 from al_lightning.logits import logits_of, warn_of_probabilities
 from al_lightning.strategies import QueryStrategy
 
@@ -37,7 +38,11 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     sample = datamodule.sample_inputs(1)
     num_classes = datamodule.count_classes()
     has_forward = is_overridden("forward", model)
+    if hasattr(model, "check_inputs"):
+        model.check_inputs(sample)  # type: ignore[operator]
     try:
+        with isolate_rng(include_cuda=False):
+            materialise(model, sample)
         predictor = _predictor(model, sample, sample)
         logits = predictor.map(lambda batch: batch.returned_logits)
         is_split = predictor.in_parts
@@ -61,6 +66,10 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     if not is_split:
         _check_first(returned, num_classes, name)
         warn_of_probabilities(logits_of(returned, count_rows(sample), name), model)
+    if has_lazy_layers(model):
+        raise InputError(
+            f"Expected `forward` of {name} to use all its lazy layers, such as LazyLinear, but some got no shape by it."
+        )
     is_same = whole.shape == logits.shape and whole.float().allclose(logits, rtol=1e-2, atol=1e-3, equal_nan=True)
     if not is_same:
         raise InputError(

@@ -128,8 +128,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def text_of(self, index: int) -> str:
         """What is shown of a training sample that is no image file: its values, as they are scored."""
-        values = [part.flatten().tolist() for part in tensors_of(self.inputs_at(torch.tensor([index])))]
-        return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for part in values for value in part)
+        values = [v for part in tensors_of(self.inputs_at(torch.tensor([index]))) for v in part.flatten().tolist()]
+        return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
 
     def test_files(self) -> list[str]:
         """Paths of the files of the test samples; none if they have no files of their own."""

@@ -94,9 +94,7 @@ class Standardizer:
             block_mean = values.mean(axis=self._axis)
             gap = block_mean - mean
             squares = (
-                squares
-                + ((values - block_mean) ** 2).sum(axis=self._axis)
-                + gap**2 * (count * more / (count + more))
+                squares + ((values - block_mean) ** 2).sum(axis=self._axis) + gap**2 * (count * more / (count + more))
             )
             mean, count = mean + gap * (more / (count + more)), count + more
             low, high = np.minimum(low, values.min(axis=self._axis)), np.maximum(high, values.max(axis=self._axis))

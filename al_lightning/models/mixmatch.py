@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from al_lightning.augmentable import is_whole_number
 from al_lightning.augmentations import RandomShift, augment_each
 from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, describe
 from al_lightning.models.dropout_mlp import DropoutMLP
 
 
@@ -125,6 +127,13 @@ class MixMatch(DropoutMLP):
             purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes
         }
         self.num_updates = 0
+
+    def check_inputs(self, inputs: Inputs) -> None:
+        """Raises :class:`InputError` if inputs are nothing that MixMatch can augment and mix; see `check_model`."""
+        if not isinstance(inputs, Tensor) or is_whole_number(inputs):
+            got = f"{inputs.dtype} of {describe(inputs)}" if isinstance(inputs, Tensor) else describe(inputs)
+            raise InputError(f"Expected inputs of {type(self).__name__} to be one tensor of floats, but got {got}.")
+        augment_each(self.augmentation, inputs, torch.Generator().manual_seed(0))
 
     @property
     def warming_up(self) -> bool:

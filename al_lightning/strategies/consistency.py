@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from al_lightning.augmentations import RandomShift
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.inputs import Inputs, tensors_of
 from al_lightning.strategies.base import ScoreStrategy
 
 MIN_TRIES = 20  # one draw of an augmentation may well change nothing
@@ -82,7 +83,13 @@ class Consistency(ScoreStrategy):
         num_tries = max(self.num_augmentations, MIN_TRIES)
 
         def changed(batch: Predictions) -> Tensor:
-            images = batch.augmented_inputs(self.augmentation, num_tries)
-            return torch.stack([(image != batch.inputs).flatten(1).any(dim=1) for image in images]).any(dim=0)
+            views = batch.augmented_inputs(self.augmentation, num_tries)
+            return torch.stack([_differing(view, batch.inputs) for view in views]).any(dim=0)
 
         return bool(pool.map(changed).any())
+
+
+def _differing(inputs: Inputs, others: Inputs) -> Tensor:
+    """Which samples of two blocks differ, bool, ``(B,)``."""
+    pairs = zip(tensors_of(inputs), tensors_of(others), strict=True)
+    return torch.stack([(one != other).flatten(1).any(dim=1) for one, other in pairs if one.dim() > 1]).any(dim=0)

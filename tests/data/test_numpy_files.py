@@ -121,7 +121,9 @@ def test_a_run_on_rounded_features_is_not_that_on_whole_ones(tmp_path: Path) -> 
     np.save(large["train_inputs"], INPUTS + 1e9)
 
     def content(parts: dict[str, str]) -> str:
-        return hashlib.sha256(b"".join(Path(parts[name]).read_bytes() for name in ("train_inputs", "train_targets"))).hexdigest()
+        return hashlib.sha256(
+            b"".join(Path(parts[name]).read_bytes() for name in ("train_inputs", "train_targets"))
+        ).hexdigest()
 
     assert NumpyFiles(**small).fingerprint() == content(small)  # as it always was
     assert NumpyFiles(**{**small, **large}).fingerprint() != content({**small, **large})

@@ -91,7 +91,10 @@ def test_a_feature_that_never_changes_neither_counts_nor_explodes(column: list, 
     inputs = np.array(column, dtype)[:, None]
     scale = Standardizer(inputs)
     assert scale(inputs).abs().max() < 1e-6
-    for other in (np.zeros((1, 1), dtype), np.array([[np.iinfo(dtype).max if dtype is np.int64 else 1e9]]).astype(dtype)):
+    for other in (
+        np.zeros((1, 1), dtype),
+        np.array([[np.iinfo(dtype).max if dtype is np.int64 else 1e9]]).astype(dtype),
+    ):
         assert scale(other).abs().max() <= 1
 
 
