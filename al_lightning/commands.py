@@ -13,6 +13,7 @@ from typing import Any, NoReturn, cast
 import lightning.pytorch as L
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -259,10 +260,17 @@ class ActiveLearningCLI(LightningCLI):
         )
         return self.config_dump
 
+    def make_model(self) -> L.LightningModule:
+        """Makes the model of the configuration once more."""
+        parser = LightningArgumentParser()
+        parser.add_lightning_class_args(L.LightningModule, "model", subclass_mode=True)
+        config = Namespace(model=self.config[self.subcommand].model)
+        return parser.instantiate_classes(config).model
+
     def fit(self, model: L.LightningModule, datamodule: PoolDataModule) -> None:
         """Runs the loop."""
         try:
-            self.config_init.fit.loop.run(self.trainer, model, datamodule, self.settings())
+            self.config_init.fit.loop.run(self.trainer, model, datamodule, self.settings(), self.make_model)
         except MisconfigurationException as error:  # what Lightning finds out only when it begins to train
             raise _innermost(error) from error
 

@@ -33,7 +33,9 @@ from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.identity import identity
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.model_check import check_model, try_query
+from al_lightning.model_maker import RESET, ByConstructor, MakeModel, ModelMaker, check_same_draws, maker_of
 from al_lightning.models.metrics import ClassificationMetrics
+from al_lightning.module_state import ModuleState
 from al_lightning.oracles import Oracle, SimulatedOracle
 from al_lightning.paths import expanded
 from al_lightning.progress import RunProgress
@@ -101,8 +103,9 @@ class ActiveLearningLoop(Callback):
         shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
             for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
             not given. Not for several devices.
-        reinit: Where the fit of each round starts: ``scratch``, weights drawn anew; ``initial``, those that the model
-            has before the first fit, for pretrained networks; ``warm``, those after the last fit.
+        reinit: Where the fit of each round starts: ``scratch``, new weights, as the model's constructor makes them;
+            ``initial``, those that the model has before the first fit, for pretrained networks; ``warm``, those after
+            the last fit.
         oracle: Whom to ask for labels; :class:`~al_lightning.oracles.SimulatedOracle` if not given. With one that
             answers later, such as :class:`~al_lightning.oracles.FileOracle`, a run ends after each query, and goes on
             when the answers are there.
@@ -139,6 +142,8 @@ class ActiveLearningLoop(Callback):
         self.reinit: Reinit = reinit
         self.oracle = SimulatedOracle() if oracle is None else oracle
         self._weights = StartingWeights(reinit, seed)
+        self._maker: ModelMaker | None = None
+        self._module_state: ModuleState | None = None
         self._fit: _Fit | None = None
         self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
         self._fresh_states: list[dict[str, Any]] | None = None
@@ -152,9 +157,10 @@ class ActiveLearningLoop(Callback):
     def run(
         self,
         trainer: L.Trainer,
-        model: L.LightningModule,
+        model: L.LightningModule | MakeModel,
         datamodule: PoolDataModule,
         settings: Mapping[str, Any] | None = None,
+        make_model: MakeModel | None = None,
     ) -> None:
         """Runs all rounds that are not done yet.
 
@@ -164,8 +170,12 @@ class ActiveLearningLoop(Callback):
                 processes of, all train, score and test, and the first one writes the run folder.
             model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
                 asks for. Unless its ``test_step`` logs ``test_acc``, it is tested by its logits of the whole test set.
+                Or a callable that makes it, ``lambda: MyModel(64)``: ``scratch`` then calls it in each round. For an
+                object, ``scratch`` calls ``reset_parameters`` of the layers, and proves first that these draw the
+                weights of the object's constructor.
             datamodule: Holds the data; its labeled set is drawn or restored here.
             settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
+            make_model: Makes a model as ``model`` was made.
 
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
@@ -177,16 +187,17 @@ class ActiveLearningLoop(Callback):
         initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
+        if not isinstance(model, L.LightningModule):
+            make_model = model
+            model = ByConstructor(make_model).new(stream_seed(self.seed, "weights"))
         check_model(model, datamodule)
         given = identity(datamodule, self.strategy)
-        if self.reinit == "scratch" and getattr(model, "pretrained", False):
-            raise InputError(
-                "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
-                "its weights anew before the first fit."
-            )
+        self._maker = self._find_maker(model, make_model)
+        brings_state = isinstance(self._maker, ByConstructor) and not self._maker.keeps_objects
+        self._module_state = None if brings_state else ModuleState(model)
         if self.num_rounds:
             try_query(self.strategy, model, datamodule, self.query_size)
-        self._weights = StartingWeights(self.reinit, self.seed)
+        self._weights = StartingWeights(self.reinit, self.seed, None, self._maker, self._module_state)
         self._fresh_states = None
         with detached(trainer), _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
             if not self._world.is_writer:
@@ -209,6 +220,17 @@ class ActiveLearningLoop(Callback):
             finally:
                 if folder is not None:
                     folder.close()
+
+    def _find_maker(self, model: L.LightningModule, make_model: MakeModel | None) -> ModelMaker | None:
+        """What draws the weights of each round; none if they are not drawn."""
+        if self.reinit != "scratch":
+            return None
+        if getattr(model, "pretrained", False):
+            raise InputError(
+                "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
+                "its weights anew before the first fit."
+            )
+        return maker_of(model) if make_model is None else ByConstructor(make_model)
 
     def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
         """What identifies a run that was not started from the command line."""
@@ -271,7 +293,7 @@ class ActiveLearningLoop(Callback):
     ) -> None:
         """Begins or continues the run in a folder, which is open in the process that writes it."""
         assert self._progress is not None
-        self._weights = StartingWeights(self.reinit, self.seed, path)
+        self._weights = StartingWeights(self.reinit, self.seed, path, self._maker, self._module_state)
         begun = self._world.on_writer(lambda: self._begin(folder, initial, asked, model, datamodule))
         if begun is None:
             return
@@ -348,6 +370,10 @@ class ActiveLearningLoop(Callback):
         if len(folder.rounds) > self.num_rounds:
             print(f"The run in {folder.path} is finished: {_summary(folder.rounds)}.")  # also without a progress bar
             return None
+        if self._maker is not None:
+            if folder.rounds:
+                check_same_draws(self._maker, folder.drawn_by or RESET, folder.path, stream_seed(self.seed, "weights"))
+            folder.drawn_by = self._maker.name
         self._weights.begin(model, is_new=not folder.rounds)
         folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
         if folder.rounds:

@@ -6,8 +6,12 @@ scoring the pool cannot disturb training.
 """
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
 
 Purpose = Literal[
@@ -51,3 +55,23 @@ def stream_seed(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> i
 def stream(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> torch.Generator:
     """Returns a fresh CPU generator for one stream; see :func:`stream_seed` for the arguments."""
     return torch.Generator().manual_seed(stream_seed(seed, purpose, round, rank))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators of torch, NumPy and Python, and puts them back.
+
+    Args:
+        seed: At least 0. torch on the CPU draws what it draws after ``torch.manual_seed(seed)``.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -5,13 +5,15 @@ import pickle
 from pathlib import Path
 from typing import Literal
 
+import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 
 from al_lightning.digest import digest
 from al_lightning.durable import replace_file
 from al_lightning.errors import InputError
-from al_lightning.models.reset import reset_parameters
+from al_lightning.model_maker import ModelMaker
+from al_lightning.module_state import ModuleState
 from al_lightning.random_streams import stream_seed
 
 Reinit = Literal["scratch", "initial", "warm"]
@@ -25,19 +27,30 @@ class StartingWeights:
     does nothing else than one that was never stopped.
 
     Args:
-        reinit: ``scratch``, weights drawn anew; ``initial``, those before the first fit; ``warm``, those after the last
-            fit.
+        reinit: ``scratch``, new weights, as the model's constructor makes them; ``initial``, those before the first
+            fit; ``warm``, those after the last fit.
         seed: Of the weights that are drawn.
         folder: The run folder; without one there is one round alone.
+        maker: Draws the weights of ``scratch``.
+        state: What the model held besides weights before the first fit; the maker may bring its own.
 
     Raises:
         InputError: From its methods, if a file that should be there is missing, torn or of another model.
     """
 
-    def __init__(self, reinit: Reinit, seed: int, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        reinit: Reinit,
+        seed: int,
+        folder: Path | None = None,
+        maker: ModelMaker | None = None,
+        state: ModuleState | None = None,
+    ) -> None:
         self._reinit = reinit
         self._seed = seed
         self._folder = folder
+        self._maker = maker
+        self._state = state
 
     @property
     def digest(self) -> str | None:
@@ -49,15 +62,16 @@ class StartingWeights:
         if self._reinit != "scratch" and is_new:
             self._save(model, "initial.pt")
 
-    def restore(self, model: nn.Module, round: int) -> None:
-        """Gives a model the weights from which the fit of a round starts."""
-        # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
+    def restore(self, model: L.LightningModule, round: int) -> None:
+        """Puts a model where the fit of a round starts."""
+        if self._state is not None:
+            self._state.restore(model)
+        if self._maker is not None:
+            self._maker.renew(model, stream_seed(self._seed, "weights", round))
+            return
+        # a fit in 64-true or 16-true leaves the model in that precision
         model.to(torch.get_default_dtype())
-        if self._reinit == "scratch":
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stream_seed(self._seed, "weights", round))
-                reset_parameters(model)
-        elif self._folder is not None:
+        if self._folder is not None:
             name = f"warm{round - 1}.pt" if self._reinit == "warm" and round > 0 else "initial.pt"
             try:
                 model.load_state_dict(self._load(name))

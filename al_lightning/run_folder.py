@@ -194,6 +194,8 @@ class RunFolder:
         self.made_with: list[dict[str, Any]] = []
         """Versions and hardware, with the first round they made, ``from_round``: a row more whenever they changed. Of
         rounds before the first row it is not known."""
+        self.drawn_by: str | None = None
+        """What draws the weights of each round: see :mod:`~al_lightning.model_maker`; not known of earlier runs."""
         self._versions: dict[str, str] = {}
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
@@ -320,6 +322,7 @@ class RunFolder:
             "rounds": len(all_rounds),
             "data": self.identity,
             "made_with": made_with,
+            **({"drawn_by": self.drawn_by} if self.drawn_by else {}),
             "sha256": {name: _sha256(text) for name, text in contents.items()},
         }
         try:
@@ -372,6 +375,7 @@ class RunFolder:
             state = json.loads(commit_path.read_text())
             sha256, self.identity = state["sha256"], dict(state.get("data", {}))
             self.made_with = [{**row, "from_round": int(row["from_round"])} for row in state.get("made_with", [])]
+            self.drawn_by = state.get("drawn_by")
             # runs of version 0.1 have no calibration.csv and no diagnostics.csv
             expected = {name: sha256[name] for name in names if name in sha256 or name in (CONFIG, ROUNDS, QUERIES)}
         except (ValueError, KeyError, TypeError) as error:

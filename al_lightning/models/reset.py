@@ -1,8 +1,13 @@
-"""Drawing all the weights of a model anew."""
+"""Drawing all the weights of a model again."""
 
 from torch import nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from al_lightning.errors import InputError
+
+NORMS_OF_WEIGHTS = (SpectralNorm, WeightNorm)
+"""Hooks that make a weight from other parameters before each call; a layer cannot reset such a weight."""
 
 
 def reset_parameters(model: nn.Module) -> None:
@@ -24,11 +29,19 @@ def reset_parameters(model: nn.Module) -> None:
 def _reset(module: nn.Module, name: str) -> None:
     for child_name, child in module.named_children():
         _reset(child, child_name if name == "model" else f"{name}.{child_name}")
+    what = f"{type(module).__name__} `{name}`"
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, NORMS_OF_WEIGHTS):
+            raise InputError(
+                f"Expected weights of {what} that can be drawn again, but {type(hook).__name__} makes them from others."
+            )
     reset = getattr(module, "reset_parameters", None)
+    if reset is None and type(module).__module__.startswith("torch.nn."):
+        # torch gives MultiheadAttention and Transformer this method, and calls it in their constructors
+        reset = getattr(module, "_reset_parameters", None)
     if reset is not None:
         reset()
     elif any(True for _ in module.parameters(recurse=False)):
-        what = f"{type(module).__name__} `{name}`"
         raise InputError(
             f"Expected a method `reset_parameters` of {what}, which has parameters of its own, but there is none."
         )
