@@ -24,12 +24,17 @@ KEPT = ("_trainer", "_hparams", "_hparams_initial", "_hparams_name", "_log_hyper
 """What a model that is made again has of the object that it is put in place of."""
 
 MakeModel = Callable[[], L.LightningModule]
+Finish = Callable[[L.LightningModule], None]
 State = dict[str, Tensor]
 
 HINT = (
     "give `run` a callable that makes the model, from the command line its class, or keep these weights by "
     "`loop.reinit` initial."
 )
+
+
+def as_it_is(model: L.LightningModule) -> None:
+    """Leaves a new model as it is."""
 
 
 class ModelMaker(Protocol):
@@ -51,20 +56,20 @@ class ByConstructor:
 
     Args:
         make: Makes the model, each time a new one.
+        finish: Called with each new model, to give its lazy layers their shapes.
         keeps_objects: Whether only weights and buffers are taken from the new model, for an object of somebody who may
             hold parts of it. What else is in it comes from :class:`~al_lightning.module_state.ModuleState`.
-        finish: Called with each new model, to give its lazy layers their shapes.
     """
 
     def __init__(
         self,
         make: MakeModel,
+        finish: Finish = as_it_is,
         keeps_objects: bool = False,
-        finish: Callable[[L.LightningModule], None] = lambda model: None,
     ) -> None:
         self._make = make
-        self.keeps_objects = keeps_objects
         self._finish = finish
+        self.keeps_objects = keeps_objects
 
     @property
     def name(self) -> str:
@@ -154,12 +159,16 @@ _proven: "weakref.WeakKeyDictionary[nn.Module, ModelMaker]" = weakref.WeakKeyDic
 """Objects that were fitted in this process are no longer as their constructors left them."""
 
 
-def maker_of(model: L.LightningModule) -> ModelMaker:
+def maker_of(model: L.LightningModule, finish: Finish = as_it_is) -> ModelMaker:
     """Finds how the weights of an object can be drawn again.
 
     A model that has ``reset_parameters`` is taken at its word. Otherwise models are made with the hyperparameters that
     the object saved, and their weights are compared with its own. If that fails, weights that the layers draw are
     compared. Weights that come out the same under several seeds were loaded, and have to be those of the object.
+
+    Args:
+        model: As its constructor left it.
+        finish: As of :class:`ByConstructor`.
 
     Raises:
         InputError: If neither makes such weights: they were loaded, trained, or drawn in a way of their own.
@@ -167,17 +176,19 @@ def maker_of(model: L.LightningModule) -> ModelMaker:
     known = _proven.get(model)
     if known is not None:
         return known
-    maker = _find_maker(model)
+    maker = _find_maker(model, finish)
     _proven[model] = maker
     return maker
 
 
-def _find_maker(model: L.LightningModule) -> ModelMaker:
+def _find_maker(model: L.LightningModule, finish: Finish) -> ModelMaker:
     if _resets_itself(model):
         return ByReset(model)
     make = _constructor_of(model)
-    if make is not None and _why_not_by_constructor(make, model) is None:
-        return ByConstructor(make, keeps_objects=True)
+    if make is not None:
+        maker = ByConstructor(make, finish, keeps_objects=True)
+        if _why_not_by_constructor(maker, model) is None:
+            return maker
     problem = _why_not_by_reset(model)
     if problem is None:
         return ByReset(model)
@@ -232,10 +243,10 @@ def _why_not_by_reset(model: L.LightningModule) -> str | None:
     return _frozen_and_random(model, drawn) or _described(model, unlike_drawn(given, drawn))
 
 
-def _why_not_by_constructor(make: MakeModel, model: L.LightningModule) -> str | None:
+def _why_not_by_constructor(maker: ByConstructor, model: L.LightningModule) -> str | None:
     """The same for models that are made with the arguments of this one."""
     try:
-        made = [ByConstructor(make).new(seed) for seed in range(NUM_DRAWS)]
+        made = [maker.new(seed) for seed in range(NUM_DRAWS)]
     except Exception as error:  # whatever a user's constructor runs into with values that the model changed
         return f"Expected `{type(model).__name__}` to be made from its hyperparameters, but got: {error}"
     given, drawn = _copied(model), [_copied(other) for other in made]
