@@ -32,8 +32,9 @@ from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.identity import identity
 from al_lightning.inference import Blocks, PoolPredictor
+from al_lightning.lazy import materialise
 from al_lightning.model_check import check_model, try_query
-from al_lightning.model_maker import RESET, ByConstructor, MakeModel, ModelMaker, check_same_draws, maker_of
+from al_lightning.model_maker import RESET, ByConstructor, Finish, MakeModel, ModelMaker, check_same_draws, maker_of
 from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.module_state import ModuleState
 from al_lightning.oracles import Oracle, SimulatedOracle
@@ -190,9 +191,13 @@ class ActiveLearningLoop(Callback):
         if not isinstance(model, L.LightningModule):
             make_model = model
             model = ByConstructor(make_model).new(stream_seed(self.seed, "weights"))
+
+        def finish(made: L.LightningModule) -> None:
+            materialise(made, datamodule.sample_inputs(1))
+
         check_model(model, datamodule)
         given = identity(datamodule, self.strategy)
-        self._maker = self._find_maker(model, make_model)
+        self._maker = self._find_maker(model, make_model, finish)
         brings_state = isinstance(self._maker, ByConstructor) and not self._maker.keeps_objects
         self._module_state = None if brings_state else ModuleState(model)
         if self.num_rounds:
@@ -221,7 +226,7 @@ class ActiveLearningLoop(Callback):
                 if folder is not None:
                     folder.close()
 
-    def _find_maker(self, model: L.LightningModule, make_model: MakeModel | None) -> ModelMaker | None:
+    def _find_maker(self, model: L.LightningModule, make_model: MakeModel | None, finish: Finish) -> ModelMaker | None:
         """What draws the weights of each round; none if they are not drawn."""
         if self.reinit != "scratch":
             return None
@@ -230,7 +235,7 @@ class ActiveLearningLoop(Callback):
                 "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
                 "its weights anew before the first fit."
             )
-        return maker_of(model) if make_model is None else ByConstructor(make_model)
+        return maker_of(model, finish) if make_model is None else ByConstructor(make_model, finish)
 
     def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
         """What identifies a run that was not started from the command line."""

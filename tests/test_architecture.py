@@ -68,6 +68,7 @@ ALLOWED = {
         "first_fit",
         "identity",
         "inference",
+        "lazy",
         "model_check",
         "model_maker",
         "models",

@@ -148,6 +148,28 @@ def test_attributes_of_a_model_do_not_reach_the_next_round_so_a_continued_run_is
         assert rows(tmp_path / name / "whole", "queries.csv") == rows(tmp_path / name / "parts", "queries.csv")
 
 
+class Lazy(nn.Module):
+    """Finds out how many features it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("model", [Classifier(Lazy()), lambda: Classifier(Lazy())])
+def test_lazy_layers_draw_their_weights_with_the_seed_of_the_round(tmp_path: Path, model: object) -> None:
+    spy = starts()
+    run(tmp_path, model, spy)
+    for round, state in enumerate(spy.results):
+        torch.manual_seed(stream_seed(0, "weights", round))
+        expected = nn.Linear(64, 16), nn.Linear(16, 10)
+        assert state["network.layers.1.weight"].equal(expected[0].weight)
+        assert state["network.layers.3.weight"].equal(expected[1].weight)
+
+
 def test_a_callable_that_makes_no_new_model_is_refused(tmp_path: Path) -> None:
     model = patch_model()
     with pytest.raises(InputError, match="Expected a new Classifier from each call of the callable"):
