@@ -25,8 +25,10 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
+from al_lightning.null_options import check_nulls
 from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
+from al_lightning.yaml_files import MODE, check_numbers, check_options, register
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 200,
@@ -112,6 +114,7 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
     warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
     # whoever asks for the CPU where there is a GPU: accelerator=auto, the default, takes it
     warnings.filterwarnings("ignore", "GPU available but not used")
+    register()
     return cli_class(
         L.LightningModule,
         PoolDataModule,
@@ -122,7 +125,7 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
         auto_configure_optimizers=False,
         save_config_callback=None,  # the run folder keeps the config, and keeps it unchanged
         parser_class=Parser,
-        parser_kwargs={"version": __version__},
+        parser_kwargs={"version": __version__, "parser_mode": MODE},
         args=args,
     )
 
@@ -133,6 +136,8 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # jsonargparse tries one type of a union after the other
             super().error(message, ex)
+        if (own := _input_error(ex)) is not None:
+            raise own from ex
         owners = self._owners()
         sentence = explain(
             message,
@@ -195,10 +200,13 @@ class ActiveLearningCLI(LightningCLI):
         except UnicodeDecodeError as error:
             raise InputError(f"Expected `config` to be a text file in YAML, but got: {error}.") from error
         config = self.config[self.config.subcommand]
+        check_numbers(config.as_dict())
+        check_nulls(config.as_dict(), {"loop": ActiveLearningLoop, "convergence": Convergence, "trainer": L.Trainer})
         for path in config.config or []:
             if path is None:  # given in place of a file, as text
                 continue
             content = yaml.safe_load(path.get_content())
+            check_options(content, str(path))
             for name, value in content.items():
                 if name not in config:
                     hint = did_you_mean(name, config.keys())
@@ -332,13 +340,17 @@ def _checkpoint(path: str | None) -> str:
     return path
 
 
+def _input_error(error: BaseException | None) -> InputError | None:
+    """The InputError that other libraries wrapped in theirs, if there is one."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _innermost(error: BaseException) -> InputError:
     """The InputError that other libraries wrapped in theirs; or else a new one that says what they say."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, InputError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
+    if (own := _input_error(error)) is not None:
+        return own
     text = " ".join(str(error).split())
     if sentence := sentence_in_union(text):
         return InputError(sentence)

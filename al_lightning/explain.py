@@ -33,8 +33,12 @@ def explain(
         return _unknown_option(match[1], known_options, owners)
     if match := re.search(r"does not accept option '([^']+)'", text):
         return _unknown_option(f"--{match[1]}", known_options, owners)
-    if match := re.search(r"Unexpected config: (.*)", text):
+    if match := re.search(r"Unexpected config:(.*)", text):
         return f"Expected `config` to be a file of options, in YAML, but got `{match[1].strip()}`."
+    if match := re.search(r"Unable to load config ['\"]([^'\"]*)['\"]", text):
+        return f"Expected `{option.split('.')[0]}` to be a file of its options, in YAML, but got `{match[1]}`."
+    if match := re.search(r"Path is not a file: '([^']+)'", text):
+        return f"Expected `{option or 'config'}` to be a file, but {match[1]} is a folder."
     if match := re.search(r"the following arguments are required: ([^\s,]+)", text):
         name = f"{option}.{match[1]}" if option else match[1]
         return f"Expected `{name}` to be given, but it is missing."
@@ -59,7 +63,12 @@ def explain(
     # typing keeps the members of a union in the order in which somebody, anywhere, named them first
     expected = sorted({name for name in types if name}, key=[*PLAIN_NAMES.values(), *filter(None, types)].index)
     if option and expected and got:
-        return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`."
+        hint = _quoting(option, got[1].strip(), text) if expected == [PLAIN_NAMES["str"]] else "."
+        return f"Expected `{option}` to be {' or '.join(expected)}, but got `{got[1].strip()}`{hint}"
+    given = re.search(r"NestedArg\(key='\w+', val='(.*?)'\)", text)
+    if given and "Subtypes: [list[" in text:
+        example = f"[{given[1]}]" if re.fullmatch(r"[^\[\]{}\"']*", given[1]) else "[cat, dog]"
+        return f"Expected `{option}` to be a list, as in '{example}', but got `{given[1]}`."
     if match := re.search(r"Problem with given class_path '([^']+)': (.*?)(?= - Expected|$)", text):
         return f"Expected `{option}` to be a class that can be used, but got `{match[1]}`: {match[2]}"
     if match := re.search(r'Linked "([^"]+)" must be given via "([^"]+)"', text):
@@ -67,12 +76,31 @@ def explain(
     return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
+def _quoting(option: str, got: str, text: str) -> str:
+    """The end of a sentence about a value that YAML takes for something else than the text that was meant."""
+    words = {"True": "yes, on and true", "False": "no, off and false", "None": "null and ~"}
+    if got not in words and not re.fullmatch(r"-?[\d.]+(e[-+]?\d+)?", got):
+        return "."
+    how = f"as YAML reads {words[got]}" if got in words else "as YAML reads digits, 01 as 1,"
+    given = re.search(r"val=\[(.*?)\]\)", text)
+    values = given[1].split(", ") if given else []
+    if got not in values:
+        return f", {how} without quotes; quote it."
+    example = f"""["no", "01"] for `{option}`"""
+    return f", {how} without quotes; quote it, element {values.index(got) + 1}, as in {example}."
+
+
 def sentence_in_union(text: str) -> str | None:
     """What a class says of its arguments, among what jsonargparse says of the other types that an option may have."""
     if "any of the Union" not in text:
         return None
-    found = re.search(r" - (Expected (?!an? (?:typing\.|<class)).*?\.)(?= - Expected| Given value|$)", text)
-    return found[1] if found else None
+    if found := re.search(r" - (Expected (?!an? (?:typing\.|<class)).*?\.)(?= - Expected| Given value|$)", text):
+        return found[1]
+    found = re.search(r"Errors: - (.*?)(?= - Expected a| Given value|$)", text)
+    class_path = re.search(r"class_path='([\w.]+)'", text)
+    if found is None or class_path is None:
+        return None
+    return f"Expected arguments that {class_path[1]} can use, but got: {found[1].rstrip('.')}."
 
 
 def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str]) -> str:

@@ -102,7 +102,9 @@ ALLOWED = {
         "run_folder",
         "scoring",
     },
-    "sweep": {"cli", "commands", "errors", "paths", "run_folder", "seeds", "spelling", "sweep"},
+    "sweep": {"cli", "commands", "errors", "paths", "run_folder", "seeds", "spelling", "sweep", "yaml_files"},
+    "yaml_files": {"errors"},
+    "null_options": {"errors"},
     "check": {"check", "data", "errors", "explain", "inference", "models", "spelling", "strategies"},
     "cli": {"check", "commands", "errors", "labeling", "study", "suggest", "sweep"},
 }

@@ -226,7 +226,29 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
         ("--stratgy BALD", "`--stratgy`"),
         ("--loop.query_sze 5", "did you mean --loop.query_size?"),
         ("--config nope.yaml", "`config` to be a file, but there is no .*nope.yaml"),
-        ("--config tests", "tests"),
+        ("--config tests", "`config` to be a file, but .*tests is a folder"),
+        ("--data.batch_size null", "`data.batch_size` to have a value, but got null"),
+        ("--data FashionMNIST --data.root null", "`data.root` to have a value, but got null"),
+        ("--data Torchvision --data.dataset CIFAR10 --data.root null", "`data.root` to have a value, but got null"),
+        ("--data ImageFolder --data.root null", "`data.root`"),
+        (
+            "--loop.query_size 99999999999999999999",
+            "`loop.query_size` to be an integer of 64 bits, but got 99999999999",
+        ),
+        ("--model.hidden_dim 99999999999999999999", "`model.hidden_dim` to be an integer of 64 bits"),
+        ("--model.hidden_dim 999999999999999999", "arguments that tests.digits.DigitsMLP can use"),
+        (f"--model.hidden_dim {'9' * 5000}", "numbers of 64 bits"),
+        ("--model.dropout .nan", "`model.dropout` to be a number, but got nan"),
+        (
+            "--data ImageFolder --data.root x --data.classes [no,on,01]",
+            "YAML reads no, off and false.*quote it, element 1",
+        ),
+        (
+            "--data ImageFolder --data.root x --data.classes [a,01]",
+            "a string, but got `1`, as YAML.* quote it, element 2",
+        ),
+        ("--data ImageFolder --data.root x --data.classes a,b", r"`data.classes` to be a list, as in '\[a,b\]'"),
+        ("--loop null", "`loop` to be a file of its options"),
         ("--loop.query_size ten", "`loop.query_size` to be an integer, but got `ten`"),
         ("--loop.query_size 1.5", "`loop.query_size` to be an integer, but got `1.5`"),
         ("--loop.query_size 0", "`loop.query_size` to be at least 1, but got 0"),
@@ -317,6 +339,47 @@ def test_bad_commands_get_one_sentence(capsys: pytest.CaptureFixture, words: str
 def test_a_bad_config_file_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     refused(capsys, "fit", "--config", str(tmp_path / "bad.yaml"))
+
+
+BAD_YAML = {
+    "loop: {num_rounds: 1}\ndata: {num_initial: 5}\nloop: {query_size: 5}": "`loop` is there 2 times, in lines 1 and 3",
+    "loop:\n  num_rounds: 1\n  num_rounds: 2": "`num_rounds` is there 2 times in `loop`, in lines 2 and 3",
+    "loop: &a\n  num_rounds: 1\n  strategy: *a": "`loop.strategy` in line 1 is part of itself",
+    "loop.num_rounds: 1\nloop: {num_rounds: 2}": "got `loop.num_rounds` twice",
+    "": "it is empty",
+    "# loop: 1": "it is empty",
+    "loop:\n\tnum_rounds: 1": "line 2.*tabs",
+}
+
+
+@pytest.mark.parametrize("text", BAD_YAML)
+def test_what_is_wrong_in_a_config_file_is_said_with_its_name(
+    capsys: pytest.CaptureFixture, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    sentence = refused(capsys, "fit", *TINY, "--config", str(path))
+    assert re.search(BAD_YAML[text], sentence)
+    assert str(path) in sentence
+
+
+def test_a_key_given_twice_in_the_config_of_a_part_is_named(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text("class_path: Digits\ninit_args: {num_initial: 5}\ninit_args: {batch_size: 6}")
+    assert f"{path}, but `init_args` is there 2 times" in refused(capsys, "fit", "--data", str(path))
+    text = '{"loop": {"num_rounds": 1}, "loop": {"query_size": 3}}'
+    assert "the text of an option, but `loop` is there 2 times" in refused(capsys, "fit", "--config", text)
+
+
+def test_a_merge_key_in_a_config_works(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("loop:\n  <<: {num_rounds: 3, query_size: 4}\n  query_size: 7\n")
+    loop = printed_config(capsys, "--config", str(tmp_path / "mine.yaml"))["loop"]
+    assert (loop["num_rounds"], loop["query_size"]) == (3, 7)
+
+
+def test_classes_in_quotes_are_text(capsys: pytest.CaptureFixture) -> None:
+    flags = ["--data", "ImageFolder", "--data.root", "x", "--data.classes", '["no", "on", "01"]']
+    assert printed_config(capsys, *flags)["data"]["init_args"]["classes"] == ["no", "on", "01"]
 
 
 def test_a_checkpoint_of_another_model_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_bad_words_get_one_sentence(capsys: pytest.CaptureFixture, words: str, s
     [
         ("arms: [", "a file in YAML"),
         ("\xff\xfe", "a file in YAML"),
-        ("", "the keys out, seeds, .*but got `None`"),
+        ("", "the keys out, seeds, .*but got `None`: it is empty"),
         ("- 1", "the keys out"),
         ("seeds: 2", "`arms` to have names.*but got `None`"),
         ("arms: [random]", "`arms` to have names"),
@@ -161,7 +161,12 @@ def test_bad_words_get_one_sentence(capsys: pytest.CaptureFixture, words: str, s
         ("arms: {a: [[b]]}", "`arms.a` to be flags"),
         ("arms: {a: 5}", "`arms.a` to be flags"),
         ("arms: {a: '\"'}", "`arms.a` to be flags.*No closing quotation"),
-        ("arms: {a: , a: }", "`a` is there 2 times"),
+        ("arms: {a: , a: }", "`a` is there 2 times in `arms`, in line 1"),
+        (
+            "seeds: 1\narms: {a: }\nseeds: 2",
+            "s.yaml, but `seeds` is there 2 times, in lines 1 and 3",
+        ),
+        ("arms: &a {x: *a}", "is part of itself"),
         ("arms: {a: , A: }", "differ in more than their case"),
         ("arms: {round0: }", "name of an arm .*not round0"),
         ("arms: {a/b: }", "name of an arm"),

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from al_lightning.errors import InputError
 from al_lightning.paths import as_path
 from al_lightning.seeds import parse_seeds
 from al_lightning.spelling import did_you_mean
+from al_lightning.yaml_files import check_yaml
 
 SHARED_ROUND_0 = "round0"
 """Folder in that of the study where runs with the same seed and training recipe share their first fit."""
@@ -225,9 +226,15 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"Expected `--config` to be a file, a study, but there is no {path}.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        check_yaml(text, str(path))
+        content = yaml.safe_load(text)
+    except InputError:
+        raise
     except (yaml.YAMLError, ValueError) as error:  # also of text in another encoding, and of 2024-02-30, a date
         raise InputError(f"Expected `--config` to be a file in YAML, but got in {path}: {error}") from error
+    if content is None:
+        raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `None`: it is empty.")
     if not isinstance(content, dict):
         raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `{content}`.")
     for name in content:
@@ -243,17 +250,6 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _hint(name: object) -> str:
     return did_you_mean(str(name), KEYS)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would forget the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"`{name}` is there {names.count(name)} times")
-        return super().construct_mapping(node, deep)
 
 
 def _arms_of_strategies(text: str) -> dict[str, list[str]]:
