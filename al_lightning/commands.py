@@ -30,8 +30,15 @@ from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 from al_lightning.yaml_files import MODE, check_numbers, check_options, register
 
+
+class DefaultEpochs(int):
+    """A cap of epochs that was not asked for: where the loss rule is in force, its own cap takes its place."""
+
+
+yaml.SafeDumper.add_representer(DefaultEpochs, yaml.SafeDumper.represent_int)
+
 TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 200,
+    "max_epochs": DefaultEpochs(200),
     "devices": 1,
     "logger": False,
     "enable_checkpointing": False,
@@ -248,6 +255,23 @@ class ActiveLearningCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
             raise _innermost(error) from error
+        self._settle_rule()
+
+    def _settle_rule(self) -> None:
+        """Lets the model decide when a fit is over, as far as no flag does."""
+        self._convergence.settle(self.model)
+        if self._has_no_cap and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.trainer.fit_loop.max_epochs = -1
+
+    @property
+    def _convergence(self) -> Convergence:
+        return self.config_init[self.subcommand].convergence
+
+    @property
+    def _has_no_cap(self) -> bool:
+        """Whether the loss rule has a cap of its own, because nobody asked for one of epochs."""
+        is_default = isinstance(self.config[self.subcommand].trainer.max_epochs, DefaultEpochs)
+        return is_default and self._convergence.by_loss
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
         """Makes the trainer, which starts the processes of its devices itself, also in a job of SLURM."""
@@ -262,6 +286,9 @@ class ActiveLearningCLI(LightningCLI):
         """What config.yaml is to say."""
         self._dump_config()
         self.config_dump["loop"].pop("seed")  # it is seed_everything
+        self.config_dump["convergence"] = self._convergence.settings
+        if self._has_no_cap:
+            self.config_dump["trainer"]["max_epochs"] = -1
         # a run cannot continue to the same bits on other hardware
         self.config_dump["trainer"]["accelerator"] = (
             type(self.trainer.accelerator).__name__.removesuffix("Accelerator").lower()

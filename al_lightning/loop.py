@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import logging
+import math
 import os
 import tempfile
 import time
@@ -10,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
+from torch.nn import functional as F
 
 from al_lightning.cluster import check_tasks, detached
+from al_lightning.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
@@ -56,7 +58,6 @@ from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
 from al_lightning.world import World, joined
 
-TRAIN_ACC = "train_acc"
 CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
 
@@ -182,6 +183,8 @@ class ActiveLearningLoop(Callback):
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
         self._check_trainer(trainer)
+        for rule in _rules(trainer):
+            rule.settle(model)
         datamodule.prepare_data()
         datamodule.setup("fit")
         datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
@@ -221,6 +224,7 @@ class ActiveLearningLoop(Callback):
             if self._world.is_writer:
                 folder = RunFolder.open(path, settings, given, versions(trainer.strategy.root_device))
             try:
+                settings = self._go_on_with_rule(folder, trainer) or settings
                 self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
             finally:
                 if folder is not None:
@@ -236,6 +240,19 @@ class ActiveLearningLoop(Callback):
                 "its weights anew before the first fit."
             )
         return maker_of(model, finish) if make_model is None else ByConstructor(make_model, finish)
+
+    def _go_on_with_rule(self, folder: RunFolder | None, trainer: L.Trainer) -> dict[str, Any] | None:
+        """Puts the stopping rule in force that an old run was begun with; returns its settings if it is another one."""
+        assert self._progress is not None
+        settings = self._world.on_writer(lambda: None if folder is None else folder.settings_of_old_rule)
+        if settings is None:
+            return None
+        for rule in _rules(trainer):
+            if rule.by_model:
+                rule.use_loss(False)
+        trainer.fit_loop.max_epochs = settings["trainer"]["max_epochs"]
+        self._progress.message("The run goes on with the rule that it was begun with: a training accuracy of 0.99.")
+        return settings
 
     def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
         """What identifies a run that was not started from the command line."""
@@ -483,7 +500,8 @@ class ActiveLearningLoop(Callback):
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
         self._fit = fit = _Fit(round, shared=shared, keep_weights=keep_weights)
         try:
-            trainer.fit(model, datamodule=datamodule)
+            with _capped(trainer, num_labeled / datamodule.batch_size):
+                trainer.fit(model, datamodule=datamodule)
         except RuntimeError as error:
             if "conditioned on metric" not in str(error):
                 raise
@@ -569,17 +587,26 @@ class ActiveLearningLoop(Callback):
             self._report_epoch(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measures the training accuracy if a callback watches it; Lightning runs EarlyStopping after all others."""
+        """Measures what a callback watches of the labeled set; Lightning runs EarlyStopping after all others."""
         if self._fit is None:
             return
         self._fit.epochs += 1
         self._fit.train_acc = None
-        if any(isinstance(c, EarlyStopping) and c.monitor == TRAIN_ACC for c in _callbacks(trainer)):
-            self._fit.train_acc = self._train_acc(trainer, pl_module)
+        watched = _watched(trainer)
+        if not watched:
+            return
+        measured = self._measure_labeled(trainer, pl_module, with_nll=TRAIN_NLL in watched)
+        self._fit.train_acc = measured[TRAIN_ACC]
+        for name in watched:
+            if name == TRAIN_NLL and _logs(trainer, name):
+                continue  # the module has a metric of this name, and callbacks that watch it want the module's
             # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
-            trainer.callback_metrics[TRAIN_ACC] = torch.tensor(self._fit.train_acc)
-            if trainer.loggers or _logs(trainer, TRAIN_ACC):
-                self.log(TRAIN_ACC, self._fit.train_acc)  # type: ignore[attr-defined]
+            trainer.callback_metrics[name] = torch.tensor(measured[name])
+            if trainer.loggers or _logs(trainer, name):
+                self.log(name, measured[name])  # type: ignore[attr-defined]
+        for rule in _rules(trainer):
+            if rule.is_due:
+                rule.take(measured[TRAIN_NLL])
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Queries. The model is still on its device here; before ``on_fit_end`` it is moved to the CPU."""
@@ -595,10 +622,9 @@ class ActiveLearningLoop(Callback):
         else:
             self._report_epoch(trainer)
             if fit.train_acc is None:
-                fit.train_acc = self._train_acc(trainer, pl_module)
-            reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
+                fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
             # a metric that is not averaged over the devices ends the fit of all when it does so on one
-            fit.converged = any(self._world.gather(any(reason in CONVERGED for reason in reasons)))
+            fit.converged = any(self._world.gather(_has_converged(trainer)))
             fit.seconds_fit = time.perf_counter() - fit.started
         self._world.share_buffers(pl_module)
         self._world.check_same(
@@ -661,8 +687,10 @@ class ActiveLearningLoop(Callback):
         pool, labeled = datamodule.pool_blocks(), datamodule.labeled_blocks()
         return make_predictor(trainer, model, pool, labeled, self.seed, self._fit.round, self._world)
 
-    def _train_acc(self, trainer: L.Trainer, model: L.LightningModule) -> float:
-        """Accuracy on the labeled set in evaluation mode, without dropout."""
+    def _measure_labeled(
+        self, trainer: L.Trainer, model: L.LightningModule, with_nll: bool = False
+    ) -> dict[str, float]:
+        """Accuracy on the labeled set in evaluation mode, without dropout, and the mean cross-entropy if asked for."""
         assert self._fit is not None
         if self._fit.labeled is None:
             datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -670,12 +698,52 @@ class ActiveLearningLoop(Callback):
             self._fit.labeled = self._predictor(trainer, model), datamodule.labeled_blocks(), targets
         predictor, blocks, targets = self._fit.labeled
         self._world.share_buffers(model)
-        predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
-        return _shortest((predicted == targets).float().mean().item())
+        measured = {}
+        if with_nll:
+            predicted, logits = predictor.map(lambda batch: (batch.logits.argmax(dim=1), batch.logits), over=blocks)
+            measured[TRAIN_NLL] = F.cross_entropy(logits.double(), targets).item()
+        else:
+            predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
+        return measured | {TRAIN_ACC: _shortest((predicted == targets).float().mean().item())}
 
 
 def _callbacks(trainer: L.Trainer) -> list[Callback]:
     return list(trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _rules(trainer: L.Trainer) -> list[Convergence]:
+    return [callback for callback in _callbacks(trainer) if isinstance(callback, Convergence)]
+
+
+def _watched(trainer: L.Trainer) -> list[str]:
+    """What is to be measured of the labeled set at the end of this epoch, because a callback watches it."""
+    stopping = [callback for callback in _callbacks(trainer) if isinstance(callback, EarlyStopping)]
+    by_loss = [rule for rule in _rules(trainer) if rule.by_loss]
+    plain = {callback.monitor for callback in stopping if callback not in by_loss}
+    if any(rule.is_due for rule in by_loss):
+        return [TRAIN_ACC, TRAIN_NLL]
+    return [name for name in (TRAIN_ACC, TRAIN_NLL) if name in plain]
+
+
+@contextmanager
+def _capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
+    """Gives a fit by the loss rule a cap of epochs, if it has none: learning rate schedules need a finite one."""
+    if not any(rule.by_loss for rule in _rules(trainer)) or (trainer.max_epochs, trainer.max_steps) != (-1, -1):
+        yield
+        return
+    updates = max(1, math.ceil(minibatches / trainer.world_size)) / trainer.accumulate_grad_batches
+    trainer.fit_loop.max_epochs = max(MAX_EPOCHS, math.ceil(MAX_UPDATES / updates))
+    try:
+        yield
+    finally:
+        trainer.fit_loop.max_epochs = -1
+
+
+def _has_converged(trainer: L.Trainer) -> bool:
+    """Whether a stopping rule was met and ended the fit: not a cap of epochs, steps or time, and not divergence."""
+    reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
+    diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
+    return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)
 
 
 def _logs(trainer: L.Trainer, name: str) -> bool:
@@ -729,7 +797,9 @@ def _columns(
 
 def _summary(rounds: list[Round]) -> str:
     last = rounds[-1]
-    accuracy = "" if isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "  # there may be nothing to test on
+    accuracy = (
+        "" if math.isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "
+    )  # there may be nothing to test on
     return f"{len(rounds)} rounds done, {accuracy}{last.num_labeled} labels"
 
 

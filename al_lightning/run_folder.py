@@ -37,6 +37,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
+from al_lightning.old_rule import with_old_rule
 from al_lightning.watching import callbacks_that_count
 
 CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
@@ -196,6 +197,9 @@ class RunFolder:
         rounds before the first row it is not known."""
         self.drawn_by: str | None = None
         """What draws the weights of each round: see :mod:`~al_lightning.model_maker`; not known of earlier runs."""
+        self.settings_of_old_rule: dict[str, Any] | None = None
+        """The settings, where they are given with another stopping rule than that of the run, which goes on with it:
+        see :func:`~al_lightning.old_rule.with_old_rule`."""
         self._versions: dict[str, str] = {}
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
@@ -220,14 +224,15 @@ class RunFolder:
         folder._acquire()
         try:
             folder._recover()
-            folder._check_settings(settings)
+            old = folder._check_settings(settings)
             if identity is not None:
                 folder.check_identity(identity)
         except BaseException:
             folder.close()
             raise
         folder._versions = dict(versions or {})
-        folder._contents[CONFIG] = yaml.safe_dump(dict(settings), sort_keys=False)
+        folder.settings_of_old_rule = old
+        folder._contents[CONFIG] = yaml.safe_dump(dict(old or settings), sort_keys=False)
         return folder
 
     @classmethod
@@ -405,18 +410,23 @@ class RunFolder:
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
         return _from_csv(row_type, self._contents.get(name, ""))
 
-    def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
+    def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
 
         A run that never finished a round is forgotten instead: its first command may well have been a mistake. But not
         what people were asked.
+
+        Returns:
+            The settings with the stopping rule of an old run, if they are to have it.
         """
         if CONFIG not in self._contents:
-            return
-        stored, given = (comparable_settings(s) for s in (yaml.safe_load(self._contents[CONFIG]), settings))
+            return None
+        config = yaml.safe_load(self._contents[CONFIG])
+        old = with_old_rule(settings, config)
+        stored, given = comparable_settings(config), comparable_settings(old or settings)
         if not self.rounds and stored.get("loop.oracle") is None:
             self.queries, self.identity = [], {}
-            return
+            return None
         differing = [
             name
             for name in sorted(stored.keys() | given.keys())
@@ -428,6 +438,7 @@ class RunFolder:
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
             )
+        return old
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises :class:`InputError` if the run is of other data, where its indices mean others, or other networks."""

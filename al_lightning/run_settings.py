@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from al_lightning import __version__
+from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
 from al_lightning.inputs import tensors_of
 from al_lightning.models import Classifier, DropoutMLP
@@ -88,7 +89,7 @@ def describe(
         Nested mappings of plain values.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    stopping = [vars(callback) for callback in callbacks if isinstance(callback, EarlyStopping)]
+    stopping = [_stopping_rule(callback) for callback in callbacks if isinstance(callback, EarlyStopping)]
     devices = {"devices": trainer.world_size} if trainer.world_size > 1 else {}
     return {
         "seed_everything": seed,
@@ -106,11 +107,15 @@ def describe(
             name: value if isinstance(value, PLAIN) else _class_and_args(value, vars(value))
             for name, value in loop.items()
         },
-        "convergence": [
-            {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
-            for args in stopping
-        ],
+        "convergence": stopping,
     }
+
+
+def _stopping_rule(callback: EarlyStopping) -> dict[str, Any]:
+    if isinstance(callback, Convergence) and callback.by_loss:
+        return callback.settings
+    args = vars(callback)
+    return {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
 
 
 def _modules_that_are_settings(part: L.LightningModule | PoolDataModule) -> dict[str, Any]:

@@ -32,6 +32,9 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         InputError: If an argument is out of range.
     """
 
+    ends_by_train_acc = True
+    """:class:`~al_lightning.Convergence` ends a fit of this network at a training accuracy of 0.99, as the protocol has
+    it, unless its arguments say otherwise."""
     minibatches_per_step = 16
     """Number of minibatches that one ``training_step`` takes. Lightning costs 0.5 to 2 ms a step, more than so small a
     network needs for one; sixteen updates a step spread that cost and change no bit of the result."""

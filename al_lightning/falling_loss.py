@@ -1,0 +1,62 @@
+"""FallingLoss: whether a training loss still falls."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+DONE = 1e-3
+"""A loss this small is over. The cross-entropy of separable labels falls for ever; at 0.001 a model gives each label a
+probability of about 0.999."""
+MIN_WINDOW = 500
+"""Updates of the shortest window."""
+SHARE_OF_FIT = 0.25
+"""Length of a window, as a share of all updates so far: a fit that is slow is given more time."""
+MIN_FALL = 0.05
+"""A loss falls as long as its mean over the last window is smaller by this share than over the window before."""
+MIN_CHECKS = 2
+"""Checks that a window needs for a mean."""
+
+
+class FallingLoss:
+    """The course of one training loss, and whether it still falls.
+
+    The loss has settled when it is at most :data:`DONE`, or when its mean over the last window is no longer smaller, by
+    :data:`MIN_FALL`, than its mean over the window before. A window is a quarter of all updates so far, and at least
+    :data:`MIN_WINDOW` updates. So the answer does not depend on the number of updates in an epoch, and a loss is never
+    said to have settled before update 1,000 unless it is at most :data:`DONE`.
+    """
+
+    def __init__(self) -> None:
+        self._updates: list[float] = []
+        self._losses: list[float] = []
+
+    def add(self, updates: float, loss: float) -> None:
+        """Notes a loss.
+
+        Args:
+            updates: Number of optimizer steps of this fit so far; larger than at the call before.
+            loss: The loss at that time, or its mean since the call before.
+        """
+        self._updates.append(updates)
+        self._losses.append(loss)
+
+    def has_settled(self) -> bool:
+        """Whether the loss is small enough or has ceased to fall. A loss that was never noted has not settled."""
+        if not self._losses:
+            return False
+        if abs(self._losses[-1]) <= DONE:
+            return True
+        now = self._updates[-1]
+        window = max(MIN_WINDOW, SHARE_OF_FIT * now)
+        if now < 2 * window:
+            return False
+        end, middle, start = (bisect_right(self._updates, now - i * window) for i in range(3))
+        last, before = self._losses[middle:end], self._losses[start:middle]
+        if min(len(last), len(before)) < MIN_CHECKS:
+            return False
+        before_mean, last_mean = _mean(before), _mean(last)
+        return before_mean - last_mean < MIN_FALL * abs(before_mean)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
