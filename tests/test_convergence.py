@@ -315,7 +315,7 @@ class Epochs(Callback):
 
 
 FLAGS = [
-    *("--data", "Digits", "--data.num_initial", "30", "--model", "tests.test_convergence.DigitsLinear"),
+    *("--data", "al_lightning.Digits", "--data.num_initial", "30", "--model", "tests.test_convergence.DigitsLinear"),
     *("--loop.query_size", "10", "--trainer.enable_progress_bar", "false"),
 ]
 OLD_RULE = [
