@@ -183,8 +183,6 @@ class ActiveLearningLoop(Callback):
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
         self._check_trainer(trainer)
-        for rule in _rules(trainer):
-            rule.settle(model)
         datamodule.prepare_data()
         datamodule.setup("fit")
         datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
@@ -199,6 +197,8 @@ class ActiveLearningLoop(Callback):
             materialise(made, datamodule.sample_inputs(1))
 
         check_model(model, datamodule)
+        for rule in _rules(trainer):
+            rule.settle(model)
         given = identity(datamodule, self.strategy)
         self._maker = self._find_maker(model, make_model, finish)
         brings_state = isinstance(self._maker, ByConstructor) and not self._maker.keeps_objects
