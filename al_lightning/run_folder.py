@@ -71,6 +71,9 @@ LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
     "loop.strategy.trim": (0,),
     "loop.strategy.outliers": (False,),
     "data.scaling": ("standard",),
+    "data.label_key": (None,),
+    "data.image_key": (None,),
+    "data.text_key": (None,),
 }
 """Settings that came later, with the values that mean what was done before: published runs have none of them, and are
 to go on."""

@@ -1,9 +1,10 @@
 """Data that others have made: map-style datasets, and a user's LightningDataModule."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as L
+import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from al_lightning.data.datasets import Datasets
@@ -14,19 +15,25 @@ from al_lightning.errors import InputError
 class DatasetPool(PoolDataModule):
     """Map-style datasets: ``--data DatasetPool --data.train my_module.MyTrain --data.test my_module.MyTest``.
 
-    Items are pairs of an input, a tensor, and a class index. Targets are read from an attribute ``targets`` if there is
-    one, and otherwise from all items, once.
+    Items are an input, a tensor, and a class, in a tuple or a mapping, with whatever else. Classes are read from an
+    attribute ``targets`` if there is one that agrees with the items, and otherwise from all items, once. They are whole
+    numbers or names; -1, or an empty name, is an unknown class.
 
     Args:
         train: The training samples.
         test: The test samples.
         pool: The training samples again, in the same order, as they are to be scored: without random augmentations.
             These are ``train`` if not given.
-        classes: Names of the classes in the order of their indices.
+        classes: Names of the classes in the order of their indices; if the items have names, these are sorted if not
+            given.
         num_workers: Processes that read ahead; 0 reads in the main process.
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training.
+        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
+            of a mapping.
+        image_key: Which part of an item is the input, if that cannot be seen.
+        text_key: Likewise, for texts.
 
     Raises:
         InputError: If the datasets are not map-style, or do not hold what is said above.
@@ -44,6 +51,9 @@ class DatasetPool(PoolDataModule):
         num_initial: int = 500,
         initial: Literal["random", "balanced"] = "random",
         batch_size: int = 64,
+        label_key: int | str | None = None,
+        image_key: int | str | None = None,
+        text_key: int | str | None = None,
     ) -> None:
         super().__init__(num_initial, initial, batch_size)
         if num_workers < 0:
@@ -53,9 +63,19 @@ class DatasetPool(PoolDataModule):
         self.pool = pool
         self.num_workers = num_workers
         self.class_names = tuple(classes) if classes else None
+        self.label_key = label_key
+        self.input_key = _input_key(image_key, text_key)
 
     def load(self) -> Datasets:
-        return Datasets(self.train, self.test, self.pool, num_workers=self.num_workers)
+        return Datasets(
+            self.train,
+            self.test,
+            self.pool,
+            num_workers=self.num_workers,
+            label_key=self.label_key,
+            input_key=self.input_key,
+            class_names=self.class_names,
+        )
 
 
 class DataModuleAdapter(PoolDataModule):
@@ -71,6 +91,10 @@ class DataModuleAdapter(PoolDataModule):
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training; that of its training loader if not given.
+        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
+            of a mapping.
+        image_key: Which part of an item is the input, if that cannot be seen.
+        text_key: Likewise, for texts.
 
     Raises:
         InputError: If it has no such loader, or one without a map-style dataset.
@@ -84,9 +108,14 @@ class DataModuleAdapter(PoolDataModule):
         num_initial: int = 500,
         initial: Literal["random", "balanced"] = "random",
         batch_size: int | None = None,
+        label_key: int | str | None = None,
+        image_key: int | str | None = None,
+        text_key: int | str | None = None,
     ) -> None:
         super().__init__(num_initial, initial, 64 if batch_size is None else batch_size)
         self.datamodule = datamodule
+        self.label_key = label_key
+        self.input_key = _input_key(image_key, text_key)
         self._takes_its_batch_size = batch_size is None
 
     def prepare_data(self) -> None:
@@ -100,9 +129,20 @@ class DataModuleAdapter(PoolDataModule):
         pool = self._loader("pool_dataloader").dataset if hasattr(self.datamodule, "pool_dataloader") else None
         if self._takes_its_batch_size and train.batch_size:
             self.batch_size = train.batch_size
-        names = getattr(self.datamodule, "class_names", None) or getattr(train.dataset, "classes", None)
-        self.class_names = tuple(str(name) for name in names) if isinstance(names, Sequence) else None
-        return Datasets(train.dataset, test.dataset, pool, num_workers=train.num_workers)
+        source = Datasets(
+            train.dataset,
+            test.dataset,
+            pool,
+            num_workers=train.num_workers,
+            label_key=self.label_key,
+            input_key=self.input_key,
+            class_names=_names(getattr(self.datamodule, "class_names", None)),
+        )
+        names = _names(getattr(train.dataset, "classes", None))
+        if source.class_names is None and names and not source.has_odd_attributes:
+            highest = max(int(part.max()) if len(part) else -1 for part in (source.train_targets, source.test_targets))
+            source.class_names = names if highest < len(names) else None  # or they are those of other labels
+        return source
 
     def _loader(self, *names: str) -> DataLoader:
         """What the first of these methods returns that the data module has."""
@@ -119,3 +159,14 @@ class DataModuleAdapter(PoolDataModule):
                 got = type(loader).__name__
                 raise InputError(f"Expected {kind}.{name} to return one loader of a map-style dataset, but got {got}.")
         raise InputError(f"Expected {kind} to have `{'` or `'.join(names)}`, but it has not.")
+
+
+def _names(names: Any) -> tuple[str, ...] | None:
+    is_a_list = isinstance(names, Sequence | np.ndarray) and not isinstance(names, str)
+    return tuple(str(name) for name in names) if is_a_list and len(names) else None
+
+
+def _input_key(image_key: int | str | None, text_key: int | str | None) -> int | str | None:
+    if image_key is not None and text_key is not None:
+        raise InputError(f"Expected `data.image_key` or `data.text_key`, but got both, `{image_key}` and `{text_key}`.")
+    return text_key if image_key is None else image_key

@@ -1,14 +1,19 @@
 """Datasets that are read sample by sample, from disk for instance, by worker processes: pools larger than memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from al_lightning.data.items import Key
+from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
-from al_lightning.data.targets import targets_of
+from al_lightning.data.targets import Labels, targets_of
 from al_lightning.errors import InputError
+
+__all__ = ["DatasetBlocks", "DatasetRows", "Datasets", "num_samples", "read", "targets_of"]
 
 BLOCK_SIZE = 256
 NUM_TRIES = 8  # of whether a sample is augmented: half of them may be mirrored, or not
@@ -82,13 +87,18 @@ class Datasets:
     """A training and a test set that are read sample by sample; see :class:`~al_lightning.data.Arrays`.
 
     Args:
-        train: Training samples as they are trained on, map-style; items are inputs, or tuples that begin with them.
+        train: Training samples as they are trained on, map-style; items are inputs, or tuples or mappings that hold
+            them.
         test: Test samples.
         pool: The same samples as ``train``, in the same order, as they are scored: without random augmentations. These
             are ``train`` if not given.
         train_targets: Class indices, int64, shape ``(N,)``, -1 where unknown; found in ``train`` if not given.
         test_targets: Likewise.
         num_workers: Processes that read ahead; 0 reads in the main process.
+        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
+            of a mapping.
+        input_key: Which part of an item is the input, if that cannot be seen.
+        class_names: Names of the classes in the order of their indices, if items have names; sorted if not given.
 
     Raises:
         InputError: If ``pool`` is of another size or augmented at random, targets are not class indices, or a sample is
@@ -103,6 +113,9 @@ class Datasets:
         train_targets: Tensor | None = None,
         test_targets: Tensor | None = None,
         num_workers: int = 0,
+        label_key: Key | None = None,
+        input_key: Key | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._train = train
         self._test = test
@@ -114,8 +127,19 @@ class Datasets:
                 f"but got {num_samples(self._pool)}."
             )
         self._check_scoring()
-        self.train_targets = targets_of(train, num_workers) if train_targets is None else train_targets
-        self.test_targets = targets_of(test, num_workers) if test_targets is None else test_targets
+        labels: list[Any] = [train_targets, test_targets]
+        self.has_odd_attributes = False
+        """Whether an attribute says something else of the classes than the items do."""
+        for i, part in enumerate((train, test)):
+            if labels[i] is None:
+                found = Labels(part, label_key, input_key)
+                labels[i] = found.read(num_workers)
+                self.has_odd_attributes |= found.differs
+                if class_names is None:
+                    class_names = found.class_names
+        (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
+        self.class_names = names
+        """What the classes are called, if that was given or items have names."""
 
     def _check_scoring(self) -> None:
         """Raises :class:`InputError` if a sample is not the same each time it is scored."""

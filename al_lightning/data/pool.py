@@ -1,6 +1,7 @@
 """PoolDataModule: a training set split into labeled and unlabeled samples."""
 
 import hashlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -10,30 +11,11 @@ import torch
 from torch import Tensor
 
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
+from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices, numbers_with_gaps, renumbered
 from al_lightning.errors import InputError
 from al_lightning.inputs import map_tensors, tensors_of
 
-UNKNOWN = -1
-"""Target of a training sample whose class is not known."""
-
-
-RESERVED_NAMES = ("skip", "unlabeled")
-"""What stands for no class in answers and in folders."""
-
-
-def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns names of classes.
-
-    Raises:
-        InputError: If one is empty, begins or ends with a blank, comes twice, or stands for no class.
-    """
-    for name in names:
-        if not name.strip() or name != name.strip() or list(names).count(name) > 1 or name.lower() in RESERVED_NAMES:
-            raise InputError(
-                "Expected distinct names of classes without blanks around them, other than "
-                f"{' and '.join(RESERVED_NAMES)}, but got `{name}`."
-            )
-    return tuple(names)
+__all__ = ["UNKNOWN", "Arrays", "PoolDataModule", "Source", "check_class_names"]
 
 
 class Source(Protocol):
@@ -137,22 +119,71 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def fingerprint(self) -> str:
         """Returns what identifies the training samples and their order; here, their targets."""
-        return hashlib.sha256(self.source.train_targets.numpy().tobytes()).hexdigest()
+        self.setup()
+        return hashlib.sha256(self._given[0].numpy().tobytes()).hexdigest()
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
             source = self.load()
-            num_unknown = int((source.test_targets < 0).sum())
+            names = self.class_names
+            if names is None:
+                names = getattr(source, "class_names", None)
+            parts = [source.train_targets, source.test_targets]
+            self._given, named, least = class_indices(parts, type(self).__name__, names)
+            self._least_classes = least or 0
+            if self.class_names is None and named is not None:
+                self.class_names = named
+            num_unknown = int((self._given[1] < 0).sum())
             if num_unknown:
                 raise InputError(
-                    f"Expected classes of all {len(source.test_targets)} test samples, but {num_unknown} have none."
+                    f"Expected classes of all {len(self._given[1])} test samples, but {num_unknown} have none."
                 )
             self._source = source
             self._rows = self._source.rows()
-            self._targets = self._source.train_targets.clone()
+            self._take_classes()
             self._labeled = torch.zeros(len(self._targets), dtype=torch.bool)
             self._set_aside = torch.zeros_like(self._labeled)
+
+    def _take_classes(self) -> None:
+        """Finds out whether classes are numbers that are no indices: 1 to K, or with gaps."""
+        self._gaps = numbers_with_gaps(self._given) if self.class_names is None and not self._least_classes else None
+        self._number_classes(from_0=self._gaps is not None)
+        if self._gaps is not None:
+            first, last = self._gaps[0], self._gaps[-1]
+            warnings.warn(
+                f"The {len(self._gaps)} classes of {type(self).__name__} are the numbers from {first} to {last}: they "
+                f"are counted from 0 in this order. Only a model with {last + 1} outputs or more keeps their numbers.",
+                stacklevel=2,
+            )
+
+    def _number_classes(self, from_0: bool) -> None:
+        self._train_targets, self._test_targets = self._given
+        if self._gaps is not None:
+            index_of = {number: index for index, number in enumerate(self._gaps)}
+            self.class_names = tuple(map(str, self._gaps)) if from_0 else None
+            if from_0:
+                self._train_targets, self._test_targets = (renumbered(part, index_of) for part in self._given)
+        self._targets = self._train_targets.clone()
+
+    def suit_outputs(self, num_outputs: int) -> None:
+        """Numbers the classes as a model takes them, where they are numbers with gaps: forgets all labels then.
+
+        They are counted from 0, unless the model has an output for each number up to the highest.
+
+        Args:
+            num_outputs: Number of outputs of the model.
+        """
+        self.setup()
+        if self._gaps is not None:
+            self._number_classes(from_0=num_outputs <= self._gaps[-1])
+            self.set_labeled(torch.empty(0, dtype=torch.int64))
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the classes are numbers that do not go from 0 up without a gap; see :meth:`suit_outputs`."""
+        self.setup()
+        return self._gaps is not None
 
     @property
     def source(self) -> Source:
@@ -170,16 +201,16 @@ class PoolDataModule(L.LightningDataModule, ABC):
     @property
     def test_targets(self) -> Tensor:
         """Class indices of the test samples, int64; there may be none."""
-        return self.source.test_targets
+        self.setup()
+        return self._test_targets
 
     def count_classes(self) -> int:
         """Returns the number of classes, by their names or else by the highest class index."""
         self.setup()
         if self.class_names is not None:
             return len(self.class_names)
-        return 1 + max(
-            int(targets.max()) if len(targets) else -1 for targets in (self.train_targets, self.test_targets)
-        )
+        highest = max(int(targets.max()) if len(targets) else -1 for targets in (self._targets, self._test_targets))
+        return max(self._least_classes, 1 + highest)
 
     def list_class_names(self) -> list[str]:
         """Returns the names of the classes, numbers if they have none."""
@@ -313,7 +344,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         self.labeled.zero_()
         self._set_aside.zero_()
-        self._targets.copy_(self.source.train_targets)
+        self._targets.copy_(self._train_targets)
         self._take(indices, labels)
 
     def _take(self, indices: Tensor, labels: Tensor | None) -> None:

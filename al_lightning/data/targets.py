@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, format_of_items, is_same_class, plain
+from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, read_items, sampled_positions, seeded, short
 from al_lightning.errors import InputError
 
@@ -48,19 +49,13 @@ def targets_of(dataset: Dataset, num_workers: int = 0, label_key: Key | None = N
         >>> targets_of(Subset(data, [2, 0]))
         tensor([1, 2])
     """
-    found = Labels(dataset, label_key).read(num_workers)
-    if len(found) == 0:
-        return torch.empty(0, dtype=torch.int64)
-    try:
-        targets = torch.as_tensor(np.asarray(found))
-    except (TypeError, ValueError):  # of names, or of tensors of several values
-        targets = torch.empty(0)
-    if targets.dim() != 1 or targets.is_floating_point() or targets.is_complex() or int(targets.min()) < -1:
+    (targets,), names, _ = class_indices([Labels(dataset, label_key).read(num_workers)], type(dataset).__name__)
+    if names is not None:
         raise InputError(
             f"Expected the targets of {type(dataset).__name__} to be class indices, one integer for each sample, "
-            f"but got {short(found[0])} for the first."
+            f"but got the name {short(names[0])}."
         )
-    return targets.long()
+    return targets
 
 
 class Labels:
@@ -73,12 +68,16 @@ class Labels:
 
     Attributes:
         format: What the items are made of.
+        class_names: What the dataset calls the classes, of Hugging Face only; others are asked by who knows them.
+        differs: Whether an attribute was found to say something else than the items.
 
     Raises:
         InputError: If the class cannot be found, or is another one each time an item is read.
     """
 
     format: ItemFormat
+    class_names: tuple[str, ...] | None
+    differs: bool
 
     def __init__(self, dataset: Dataset, label_key: Key | None = None, input_key: Key | None = None) -> None:
         self._dataset = dataset
@@ -92,6 +91,8 @@ class Labels:
         said = None if self._known is None else [plain(self._known[position]) for position in self._positions]
         self.format = format_of_items(items, self._name, self._positions, said, label_key, input_key)
         self._targets = [plain(self.format.target_of(item)) for item in items]
+        self.differs = False
+        self.class_names = _names_in_features(dataset, self.format.target_key)
         if self.format.target_key is not None:
             self._check_that_they_stay()
 
@@ -123,6 +124,7 @@ class Labels:
         wrong = None if self.format.target_key is None else self._first_difference()
         if wrong is None:
             return [plain(known) for known in self._known]
+        self.differs = True
         position, known, given = wrong
         warnings.warn(
             f"The classes of {self._name} are those of its items: {self._attribute} says {short(known)} where item "
@@ -199,6 +201,16 @@ def _column(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | 
     if len(found) != 1 or found[0] not in dataset.column_names:
         return None
     return f"its column `{found[0]}`", list(dataset.with_format(None)[found[0]])  # also without its transform
+
+
+def _names_in_features(dataset: Any, key: Key | None) -> tuple[str, ...] | None:
+    """The names of classes in the features of a table of Hugging Face."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    if key is None or not _is_hugging_face(dataset):
+        return None
+    names = getattr((dataset.features or {}).get(key), "names", None)
+    return tuple(names) if names else None
 
 
 def _is_hugging_face(dataset: Any) -> bool:
