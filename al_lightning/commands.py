@@ -26,6 +26,7 @@ from al_lightning.errors import InputError
 from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.null_options import check_nulls
+from al_lightning.model_check import settle_classes
 from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 from al_lightning.yaml_files import MODE, check_numbers, check_options, register
@@ -313,6 +314,8 @@ class ActiveLearningCLI(LightningCLI):
         """Prints the test metrics of a checkpoint."""
         _check_method(model, "test_step")
         checkpoint = _checkpoint(ckpt_path)
+        datamodule.prepare_data()
+        settle_classes(model, datamodule)
         with _checkpoint_that_fits(checkpoint):
             self.trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint)
 
@@ -320,6 +323,8 @@ class ActiveLearningCLI(LightningCLI):
         """Writes the class probabilities of the test images, by a checkpoint, to ``predictions.csv`` beside it."""
         _check_method(model, "predict_step")
         checkpoint = _checkpoint(ckpt_path)
+        datamodule.prepare_data()
+        settle_classes(model, datamodule)
         with _checkpoint_that_fits(checkpoint):
             batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
             probs = torch.cat(cast(list[torch.Tensor], batches))

@@ -35,7 +35,7 @@ from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.identity import identity
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.lazy import materialise
-from al_lightning.model_check import check_model, try_query
+from al_lightning.model_check import check_model, settle_classes, try_query
 from al_lightning.model_maker import RESET, ByConstructor, Finish, MakeModel, ModelMaker, check_same_draws, maker_of
 from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.module_state import ModuleState
@@ -185,6 +185,7 @@ class ActiveLearningLoop(Callback):
         self._check_trainer(trainer)
         datamodule.prepare_data()
         datamodule.setup("fit")
+        settle_classes(model, datamodule)
         datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
         initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:

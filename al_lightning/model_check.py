@@ -78,6 +78,26 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
         )
 
 
+def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None:
+    """Numbers the classes as the model takes them, where the data set has numbers with gaps, such as 1 to K.
+
+    Args:
+        model: Tells by its outputs whether it has one for each number up to the highest.
+        datamodule: The data; its labels are forgotten if it has such numbers.
+    """
+    if not datamodule.has_gaps:
+        return
+    sample = datamodule.sample_inputs(1)
+    try:
+        with isolate_rng(include_cuda=False):
+            materialise(model, sample)
+        logits = _predictor(model, sample, sample).map(lambda batch: batch.logits)
+    except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        LOG.debug("The model did not take a sample, which check_model will say: %r", error)
+        return
+    datamodule.suit_outputs(logits.shape[1])
+
+
 def _returned(model: L.LightningModule, sample: Inputs) -> object:
     """What `forward` returns for a sample, with its history: that tells whether a sigmoid is the last operation."""
     transfer = _transfer(model)

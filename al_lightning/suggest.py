@@ -15,6 +15,7 @@ from al_lightning.commands import fit_objects, load_weights
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
 from al_lightning.identity import identity
+from al_lightning.model_check import settle_classes
 from al_lightning.oracles.label_studio import task
 from al_lightning.oracles.questions import write_whole
 from al_lightning.paths import as_path
@@ -93,6 +94,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
         )
     load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
+    settle_classes(model, data)
     ledger.check_identity(identity(data, loop.strategy))
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]

@@ -98,6 +98,7 @@ ALLOWED = {
         "data.images",
         "errors",
         "identity",
+        "model_check",
         "oracles.label_studio",
         "oracles.questions",
         "paths",
