@@ -185,14 +185,14 @@ class ActiveLearningLoop(Callback):
         self._check_trainer(trainer)
         datamodule.prepare_data()
         datamodule.setup("fit")
+        if not isinstance(model, L.LightningModule):
+            make_model = model
+            model = ByConstructor(make_model).new(stream_seed(self.seed, "weights"))
         settle_classes(model, datamodule)
         datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
         initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:
             self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
-        if not isinstance(model, L.LightningModule):
-            make_model = model
-            model = ByConstructor(make_model).new(stream_seed(self.seed, "weights"))
 
         def finish(made: L.LightningModule) -> None:
             materialise(made, datamodule.sample_inputs(1))
