@@ -25,8 +25,8 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
-from al_lightning.null_options import check_nulls
 from al_lightning.model_check import settle_classes
+from al_lightning.null_options import check_nulls
 from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 from al_lightning.yaml_files import MODE, check_numbers, check_options, register
