@@ -4,6 +4,7 @@ import csv
 import inspect
 import logging
 import pickle
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from al_lightning.explain import explain, sentence_in_union
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.model_check import settle_classes
 from al_lightning.null_options import check_nulls
+from al_lightning.passed_on import name_passed_on
 from al_lightning.paths import expanded
 from al_lightning.spelling import did_you_mean
 from al_lightning.yaml_files import MODE, check_numbers, check_options, register
@@ -134,7 +136,7 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
         save_config_callback=None,  # the run folder keeps the config, and keeps it unchanged
         parser_class=Parser,
         parser_kwargs={"version": __version__, "parser_mode": MODE},
-        args=args,
+        args=name_passed_on(sys.argv[1:] if args is None else list(args)),
     )
 
 

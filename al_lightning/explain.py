@@ -50,7 +50,8 @@ def explain(
         known = ", ".join(known_classes(option))
         return f"Expected `{option}` to be a class, {known or match[1]} or your own, but got something else."
     if match := re.search(r"Import path (\S*) ?does not correspond to a subclass of (\w+)", text):
-        return f"Expected `{option}` to be a subclass of {match[2]}, but got `{match[1] or 'another class'}`."
+        hint = "; a function needs the annotation `-> torch.nn.Module`." if match[2] == "Module" else "."
+        return f"Expected `{option}` to be a subclass of {match[2]}, but got `{match[1] or 'another class'}`{hint}"
     if match := re.search(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)", text):
         return _unknown_option(f"--{option}.{match[1]}" if option else f"--{match[1]}", known_options, owners)
     if match := re.search(r"File does not exist: '?([^']+)'?", text):
@@ -69,8 +70,9 @@ def explain(
     if given and "Subtypes: [list[" in text:
         example = f"[{given[1]}]" if re.fullmatch(r"[^\[\]{}\"']*", given[1]) else "[cat, dog]"
         return f"Expected `{option}` to be a list, as in '{example}', but got `{given[1]}`."
-    if match := re.search(r"Problem with given class_path '([^']+)': (.*?)(?= - Expected|$)", text):
-        return f"Expected `{option}` to be a class that can be used, but got `{match[1]}`: {match[2]}"
+    if problems := re.findall(r"Problem with given class_path '([^']+)': (.*?)(?= - |$)", text):
+        name, problem = problems[-1]  # the innermost one
+        return f"Expected `{option}` to be a class that can be used, but got `{name}`: {problem}"
     if match := re.search(r'Linked "([^"]+)" must be given via "([^"]+)"', text):
         return f"Expected `{match[2]}` instead of `{match[1]}`, which is taken from it."
     return text if len(text) <= 300 else f"{text[:300]} ..."

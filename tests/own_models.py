@@ -68,3 +68,24 @@ class WithTypo(ForwardOnly):
     """Says it wrongly."""
 
     feature_layer = "net.fcc"
+
+
+class ColorImages(DigitImages):
+    """The same with three channels, ``(N, 3, 8, 8)``, as the networks of libraries want them."""
+
+    def load(self) -> Arrays:
+        arrays = super().load()
+        train, test = (x[:, None].repeat(1, 3, 1, 1) for x in (arrays.train_inputs, arrays.test_inputs))
+        return arrays._replace(train_inputs=train, test_inputs=test)
+
+
+def make_net(width: int, **kwargs) -> Net:
+    """A function that says what it returns, and does not say what else it takes."""
+    assert set(kwargs) <= {"bias"}, kwargs
+    net = Net(width)
+    net.fc = nn.Linear(width, 10, **{"bias": True, **kwargs})
+    return net
+
+
+def make_net_unannotated(width=16):
+    return Net(width)

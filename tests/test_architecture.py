@@ -46,6 +46,7 @@ ALLOWED = {
     "ragged_masks": set(),
     "random_streams": set(),
     "errors": set(),
+    "passed_on": set(),
     "paths": set(),
     "watching": set(),
     "cluster": {"errors"},

@@ -9,6 +9,7 @@ import torch
 from torchvision import models
 
 from al_lightning.cli import main
+from al_lightning.commands import fit_objects
 from tests.test_cli import refused
 
 IMAGES = ["--data", "tests.own_models.DigitImages", "--data.num_initial", "40"]
@@ -66,6 +67,15 @@ def test_what_a_strategy_needs_and_a_model_lacks_is_said_before_any_fit(
         ("--model Classifier --model.network tests.own_models.Net --model.feature_layer f", "a layer of Net.* `f`"),
         ("--model Backbone --model.name resnet19", "`model.name` to be a classification.*did you mean resnet1"),
         ("--model Backbone --model.weights best", "`model.weights` to be one of IMAGENET1K_V1, DEFAULT, or.*`best`"),
+        (
+            "--model Classifier --model.network tests.own_models.make_net_unannotated",
+            "the annotation `-> torch.nn.Module`",
+        ),
+        ("--model Classifier --model.network torchvision.models.resnet81", "got `torchvision.models.resnet81`: "),
+        (
+            "--model Classifier --model.network torchvision.models.resnet18 --model.network.groups 3",
+            "Classifier can use, but got: BasicBlock only supports groups=1",
+        ),
         ("--model DropoutHead", "one of Backbone, Classifier, DropoutMLP, MixMatch, MonteCarloMLP, or.*`DropoutHead`"),
         ("--model tests.own_models.ForwardOnly --loop.reinit hot", "`loop.reinit` to be one of 'scratch', 'initial', "),
     ],
@@ -110,3 +120,32 @@ def test_any_network_predicts_from_its_checkpoint(tmp_path: Path) -> None:
     main(["predict", "--config", str(tmp_path / "config.yaml"), "--ckpt_path", str(tmp_path / "model.ckpt")])
     with (tmp_path / "predictions.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 50
+
+
+def test_a_network_is_made_by_a_function(tmp_path: Path) -> None:
+    images = ["--data", "tests.own_models.ColorImages", *TINY[2:]]
+    words = ["--model", "Classifier", "--model.network", "torchvision.models.resnet18"]
+    words += ["--model.network.num_classes", "10", "--loop.run_dir", str(tmp_path), "--loop.strategy", "BADGE"]
+    main(["fit", *images, *words])
+    first = labeled(tmp_path)
+    main(["fit", "--config", str(tmp_path / "config.yaml"), "--loop.run_dir", str(tmp_path), "--loop.num_rounds", "2"])
+    assert (first, labeled(tmp_path)) == ([40, 50], [40, 50, 60])
+    model = fit_objects(["--config", str(tmp_path / "config.yaml")])[1]
+    assert isinstance(model.network, models.ResNet)
+
+
+def test_what_a_function_passes_on_is_a_flag(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    words = ["--model", "Classifier", "--model.network", "timm.create_model"]
+    words += ["--model.network.model_name", "test_vit", "--model.network.img_size", "16"]
+    words += ["--model.network.patch_size", "8", "--model.network.num_classes"]
+    network = fit_objects([*words, "7"])[1].network
+    plain = timm.create_model("test_vit", img_size=16, patch_size=8, num_classes=7)
+    assert [p.shape for p in network.parameters()] == [p.shape for p in plain.parameters()]
+    assert "unexpected keyword argument 'num_clases'" in refused(
+        capsys, "fit", *words[:-1], "--model.network.num_clases", "7"
+    )
+    images = ["--data", "tests.own_models.ColorImages", *TINY[2:]]
+    words = [*words[:4], "--model.network.model_name", "resnet18", "--model.network.num_classes", "10"]
+    main(["fit", *images, *words, "--loop.run_dir", str(tmp_path), "--loop.strategy", "CoreSet"])
+    assert labeled(tmp_path) == [40, 50]
