@@ -29,10 +29,11 @@ from torch.nn import functional as F
 from al_lightning.cluster import check_tasks, detached
 from al_lightning.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
 from al_lightning.data import PoolDataModule
+from al_lightning.default_folder import default_folder
 from al_lightning.errors import InputError
 from al_lightning.events import RunEvents
 from al_lightning.first_fit import FirstFit, SharedFirstFit
-from al_lightning.identity import identity
+from al_lightning.identity import Remembering, identity, identity_in_python
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.lazy import materialise
 from al_lightning.model_check import check_model, settle_classes, try_query
@@ -200,7 +201,7 @@ class ActiveLearningLoop(Callback):
         check_model(model, datamodule)
         for rule in _rules(trainer):
             rule.settle(model)
-        given = identity(datamodule, self.strategy)
+        given = identity(datamodule, self.strategy, model)
         self._maker = self._find_maker(model, make_model, finish)
         brings_state = isinstance(self._maker, ByConstructor) and not self._maker.keeps_objects
         self._module_state = None if brings_state else ModuleState(model)
@@ -219,14 +220,20 @@ class ActiveLearningLoop(Callback):
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
+            others = [callback for callback in _callbacks(trainer) if callback is not self]
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
-            settings = settings or self._describe(trainer, model, datamodule)
+            if settings is None:
+                settings = self._describe(trainer, model, datamodule)
+                given |= identity_in_python(trainer, model, datamodule, others)
+                if self.run_dir is None:
+                    path = self._own_folder(path, settings, given)
             folder = None
             if self._world.is_writer:
                 folder = RunFolder.open(path, settings, given, versions(trainer.strategy.root_device))
             try:
                 settings = self._go_on_with_rule(folder, trainer) or settings
-                self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
+                with Remembering(trainer, model, others, [datamodule, self.strategy]):
+                    self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
             finally:
                 if folder is not None:
                     folder.close()
@@ -254,6 +261,13 @@ class ActiveLearningLoop(Callback):
         trainer.fit_loop.max_epochs = settings["trainer"]["max_epochs"]
         self._progress.message("The run goes on with the rule that it was begun with: a training accuracy of 0.99.")
         return settings
+
+    def _own_folder(self, path: Path, settings: Mapping[str, Any], given: Mapping[str, Any]) -> Path:
+        """The default folder, or one beside it if that has runs of another experiment, as in a notebook."""
+        found = self._world.on_writer(lambda: default_folder(path, settings, given))
+        if found != path and self._world.is_writer:
+            print(f"{path.parent} has runs of another experiment: this run is in {found}.")
+        return found
 
     def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
         """What identifies a run that was not started from the command line."""

@@ -26,6 +26,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -36,6 +37,7 @@ from typing import Any, TypeVar
 import yaml
 from filelock import FileLock, Timeout
 
+from al_lightning.differences import check_same, merged
 from al_lightning.errors import InputError
 from al_lightning.old_rule import with_old_rule
 from al_lightning.watching import callbacks_that_count
@@ -48,6 +50,7 @@ SKIPPED = -1
 FREE_SETTINGS = frozenset(
     {
         "config",
+        "data.num_workers",
         "data.root",
         "loop.num_rounds",
         "loop.oracle.image_url",
@@ -436,7 +439,7 @@ class RunFolder:
             if name not in free and stored.get(name) != given.get(name)
         ]
         if differing:
-            details = ", ".join(f"`{name}` ({stored.get(name)} there, {given.get(name)} here)" for name in differing)
+            details = ", ".join(f"`{name}` ({_told(stored.get(name), given.get(name))})" for name in differing)
             raise InputError(
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
@@ -444,22 +447,9 @@ class RunFolder:
         return old
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Raises :class:`InputError` if the run is of other data, where its indices mean others, or other networks."""
-        differing = [name for name in identity if self.identity.get(name, identity[name]) != identity[name]]
-        data = [name for name in differing if name != "networks"]
-        if data:
-            raise InputError(
-                f"Expected the data of the run in {self.path}, but their {' and '.join(data)} changed: samples "
-                "were added, removed or renamed; choose another `loop.run_dir`."
-            )
-        if differing:
-            was, now = self.identity["networks"], identity["networks"]
-            names = [f"`loop.strategy.{name}`" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
-            raise InputError(
-                f"Expected {' and '.join(names)} to have the weights that it had in the run in {self.path}, but they "
-                "changed; choose another `loop.run_dir`."
-            )
-        self.identity = dict(identity)
+        """Raises :class:`InputError` if the run is of other data, where its indices mean others, or another model."""
+        check_same(self.path, self.identity, identity)
+        self.identity = merged(self.identity, identity)
 
     @property
     def changed_versions(self) -> str | None:
@@ -514,10 +504,26 @@ def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     A class of ours is the same by its short and its full name.
     """
     return {
-        name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else value
+        name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else _lasting(value)
         for name, value in flatten(_without_watchers(settings)).items()
         if not _is_free(name) and value not in LATER_SETTINGS.get(name, ())
     }
+
+
+def _lasting(value: Any) -> Any:
+    """A setting without addresses in memory, which older versions wrote down of functions: they change each time."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", value) if isinstance(value, str) else value
+
+
+def _told(was: Any, now: Any) -> str:
+    """How two settings differ; of texts of several lines, the lines that do."""
+    if isinstance(was, str) and isinstance(now, str) and "\n" in was + now:
+        there, here = was.splitlines(), now.splitlines()
+        was, now = (
+            ", ".join(line.strip() for line in lines if line not in others)
+            for lines, others in ((there, here), (here, there))
+        )
+    return f"{was} there, {now} here"
 
 
 def _is_free(name: str) -> bool:

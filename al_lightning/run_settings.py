@@ -15,9 +15,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from al_lightning import __version__
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
+from al_lightning.description import codes_of, configured_optimizers, settings_of, without_addresses
 from al_lightning.inputs import tensors_of
 from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.run_folder import comparable_settings
+from al_lightning.same_objects import as_begun
 from al_lightning.strategies import QueryStrategy
 
 PLAIN = (bool, int, float, str, type(None))
@@ -62,6 +64,8 @@ def training_recipe(
     recipe["data"] = digest.hexdigest()
     if weights is not None:
         recipe["weights"] = weights
+    if code := codes_of(model):  # the user's own, which may be edited between two runs
+        recipe["code"] = code
     recipe["versions"] = versions(device)
     return json.dumps(recipe, sort_keys=True, default=str)
 
@@ -100,13 +104,10 @@ def describe(
             "accelerator": type(trainer.accelerator).__name__,
             **devices,
         },
-        "model": _class_and_args(model, {**model.hparams, **_modules_that_are_settings(model)}),
-        "optimizer": repr(model.configure_optimizers()),
-        "data": _class_and_args(datamodule, {**datamodule.hparams, **_modules_that_are_settings(datamodule)}),
-        "loop": {
-            name: value if isinstance(value, PLAIN) else _class_and_args(value, vars(value))
-            for name, value in loop.items()
-        },
+        "model": _class_and_args(model),
+        "optimizer": without_addresses(repr(configured_optimizers(model))),
+        "data": _class_and_args(datamodule),
+        "loop": {name: value if isinstance(value, PLAIN) else _class_and_args(value) for name, value in loop.items()},
         "convergence": stopping,
     }
 
@@ -118,6 +119,13 @@ def _stopping_rule(callback: EarlyStopping) -> dict[str, Any]:
     return {name: args[name] for name in ("monitor", "mode", "stopping_threshold", "patience", "min_delta")}
 
 
+def arguments_of(part: object) -> dict[str, Any]:
+    """Arguments of a model, of data, or of a part of the loop, as they are in config.yaml."""
+    if isinstance(part, L.LightningModule | PoolDataModule):
+        return settings_of({**part.hparams, **_modules_that_are_settings(part)})
+    return settings_of(vars(part))
+
+
 def _modules_that_are_settings(part: L.LightningModule | PoolDataModule) -> dict[str, Any]:
     """Augmentations, and the class of Classifier's network: modules, and so not among the hyperparameters."""
     names = ("augmentation", "train_transform")
@@ -127,6 +135,6 @@ def _modules_that_are_settings(part: L.LightningModule | PoolDataModule) -> dict
     return settings
 
 
-def _class_and_args(part: object, args: Mapping[str, Any]) -> dict[str, Any]:
-    init_args = {name: value if isinstance(value, PLAIN) else str(value) for name, value in args.items()}
+def _class_and_args(part: object) -> dict[str, Any]:
+    init_args = as_begun(part, "settings", arguments_of(part))
     return {"class_path": f"{type(part).__module__}.{type(part).__qualname__}", "init_args": init_args}

@@ -17,7 +17,7 @@ def data() -> Digits:
 
 def test_only_networks_of_a_strategy_are_in_it() -> None:
     digits = data()
-    assert identity(digits, Margin()).keys() == {"samples", "classes"}
+    assert identity(digits, Margin()).keys() == {"samples", "classes", "inputs", "test"}
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8))  # that one has a state of no dimension
     first = identity(digits, CoreSet(network))["networks"]
     assert first.keys() == {"features"}

@@ -156,9 +156,9 @@ class Datasets:
         """The training samples."""
         return DatasetRows(self._train, self._pool, num_workers=self._num_workers)
 
-    def test_blocks(self) -> DatasetBlocks:
-        """The test samples."""
-        return DatasetBlocks(self._test, num_workers=self._num_workers)
+    def test_blocks(self, indices: Tensor | None = None) -> DatasetBlocks:
+        """The test samples, or those of these indices."""
+        return DatasetBlocks(self._test, indices, num_workers=self._num_workers)
 
 
 def read(dataset: Dataset, batches: Iterator[tuple[Tensor, int | None]], num_workers: int = 0) -> Iterator[Tensor]:

@@ -407,6 +407,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """The test inputs."""
         return self.source.test_blocks()
 
+    def train_blocks(self, indices: Tensor | None = None) -> Blocks:
+        """All training inputs as they are scored, labeled or not, or those of these indices."""
+        self.setup()
+        return self._rows.blocks(indices)
+
     def pool_blocks(self, query: Tensor | None = None) -> Blocks:
         """The unlabeled inputs, in pool order, or those of a query, in its order; see :meth:`label`."""
         indices = self.unlabeled_indices if query is None else self.indices_of(query)
