@@ -222,7 +222,7 @@ class ActiveLearningLoop(Callback):
                 return
             others = [callback for callback in _callbacks(trainer) if callback is not self]
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
-            if settings is None:
+            if not settings:
                 settings = self._describe(trainer, model, datamodule)
                 given |= identity_in_python(trainer, model, datamodule, others)
                 if self.run_dir is None:
