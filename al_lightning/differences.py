@@ -65,7 +65,25 @@ def check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> No
 def merged(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of a run that is the same: what it was of, and what was not known of it."""
     codes = {**now.get("code", {}), **was.get("code", {})}
-    return {**now, **was, **({"code": codes} if codes else {})}
+    changing = {name: now[name] for name in ("own_callbacks",) if name in now}
+    return {**now, **was, **({"code": codes} if codes else {}), **changing}
+
+
+def changed_callbacks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Says which callbacks of the user's own came, went or changed: they may only watch, and are not refused."""
+    before, after = was.get("own_callbacks", {}), now.get("own_callbacks", {})
+    if "own_callbacks" not in was or "own_callbacks" not in now:
+        return []
+    words = {
+        (True, False): "there, not here",
+        (False, True): "here, not there",
+        (True, True): "other arguments or code",
+    }
+    return [
+        f"callback {name.rsplit('.', 1)[-1]} ({words[name in before, name in after]})"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
 
 
 def test_set_differs(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

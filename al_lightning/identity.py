@@ -35,7 +35,7 @@ from al_lightning.run_settings import arguments_of
 from al_lightning.same_objects import as_begun, remember
 from al_lightning.sketch import sketch
 from al_lightning.strategies import QueryStrategy
-from al_lightning.watching import is_watching
+from al_lightning.watching import LIGHTNING, is_watching
 
 NUM_READ = 64  # samples that are read of a data set that is not in memory
 MOST_NAMES = 1000  # of files that are kept by name
@@ -102,12 +102,15 @@ def identity_in_python(
         callbacks: Those of the trainer but for the loop; those that only watch are left out.
 
     Returns:
-        Mappings of texts by names.
+        Mappings of texts by names. Callbacks of the user's own, which may only watch or do anything, are apart.
     """
-    listed = _callbacks(callbacks)
+    texts: dict[bool, dict[str, str]] = {False: {}, True: {}}
+    for name, callback in _callbacks(callbacks).items():
+        texts[_may_watch(callback)][name] = "; ".join(_callback(callback, known=True).values())
     return {
         "trainer": as_begun(trainer, "trainer", _trainer(trainer)),
-        "callbacks": {name: "; ".join(_callback(callback, known=True).values()) for name, callback in listed.items()},
+        "callbacks": texts[False],
+        "own_callbacks": texts[True],
         "optimizer": {"optimizer": optimizer_of(model)},
         "augmentation": _augmentation(datamodule),
     }
@@ -236,6 +239,12 @@ def _callbacks(callbacks: Iterable[Callback]) -> dict[str, Callback]:
             number = sum(type(other) is cls for other in found.values()) + 1
             found[class_path(callback) + (f" {number}" if number > 1 else "")] = callback
     return found
+
+
+def _may_watch(callback: Callback) -> bool:
+    """Whether nobody knows what a callback does: it is not Lightning's, nor derived from one of those."""
+    bases = [base for base in type(callback).__mro__ if base.__module__.split(".")[0] in LIGHTNING]
+    return bases[0] is Callback or is_watching(f"{bases[0].__module__}.{bases[0].__qualname__}", {"duration": None})
 
 
 def _callback(callback: Callback, known: bool) -> dict[str, str]:

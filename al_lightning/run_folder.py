@@ -37,7 +37,7 @@ from typing import Any, TypeVar
 import yaml
 from filelock import FileLock, Timeout
 
-from al_lightning.differences import check_same, merged
+from al_lightning.differences import changed_callbacks, check_same, merged
 from al_lightning.errors import InputError
 from al_lightning.old_rule import with_old_rule
 from al_lightning.watching import callbacks_that_count
@@ -207,6 +207,7 @@ class RunFolder:
         """The settings, where they are given with another stopping rule than that of the run, which goes on with it:
         see :func:`~al_lightning.old_rule.with_old_rule`."""
         self._versions: dict[str, str] = {}
+        self._changed_callbacks: list[str] = []
         self._contents: dict[str, str] = {}
         self._lock = FileLock(path / ".lock")
 
@@ -449,6 +450,7 @@ class RunFolder:
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises :class:`InputError` if the run is of other data, where its indices mean others, or another model."""
         check_same(self.path, self.identity, identity)
+        self._changed_callbacks = changed_callbacks(self.identity, identity)
         self.identity = merged(self.identity, identity)
 
     @property
@@ -457,11 +459,12 @@ class RunFolder:
 
         The same bits are promised on the same hardware and versions only.
         """
-        if not self.rounds or not self.made_with or not self._versions:
+        if not self.rounds:
             return None
         was, now = _versions(self.made_with), self._versions
-        differing = [name for name in {**was, **now} if was.get(name) != now.get(name)]
-        return ", ".join(f"{name} ({was.get(name)} there, {now.get(name)} here)" for name in differing) or None
+        differing = [name for name in {**was, **now} if was.get(name) != now.get(name)] if was and now else []
+        changed = [f"{name} ({was.get(name)} there, {now.get(name)} here)" for name in differing]
+        return ", ".join(changed + self._changed_callbacks) or None
 
     @property
     def next_round(self) -> int:

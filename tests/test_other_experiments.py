@@ -129,7 +129,6 @@ def dropout(p: float) -> Net:
             lambda: fit(Net(), callbacks=(StochasticWeightAveraging(0.1),)),
             "`lightning.StochasticWeightAveraging` is new",
         ),
-        (lambda: fit(Net(), callbacks=(Counting(),)), "the callbacks of the run"),
         (lambda: fit(Net(), gradient_clip_val=0.5), "`gradient_clip_val` was None and is 0.5"),
         (lambda: fit(Net(), accumulate_grad_batches=2), "`accumulate_grad_batches` was 1 and is 2"),
     ],
@@ -168,9 +167,31 @@ def test_the_same_objects_go_on_in_a_notebook() -> None:
     model.lr = 0.1
     with pytest.raises(InputError, match="lr"):
         fit(model, datamodule, rounds=1, callbacks=(counting,))
-    model.lr, counting.every = 0.01, 2
-    with pytest.raises(InputError, match="callbacks.*every=2"):
-        fit(model, datamodule, rounds=1, callbacks=(counting,))
+
+
+class MySWA(StochasticWeightAveraging):
+    pass
+
+
+def test_a_callback_of_ones_own_may_only_watch_and_is_said_to_have_come_or_gone(
+    begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(begun, "run")
+    told = []
+    for rounds, callbacks in enumerate([(Counting(),), (Counting(),), (Counting(2),), (), (MySWA(0.1),)], start=1):
+        capsys.readouterr()
+        if callbacks and isinstance(callbacks[0], MySWA):
+            with pytest.raises(InputError, match="MySWA` is new"):
+                fit(Net(), rounds=rounds, callbacks=callbacks)
+            continue
+        fit(Net(), rounds=rounds, callbacks=callbacks, enable_progress_bar=True)
+        told += [line for line in capsys.readouterr().out.splitlines() if "may differ" in line]
+    start = (
+        "The rounds to come may differ from those of a run that was not stopped, for these changed: callback Counting"
+    )
+    assert told == [
+        f"{start} ({words})." for words in ("here, not there", "other arguments or code", "there, not here")
+    ]
 
 
 def test_a_schedule_counts_and_has_no_address(begun: Path) -> None:
