@@ -32,7 +32,8 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
     - Of several in a row, ``forward`` gets as many as it has parameters without a default. It also gets a tensor of two
       or more dimensions for a parameter whose default is ``None``, such as an attention mask.
 
-    Parameters named ``labels``, ``targets`` or ``y`` get nothing.
+    Parameters named ``labels``, ``targets`` or ``y`` get nothing. A model with ``passes_inputs_to``, the name of a
+    network in it, hands this network whatever it gets: the rule is then applied to the network.
 
     Args:
         model: A network, in the mode in which it is to be called.
@@ -47,6 +48,8 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
     """
     function = model if method == "forward" else getattr(model, method)
     inputs = narrowed(model, inputs, method)
+    if method == "forward" and hasattr(model, "passes_inputs_to"):
+        return function(inputs)
     if isinstance(inputs, Tensor):
         return function(inputs)
     if isinstance(inputs, tuple):
@@ -56,8 +59,10 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
 
 def narrowed(model: nn.Module, inputs: Inputs, method: str = "forward") -> Inputs:
     """Returns what a model takes of several inputs in a row: a tuple, or the first one if it takes no more."""
-    if not isinstance(inputs, tuple):
-        return inputs
+    if method == "forward" and hasattr(model, "passes_inputs_to"):
+        return narrowed(model.get_submodule(str(model.passes_inputs_to)), inputs)
+    if not isinstance(inputs, tuple) or isinstance(inputs[0], Mapping):
+        return inputs[0] if isinstance(inputs, tuple) else inputs
     parameters, takes_more = _positional(model, method)
     if takes_more and not parameters:
         num = len(inputs)

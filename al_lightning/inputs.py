@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Inputs = Tensor | Mapping[str, Any] | tuple[Any, ...]
 """A tensor ``(B, ...)``; a mapping of them, such as ``input_ids`` and ``attention_mask``; or a tuple of them."""
@@ -37,6 +37,11 @@ def map_tensors(fn: Callable[[Tensor], Tensor], inputs: Any) -> Any:
     if isinstance(inputs, tuple | list):
         return tuple(map_tensors(fn, part) for part in inputs)
     return inputs
+
+
+def as_floats(tensor: Tensor, model: nn.Module) -> Tensor:
+    """Integers as floats of the dtype of a model's weights; floats as they are."""
+    return tensor if tensor.is_floating_point() else tensor.to(next(model.parameters()).dtype)
 
 
 def take_rows(inputs: Any, rows: slice) -> Any:

@@ -15,7 +15,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.data.blocks import OneBlock
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, evaluation_mode
-from al_lightning.inputs import Inputs, count_rows, describe, map_tensors, take_rows
+from al_lightning.inputs import Inputs, count_rows, describe, map_tensors, take_rows, tensors_of
 from al_lightning.lazy import has_lazy_layers, materialise
 from al_lightning.logits import logits_of, warn_of_probabilities
 from al_lightning.strategies import QueryStrategy
@@ -54,7 +54,7 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
         raise
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # as layers complain of shapes, each in its own way
-        hint = "; see `model.input_dim`" if "input_dim" in model.hparams else ""
+        hint = "; see `model.input_dim`" if "input_dim" in model.hparams else _hint_of(sample)
         raise InputError(
             f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
         ) from error
@@ -96,6 +96,15 @@ def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None
         LOG.debug("The model did not take a sample, which check_model will say: %r", error)
         return
     datamodule.suit_outputs(logits.shape[1])
+
+
+def _hint_of(sample: Inputs) -> str:
+    """What is to be said of inputs of another type than most layers take."""
+    dtypes = {tensor.dtype for tensor in tensors_of(sample)}
+    if len(dtypes) > 1 or dtypes <= {torch.float32}:
+        return ""
+    (dtype,) = dtypes
+    return f" of {dtype}, which they stay; layers such as Linear take torch.float32"
 
 
 def _returned(model: L.LightningModule, sample: Inputs) -> object:

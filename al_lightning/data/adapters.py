@@ -1,11 +1,11 @@
 """Data that others have made: map-style datasets, and a user's LightningDataModule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as L
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate, default_convert
 
 from al_lightning.data.datasets import Datasets
 from al_lightning.data.pool import PoolDataModule
@@ -34,12 +34,14 @@ class DatasetPool(PoolDataModule):
             of a mapping.
         image_key: Which part of an item is the input, if that cannot be seen.
         text_key: Likewise, for texts.
+        collate_fn: Makes a batch of a list of items, as of torch's DataLoader: a tuple or a mapping with the classes in
+            it. It may pad them. Models get this batch to train and test on, and it without the classes to score.
 
     Raises:
         InputError: If the datasets are not map-style, or do not hold what is said above.
     """
 
-    no_settings = ("train", "test", "pool")
+    no_settings = ("train", "test", "pool", "collate_fn")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class DatasetPool(PoolDataModule):
         label_key: int | str | None = None,
         image_key: int | str | None = None,
         text_key: int | str | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         super().__init__(num_initial, initial, batch_size)
         if num_workers < 0:
@@ -65,6 +68,7 @@ class DatasetPool(PoolDataModule):
         self.class_names = tuple(classes) if classes else None
         self.label_key = label_key
         self.input_key = _input_key(image_key, text_key)
+        self.collate_fn = collate_fn
 
     def load(self) -> Datasets:
         return Datasets(
@@ -75,6 +79,7 @@ class DatasetPool(PoolDataModule):
             label_key=self.label_key,
             input_key=self.input_key,
             class_names=self.class_names,
+            collate_fn=self.collate_fn,
         )
 
 
@@ -126,17 +131,20 @@ class DataModuleAdapter(PoolDataModule):
         train = self._loader("train_dataloader")
         self.datamodule.setup("test")
         test = self._loader("test_dataloader", "val_dataloader")
-        pool = self._loader("pool_dataloader").dataset if hasattr(self.datamodule, "pool_dataloader") else None
+        pool = self._loader("pool_dataloader") if hasattr(self.datamodule, "pool_dataloader") else None
         if self._takes_its_batch_size and train.batch_size:
             self.batch_size = train.batch_size
         source = Datasets(
             train.dataset,
             test.dataset,
-            pool,
+            None if pool is None else pool.dataset,
             num_workers=train.num_workers,
             label_key=self.label_key,
             input_key=self.input_key,
             class_names=_names(getattr(self.datamodule, "class_names", None)),
+            collate_fn=_collate_fn(train),
+            pool_collate_fn=_collate_fn(train if pool is None else pool),
+            test_collate_fn=_collate_fn(test),
         )
         names = _names(getattr(train.dataset, "classes", None))
         if source.class_names is None and names and not source.has_odd_attributes:
@@ -154,11 +162,19 @@ class DataModuleAdapter(PoolDataModule):
                 not hasattr(L.LightningDataModule, name) or is_overridden(name, self.datamodule)
             ):
                 loader = getattr(self.datamodule, name)()
-                if isinstance(loader, Iterable) and isinstance(getattr(loader, "dataset", None), Dataset):
+                dataset = getattr(loader, "dataset", None)
+                # data sets of Hugging Face are none of torch's, but may be asked for any item
+                is_map_style = isinstance(dataset, Dataset) or hasattr(dataset, "__getitem__")
+                if isinstance(loader, Iterable) and is_map_style:
                     return loader  # type: ignore[return-value]
                 got = type(loader).__name__
                 raise InputError(f"Expected {kind}.{name} to return one loader of a map-style dataset, but got {got}.")
         raise InputError(f"Expected {kind} to have `{'` or `'.join(names)}`, but it has not.")
+
+
+def _collate_fn(loader: DataLoader) -> Callable[[list[Any]], Any]:
+    """The loader's own, or torch's that stacks tensors: a loader without batches has one that does not."""
+    return default_collate if loader.collate_fn is default_convert else loader.collate_fn
 
 
 def _names(names: Any) -> tuple[str, ...] | None:

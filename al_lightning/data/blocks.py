@@ -33,10 +33,18 @@ class Rows(Protocol):
     def take(self, indices: Tensor) -> "Rows":
         """Returns the samples of these indices, int64, shape ``(M,)``, as rows 0 to M - 1."""
 
-    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Any]:
         """Returns the inputs to train on, ``(b, ...)``, for each tensor of indices, ``(b,)``.
 
         The generator is the source of random augmentations; torch's global one if not given.
+        """
+
+    def whole_batches(
+        self, order: Iterator[tuple[Tensor, Tensor]], generator: torch.Generator | None = None
+    ) -> Iterator[Any]:
+        """Returns what a training step takes, for each pair of indices and class indices, ``(b,)``.
+
+        That is inputs and classes, or all that the items of a dataset have, as they are collated.
         """
 
     def blocks(self, indices: Tensor | None = None) -> Blocks:
@@ -57,6 +65,11 @@ class TensorRows:
 
     def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Tensor]:
         return (self._inputs.index_select(0, indices) for indices in order)
+
+    def whole_batches(
+        self, order: Iterator[tuple[Tensor, Tensor]], generator: torch.Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((self._inputs.index_select(0, indices), targets) for indices, targets in order)
 
     def blocks(self, indices: Tensor | None = None) -> "TensorBlocks":
         return TensorBlocks(self._inputs, indices)
@@ -130,18 +143,24 @@ class BatchLoader:
     Args:
         blocks: The inputs.
         targets: Their class indices, int64, shape ``(N,)``.
+        as_pairs: Whether batches are pairs; otherwise they are what the items of a dataset are collated to, if the
+            blocks know it.
     """
 
-    def __init__(self, blocks: Blocks, targets: Tensor) -> None:
+    def __init__(self, blocks: Blocks, targets: Tensor, as_pairs: bool = True) -> None:
         self._blocks = blocks
         self._targets = targets
+        self._as_pairs = as_pairs
 
     def __len__(self) -> int:
         """Number of batches."""
         return -(-len(self._blocks) // self._blocks.block_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self._blocks, self._targets.split(self._blocks.block_size), strict=True)
+    def __iter__(self) -> Iterator[Any]:
+        targets = self._targets.split(self._blocks.block_size)
+        if not self._as_pairs and hasattr(self._blocks, "whole_batches"):
+            return self._blocks.whole_batches(targets)
+        return zip(self._blocks, targets, strict=True)
 
 
 class EndlessRows:
@@ -161,7 +180,7 @@ class EndlessRows:
 
     def batches(
         self, sizes: Iterator[int], generator: torch.Generator | None = None, rank: int = 0, size: int = 1
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Any]:
         """Returns the next inputs, ``(n, ...)``, for each n of the sizes; none if there are none to draw from.
 
         Args:
@@ -197,6 +216,8 @@ class MinibatchLoader:
             row every device takes one.
         size: Number of devices; the minibatches of an epoch are rounded up to a multiple of it, and ``least`` is for
             each of them.
+        as_pairs: Whether minibatches are pairs of inputs and targets, or such with the unlabeled rows; otherwise they
+            are what the items of a dataset are collated to, see :meth:`Rows.whole_batches`.
     """
 
     def __init__(
@@ -211,7 +232,9 @@ class MinibatchLoader:
         transform_generator: torch.Generator | None = None,
         rank: int = 0,
         size: int = 1,
+        as_pairs: bool = True,
     ) -> None:
+        self._as_pairs = as_pairs or unlabeled is not None
         self._rows = rows
         self._targets = targets
         self._batch_size = batch_size
@@ -228,7 +251,7 @@ class MinibatchLoader:
         """Number of items in an epoch."""
         return -(-self._num_minibatches // (self._group or 1))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...] | list[tuple[Tensor, ...]]]:
+    def __iter__(self) -> Iterator[Any]:
         minibatches = self._minibatches()
         if self._group is None:
             yield from minibatches
@@ -236,13 +259,17 @@ class MinibatchLoader:
             while group := list(islice(minibatches, self._group)):
                 yield group
 
-    def _minibatches(self) -> Iterator[tuple[Tensor, ...]]:
+    def _minibatches(self) -> Iterator[Any]:
         # rows may be read ahead by other processes, so that inputs and targets go through the order on their own
         all_devices = islice(self._passes(), self._num_minibatches * self._size)
+        if not self._as_pairs and hasattr(self._rows, "whole_batches"):
+            own = _one_of_each(self._size, self._rank, all_devices)
+            with_targets = ((indices, self._targets.index_select(0, indices)) for indices in own)
+            return self._rows.whole_batches(with_targets, self._transform_generator)
         order, order_again, order_of_all = tee(all_devices, 3)
         inputs = self._rows.batches(_one_of_each(self._size, self._rank, order), self._transform_generator)
-        own = _one_of_each(self._size, self._rank, order_again)
-        targets = (self._targets.index_select(0, indices) for indices in own)
+        order_again = _one_of_each(self._size, self._rank, order_again)
+        targets = (self._targets.index_select(0, indices) for indices in order_again)
         if self._unlabeled is None:
             return zip(inputs, targets, strict=True)
         sizes = (len(indices) for indices in order_of_all)

@@ -1,17 +1,20 @@
 """Datasets that are read sample by sample, from disk for instance, by worker processes: pools larger than memory."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from al_lightning.data.items import Key
+from al_lightning.data.collating import CollateFn, Collator, is_same
+from al_lightning.data.items import ItemFormat, Key
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
 from al_lightning.data.targets import Labels, targets_of
 from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, take_rows
 
 __all__ = ["DatasetBlocks", "DatasetRows", "Datasets", "num_samples", "read", "targets_of"]
 
@@ -23,15 +26,24 @@ class DatasetBlocks:
     """Inputs of a dataset in order and in blocks. May be iterated any number of times.
 
     Args:
-        dataset: Map-style; its items are inputs or tuples that begin with them, tensors of one shape.
+        dataset: Map-style.
         indices: Samples to read, int64, shape ``(M,)``; all of them if not given.
         block_size: Samples in a block; the last block may be shorter.
         num_workers: Processes that read ahead; 0 reads in this process.
+        collator: Makes a block of the items; if it is not given, items are inputs or tuples that begin with them.
     """
 
     def __init__(
-        self, dataset: Dataset, indices: Tensor | None = None, block_size: int = BLOCK_SIZE, num_workers: int = 0
+        self,
+        dataset: Dataset,
+        indices: Tensor | None = None,
+        block_size: int = BLOCK_SIZE,
+        num_workers: int = 0,
+        collator: Collator | None = None,
     ) -> None:
+        self._collator = Collator.plain(dataset) if collator is None else collator
+        self.is_ragged = self._collator.is_ragged
+        """Whether blocks may be padded to different lengths."""
         self._dataset = dataset
         self._indices = torch.arange(num_samples(dataset)) if indices is None else indices
         self.block_size = block_size
@@ -40,13 +52,19 @@ class DatasetBlocks:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Inputs]:
         return self.shard(0, 1)
 
-    def shard(self, rank: int, size: int) -> Iterator[Tensor]:
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
         """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
         batches = self._indices.split(self.block_size)[rank::size] if len(self) else ()
-        return read(self._dataset, ((batch, None) for batch in batches), self._num_workers)
+        return read(self._dataset, ((batch, None) for batch in batches), self._num_workers, self._collator)
+
+    def whole_batches(self, targets: Sequence[Tensor]) -> Iterator[Any]:
+        """Blocks as they are collated, with classes: those of each block are given, int64, shape ``(b,)``."""
+        batches = self._indices.split(self.block_size) if len(self) else ()
+        asked = ((batch, None, of_batch) for batch, of_batch in zip(batches, targets, strict=True))
+        return load_batches(_Batches(self._dataset, self._collator), asked, self._num_workers)
 
 
 class DatasetRows:
@@ -57,9 +75,18 @@ class DatasetRows:
         pool: The same samples in the same order as they are scored.
         indices: Which of them are rows 0 to M - 1; all of them if not given.
         num_workers: Processes that read ahead.
+        collators: Make batches of ``train`` and blocks of ``pool``; see :class:`DatasetBlocks`.
     """
 
-    def __init__(self, train: Dataset, pool: Dataset, indices: Tensor | None = None, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        train: Dataset,
+        pool: Dataset,
+        indices: Tensor | None = None,
+        num_workers: int = 0,
+        collators: tuple[Collator, Collator] | None = None,
+    ) -> None:
+        self._collators = (Collator.plain(train), Collator.plain(pool)) if collators is None else collators
         self._train = train
         self._pool = pool
         self._indices = torch.arange(num_samples(train)) if indices is None else indices
@@ -69,18 +96,24 @@ class DatasetRows:
         return len(self._indices)
 
     def take(self, indices: Tensor) -> "DatasetRows":
-        return DatasetRows(self._train, self._pool, self._indices[indices], self._num_workers)
+        return DatasetRows(self._train, self._pool, self._indices[indices], self._num_workers, self._collators)
 
-    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Inputs]:
         # a seed for each batch: then the number of workers, and which of them reads it, do not matter
         first = int(torch.randint(2**62, (), generator=generator))
         numbered = ((self._indices[batch], first + number) for number, batch in enumerate(order))
-        yield from read(self._train, numbered, self._num_workers)
+        yield from read(self._train, numbered, self._num_workers, self._collators[0])
+
+    def whole_batches(
+        self, order: Iterator[tuple[Tensor, Tensor]], generator: torch.Generator | None = None
+    ) -> Iterator[Any]:
+        first = int(torch.randint(2**62, (), generator=generator))  # as of `batches`
+        asked = ((self._indices[batch], first + number, targets) for number, (batch, targets) in enumerate(order))
+        yield from load_batches(_Batches(self._train, self._collators[0]), asked, self._num_workers)
 
     def blocks(self, indices: Tensor | None = None) -> DatasetBlocks:
-        return DatasetBlocks(
-            self._pool, self._indices if indices is None else self._indices[indices], num_workers=self._num_workers
-        )
+        chosen = self._indices if indices is None else self._indices[indices]
+        return DatasetBlocks(self._pool, chosen, num_workers=self._num_workers, collator=self._collators[1])
 
 
 class Datasets:
@@ -98,6 +131,10 @@ class Datasets:
         label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
             of a mapping.
         input_key: Which part of an item is the input, if that cannot be seen.
+        collate_fn: Makes a batch of a list of items, as of torch's DataLoader; see
+            :class:`~al_lightning.data.collating.Collator`.
+        pool_collate_fn: The same for ``pool``; ``collate_fn`` if not given.
+        test_collate_fn: The same for ``test``; ``collate_fn`` if not given.
         class_names: Names of the classes in the order of their indices, if items have names; sorted if not given.
 
     Raises:
@@ -116,6 +153,9 @@ class Datasets:
         label_key: Key | None = None,
         input_key: Key | None = None,
         class_names: Sequence[str] | None = None,
+        collate_fn: CollateFn | None = None,
+        pool_collate_fn: CollateFn | None = None,
+        test_collate_fn: CollateFn | None = None,
     ) -> None:
         self._train = train
         self._test = test
@@ -126,13 +166,15 @@ class Datasets:
                 f"Expected as many samples to score as to train on, {num_samples(train)}, "
                 f"but got {num_samples(self._pool)}."
             )
-        self._check_scoring()
         labels: list[Any] = [train_targets, test_targets]
         self.has_odd_attributes = False
         """Whether an attribute says something else of the classes than the items do."""
+        formats: list[ItemFormat | None] = [None, None]
         for i, part in enumerate((train, test)):
-            if labels[i] is None:
+            if labels[i] is None or collate_fn is not None:
                 found = Labels(part, label_key, input_key)
+                formats[i] = found.format
+            if labels[i] is None:
                 labels[i] = found.read(num_workers)
                 self.has_odd_attributes |= found.differs
                 if class_names is None:
@@ -140,13 +182,25 @@ class Datasets:
         (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
         self.class_names = names
         """What the classes are called, if that was given or items have names."""
+        of_pool = formats[0]
+        if of_pool is not None and pool is not None:
+            of_pool = Labels(pool, label_key, input_key).format
+        functions = [collate_fn if fn is None else fn for fn in (None, pool_collate_fn, test_collate_fn)]
+        self._collators = [
+            Collator.of(part, format, function, input_key, may_draw=number == 0)
+            for number, (part, format, function) in enumerate(
+                zip((train, self._pool, test), (formats[0], of_pool, formats[1]), functions, strict=True)
+            )
+        ]
+        self._check_scoring()
 
     def _check_scoring(self) -> None:
         """Raises :class:`InputError` if a sample is not the same each time it is scored."""
         if num_samples(self._pool) == 0:
             return
-        first, *others = read(self._pool, ((torch.tensor([0]), seed) for seed in range(NUM_TRIES)))
-        if not all(other.allclose(first, rtol=0, atol=0, equal_nan=True) for other in others):
+        tries = ((torch.tensor([0]), seed) for seed in range(NUM_TRIES))
+        first, *others = read(self._pool, tries, collator=self._collators[1])
+        if not all(is_same(first, other) for other in others):
             raise InputError(
                 f"Expected samples of {type(self._pool).__name__} to be the same each time they are scored, but they "
                 "are augmented at random; give them without that, too: `pool`, or `pool_dataloader` of a data module."
@@ -154,14 +208,20 @@ class Datasets:
 
     def rows(self) -> DatasetRows:
         """The training samples."""
-        return DatasetRows(self._train, self._pool, num_workers=self._num_workers)
+        collators = self._collators[0], self._collators[1]
+        return DatasetRows(self._train, self._pool, num_workers=self._num_workers, collators=collators)
 
     def test_blocks(self, indices: Tensor | None = None) -> DatasetBlocks:
         """The test samples, or those of these indices."""
-        return DatasetBlocks(self._test, indices, num_workers=self._num_workers)
+        return DatasetBlocks(self._test, indices, num_workers=self._num_workers, collator=self._collators[2])
 
 
-def read(dataset: Dataset, batches: Iterator[tuple[Tensor, int | None]], num_workers: int = 0) -> Iterator[Tensor]:
+def read(
+    dataset: Dataset,
+    batches: Iterator[tuple[Tensor, int | None]],
+    num_workers: int = 0,
+    collator: Collator | None = None,
+) -> Iterator[Inputs]:
     """Reads inputs, batch by batch, in this process or ahead in others; no random generator of this process is used.
 
     Args:
@@ -169,43 +229,40 @@ def read(dataset: Dataset, batches: Iterator[tuple[Tensor, int | None]], num_wor
         batches: Indices of each batch, int64, shape ``(b,)``, and the seed of its random augmentations, ``None`` for
             samples that have none.
         num_workers: Processes that read ahead.
+        collator: As of :class:`DatasetBlocks`.
 
     Returns:
-        Tensors of shape ``(b, ...)``.
+        Tensors of shape ``(b, ...)``, or what else :data:`~al_lightning.inputs.Inputs` may be.
 
     Raises:
         InputError: If samples are no tensors of one shape, or reading one raises it.
     """
-    return load_batches(_Inputs(dataset), batches, num_workers)
+    return load_batches(_Inputs(dataset, collator or Collator.plain(dataset)), batches, num_workers)
 
 
 class _Inputs(Dataset):
     """Whole batches of inputs."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, collator: Collator) -> None:
         self._dataset = dataset
+        self._collator = collator
 
-    def __getitem__(self, batch: tuple[Tensor, int | None]) -> Tensor:
+    def __getitem__(self, batch: tuple[Tensor, int | None]) -> Inputs:
         indices, seed = batch
-        if seed is None:
-            items = [read_item(self._dataset, i) for i in indices.tolist()]
-        else:
-            with seeded(seed):
-                items = [read_item(self._dataset, i) for i in indices.tolist()]
-        inputs = [item[0] if isinstance(item, tuple | list) else item for item in items]
-        name = type(self._dataset).__name__
-        for value in inputs:
-            if not isinstance(value, Tensor):
-                raise InputError(
-                    f"Expected samples of {name} to be tensors, but got {type(value).__name__}; "
-                    "give it a transform that makes them, such as torchvision.transforms.ToTensor."
-                )
-            if value.shape != inputs[0].shape:
-                raise InputError(
-                    f"Expected samples of {name} of one shape, but got {tuple(inputs[0].shape)} and "
-                    f"{tuple(value.shape)}; give it a transform that resizes them."
-                )
-        if not inputs:  # of an empty pool
-            return torch.empty(0, *self[torch.tensor([0]), seed].shape[1:])
-        stacked = torch.stack(inputs)
-        return stacked if stacked.is_floating_point() else stacked.float()
+        if len(indices) == 0:  # of an empty pool
+            return take_rows(self[torch.tensor([0]), seed], slice(0))
+        with nullcontext() if seed is None else seeded(seed):
+            return self._collator.inputs([read_item(self._dataset, i) for i in indices.tolist()])
+
+
+class _Batches(Dataset):
+    """Whole batches as they are collated, with classes."""
+
+    def __init__(self, dataset: Dataset, collator: Collator) -> None:
+        self._dataset = dataset
+        self._collator = collator
+
+    def __getitem__(self, batch: tuple[Tensor, int | None, Tensor]) -> Any:
+        indices, seed, targets = batch
+        with nullcontext() if seed is None else seeded(seed):
+            return self._collator.batch([read_item(self._dataset, i) for i in indices.tolist()], targets)

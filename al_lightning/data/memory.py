@@ -1,11 +1,15 @@
 """Whether a data set is held in memory or read from disk again and again."""
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples
 from al_lightning.data.pool import Arrays
+from al_lightning.inputs import tensors_of
 
 BYTES = 4  # of a float32
 
@@ -30,7 +34,7 @@ def hold(
         num_workers: Processes that read ahead what is not in memory.
         augmented: The training samples as they are trained on, if they are augmented at random.
     """
-    num_values = next(iter(DatasetBlocks(pool, torch.tensor([0])))).numel()
+    num_values = sum(part.numel() for part in tensors_of(next(iter(DatasetBlocks(pool, torch.tensor([0]))))))
     num_bytes = BYTES * num_values * (num_samples(pool) + num_samples(test))
     if augmented is None and num_bytes <= max_memory * 2**30:
         return Arrays(in_memory(pool), train_targets, in_memory(test), test_targets)
@@ -48,7 +52,7 @@ def in_memory(dataset: Dataset) -> Tensor:
     """
     blocks = DatasetBlocks(dataset)
     inputs, stop = torch.empty(0), 0
-    for block in blocks:  # into the whole, lest it be there twice
+    for block in cast(Iterator[Tensor], iter(blocks)):  # into the whole, lest it be there twice
         if stop == 0:
             inputs = block.new_empty(len(blocks), *block.shape[1:])
         inputs[stop : stop + len(block)] = block

@@ -394,10 +394,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
             transform_generator=self.transform_generator,
             rank=0 if trainer is None else trainer.global_rank,
             size=1 if trainer is None else trainer.world_size,
+            as_pairs=getattr(model, "takes_pairs", False),
         )
 
     def test_dataloader(self) -> BatchLoader:
-        return BatchLoader(self.test_blocks(), self.test_targets)
+        model = None if self.trainer is None else self.trainer.lightning_module
+        return BatchLoader(self.test_blocks(), self.test_targets, as_pairs=getattr(model, "takes_pairs", False))
 
     def predict_dataloader(self) -> BatchLoader:
         """The test set."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from al_lightning.errors import InputError
+from al_lightning.inputs import as_floats
 from al_lightning.models.base import ClassifierModule
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 from al_lightning.paths import expanded
@@ -72,6 +73,7 @@ class Backbone(DropoutHead, ClassifierModule):
 
     def embed(self, x: Tensor) -> Tensor:
         """Maps images ``(B, 3, H, W)``, ``(B, 1, H, W)`` or ``(B, H, W)`` to features ``(B, D)``."""
+        x = as_floats(x, self)
         if x.dim() == 3:
             x = x.unsqueeze(1)
         if x.dim() == 4 and x.shape[1] == 1:

@@ -1,6 +1,7 @@
 """ClassifierModule: what the models of this package have in common, but for the network."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -8,10 +9,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from al_lightning.calling import call
 from al_lightning.errors import InputError
+from al_lightning.inputs import count_rows
 from al_lightning.models.metrics import ClassificationMetrics
 
-MiniBatch = tuple[Tensor, Tensor]
+MiniBatch = tuple[Any, Tensor]
+"""Inputs of B samples, as a rule a tensor, and their class indices, int64, shape ``(B,)``."""
 
 
 class ClassifierModule(L.LightningModule):
@@ -24,6 +28,9 @@ class ClassifierModule(L.LightningModule):
     Raises:
         InputError: If an argument is out of range.
     """
+
+    takes_pairs = True
+    """The data module gives pairs of inputs and class indices, whatever items of a dataset have besides."""
 
     def __init__(self, num_classes: int, optimizer: OptimizerCallable) -> None:
         super().__init__()
@@ -44,21 +51,21 @@ class ClassifierModule(L.LightningModule):
         except (TypeError, ValueError) as error:
             raise InputError(f"Expected `model.optimizer` to make an optimizer, but got: {error}.") from error
 
-    def losses(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def losses(self, inputs: Any, targets: Tensor) -> dict[str, Tensor]:
         """Returns what is minimised on a minibatch, ``train_loss``, and what else is to be logged of it."""
-        return {"train_loss": F.cross_entropy(self(inputs), targets)}
+        return {"train_loss": F.cross_entropy(call(self, inputs), targets)}
 
     def training_step(self, batch: MiniBatch) -> Tensor:
         """Returns the loss of one minibatch; Lightning takes the optimizer step."""
         losses = self.losses(*batch)
-        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=count_rows(batch[0]))
         return losses["train_loss"]
 
     # ------------------------------------------------------------------------------------------- test and predict
 
     def test_step(self, batch: MiniBatch) -> None:
         inputs, targets = batch
-        self.test_metrics.update(self(inputs).float(), targets)
+        self.test_metrics.update(call(self, inputs).float(), targets)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self.test_metrics.compute())
@@ -66,4 +73,4 @@ class ClassifierModule(L.LightningModule):
 
     def predict_step(self, batch: MiniBatch) -> Tensor:
         """Returns class probabilities, float32, shape ``(B, C)``."""
-        return self(batch[0]).float().softmax(dim=-1)
+        return call(self, batch[0]).float().softmax(dim=-1)

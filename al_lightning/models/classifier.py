@@ -5,7 +5,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from al_lightning.calling import call
-from al_lightning.inputs import Inputs, count_rows
+from al_lightning.inputs import Inputs, as_floats, count_rows, map_tensors
 from al_lightning.layers import named_layer
 from al_lightning.logits import class_logits, logits_of
 from al_lightning.models.base import ClassifierModule
@@ -26,6 +26,9 @@ class Classifier(ClassifierModule):
         InputError: If an argument is out of range, or the network has no such layer.
     """
 
+    passes_inputs_to = "network"
+    """Whose parameters say how inputs of several tensors are handed on; see :func:`~al_lightning.calling.call`."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -42,4 +45,6 @@ class Classifier(ClassifierModule):
 
     def forward(self, x: Inputs) -> Tensor:
         """Maps inputs of B samples to logits ``(B, C)``."""
+        # grey values become features; other integers are names of something, such as token ids
+        x = map_tensors(lambda part: as_floats(part, self) if part.dtype == torch.uint8 else part, x)
         return class_logits(logits_of(call(self.network, x), count_rows(x), type(self.network).__name__))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from al_lightning.denormals import flush_denormals
 from al_lightning.errors import InputError
+from al_lightning.inputs import as_floats, count_rows
 from al_lightning.models.base import ClassifierModule, MiniBatch
 from al_lightning.models.dropout import FastDropout
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
@@ -63,7 +64,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
 
     def embed(self, x: Tensor) -> Tensor:
         """Maps inputs ``(B, ...)`` to hidden activations ``(B, D)``."""
-        return F.relu(self.hidden(x.flatten(1)))
+        return F.relu(self.hidden(as_floats(x, self).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps inputs ``(B, ...)`` to logits ``(B, C)``."""
@@ -97,7 +98,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
             self.after_step()
             for name, loss in losses.items():
                 self._losses.setdefault(name, []).append(loss.detach())
-            self._sizes.append(len(minibatch[0]))
+            self._sizes.append(count_rows(minibatch[0]))
 
     def after_step(self) -> None:
         """Called after each optimizer step."""

@@ -1,0 +1,321 @@
+"""Batches of items: those to train and test on, as a DataLoader would make them, and the inputs to score."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key
+from al_lightning.data.reading import num_samples, read_items, sampled_positions, seeded
+from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, tensors_of
+
+CollateFn = Callable[[list[Any]], Any]
+
+NUM_LOOKED_AT = 8  # items that are collated to find the class in a batch
+
+MAKE_TENSORS = "give it a transform that makes them, such as torchvision.transforms.ToTensor"
+
+
+class Collator:
+    """Makes batches of the items of a dataset.
+
+    A batch to train or test on is what ``collate_fn`` makes of whole items, with the class that is known in place of
+    the item's own: a tuple or a mapping of tensors. The inputs to score are the same batch without the class. If an
+    item is an input, or a pair of an input and a class, and there is no ``collate_fn``, the inputs are one tensor.
+
+    Args:
+        format: What items are made of.
+        items: Some items of the dataset; there may be none.
+        name: What the dataset is called in messages.
+        collate_fn: Of the user; torch's ``default_collate``, which stacks tensors, if not given.
+        input_key: Which part of an item, or of a batch that is a mapping, is the input, if that is told.
+        may_draw: Whether ``collate_fn`` may draw at random, as one that mixes images does: for training alone.
+
+    Raises:
+        InputError: If ``collate_fn`` makes batches in which the class cannot be found, or draws at random.
+    """
+
+    def __init__(
+        self,
+        format: ItemFormat,
+        items: Sequence[Any],
+        name: str,
+        collate_fn: CollateFn | None = None,
+        input_key: Key | None = None,
+        may_draw: bool = False,
+    ) -> None:
+        self._format = format
+        self._name = name
+        self._collate_fn = None if collate_fn is default_collate else collate_fn
+        self._told = input_key
+        self.is_ragged = self._collate_fn is not None
+        """Whether batches may be padded to different lengths."""
+        self.is_plain = self._collate_fn is None and all(_is_plain(format, item) for item in items)
+        """Whether the inputs of a batch are one tensor, and a batch is a pair of this and the classes."""
+        self._label_keys: list[Key] = [1 if format.target_key is None else format.target_key]
+        if self._collate_fn is not None and items:
+            self._label_keys = self._find_labels(items, may_draw)
+
+    @classmethod
+    def plain(cls, dataset: Dataset) -> "Collator":
+        """That of items that are inputs, or tuples that begin with them."""
+        return cls(ItemFormat(), (), type(dataset).__name__)
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        format: ItemFormat | None,
+        collate_fn: CollateFn | None,
+        input_key: Key | None,
+        may_draw: bool,
+    ) -> "Collator":
+        """That of a dataset whose items have a format; the plain one if the format is not known."""
+        if format is None:
+            return cls.plain(dataset)
+        items = read_items(dataset, sampled_positions(num_samples(dataset), NUM_LOOKED_AT))
+        return cls(format, items, type(dataset).__name__, collate_fn, input_key, may_draw)
+
+    def batch(self, items: Sequence[Any], targets: Tensor) -> Any:
+        """Makes a batch to train or test on.
+
+        Args:
+            items: Of the dataset.
+            targets: Their classes, int64, shape ``(B,)``; they take the place of those of the items.
+
+        Returns:
+            What ``collate_fn`` returns, with the classes as int64 of shape ``(B,)``.
+        """
+        if self.is_plain:
+            return self.inputs(items), targets
+        batch = self._collate([self._with_target(item, t) for item, t in zip(items, targets.tolist(), strict=True)])
+        for key in self._label_keys:
+            part = batch[key]
+            # a function of the user's may make something else of the class, such as rows of several numbers
+            if self._collate_fn is None or (isinstance(part, Tensor) and part.numel() == len(targets)):
+                batch = _replaced(batch, key, targets)
+        return batch
+
+    def inputs(self, items: Sequence[Any]) -> Inputs:
+        """Makes the inputs to score: a tensor, tensors by name, or several in a row, the first of them the input."""
+        if self.is_plain:
+            return self._stacked([item[0] if isinstance(item, tuple | list) else item for item in items])
+        batch = self._collate([self._with_target(item, 0) for item in items])
+        first = self._format.input_key if self._told is not None or not isinstance(batch, Mapping) else None
+        if self._told is not None and (isinstance(batch, Mapping) or not self.is_ragged):
+            told = self._told if self.is_ragged else first
+            if not isinstance(batch, Mapping) or told in batch:
+                return self._checked(batch[told])
+        if isinstance(batch, Mapping):
+            parts = {key: part for key, part in batch.items() if key not in self._label_keys}
+            return self._checked({key: part for key, part in parts.items() if tensors_of(part)} or parts)
+        order: list[int] = list(range(len(batch)))
+        if isinstance(first, int) and not self.is_ragged:
+            order.insert(0, order.pop(first))
+        row = [batch[key] for key in order if key not in self._label_keys]
+        if row and not tensors_of(row[0]):
+            return self._checked(row[0])
+        row = [part for part in row if tensors_of(part)]
+        return self._checked(row[0] if len(row) == 1 else tuple(row))
+
+    def _checked(self, inputs: Any) -> Inputs:
+        """The inputs, as plain dicts and tuples, if there are tensors in them."""
+        if tensors_of(inputs):
+            return dict(inputs) if isinstance(inputs, Mapping) else inputs
+        texts = inputs.values() if isinstance(inputs, Mapping) else [inputs]
+        if any(isinstance(part, list | tuple) and part and isinstance(part[0], str) for part in texts):
+            hint = "tokenize them, or give a `collate_fn` that does"
+        else:
+            hint = MAKE_TENSORS
+        named = f" `{', '.join(map(str, inputs))}`" if isinstance(inputs, Mapping) else ""
+        raise InputError(
+            f"Expected samples of {self._name} to be tensors, but its inputs{named} are "
+            f"{'texts' if hint.startswith('tok') else type(next(iter(texts), inputs)).__name__}; {hint}."
+        )
+
+    def _with_target(self, item: Any, target: int) -> Any:
+        """The item with another class, of the type of its own; a name stays, and is replaced in the batch."""
+        if self._format.target_key is None:
+            return self._format.with_target(item, target)
+        changed = self._format.with_target(item, _like(self._format.target_of(item), target))
+        fields = getattr(item, "_fields", None)
+        return changed if fields is None else type(item)(*changed)  # of a named tuple
+
+    def _collate(self, items: list[Any]) -> Any:
+        if self._collate_fn is None:
+            return self._default_collate(items)
+        try:
+            batch = self._collate_fn(items)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a function of somebody else's runs into
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"Expected `collate_fn` to take items of {self._name}, but got {text}.") from error
+        if not isinstance(batch, Mapping | tuple | list):
+            raise InputError(
+                f"Expected `collate_fn` of {self._name} to return a tuple or a mapping, but got {type(batch).__name__}."
+            )
+        return batch
+
+    def _default_collate(self, items: list[Any]) -> Any:
+        items = [_with_tensors(item) for item in items]
+        try:
+            return default_collate(items)
+        except (TypeError, ValueError, RuntimeError, KeyError):
+            first = items[0]
+            keys = list(first) if isinstance(first, Mapping) else range(len(first))
+            for key in keys:
+                self._check_part([item[key] for item in items], key)
+            raise
+
+    def _check_part(self, values: list[Any], key: Key) -> None:
+        """Raises :class:`InputError` if this is the part that cannot be stacked."""
+        try:
+            default_collate(values)
+        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+            if all(isinstance(value, Tensor) for value in values):
+                shapes = [tuple(value.shape) for value in values]
+                other = next(shape for shape in shapes if shape != shapes[0])
+                raise InputError(
+                    f"Expected part `{key}` of samples of {self._name} to be of one shape, but got {shapes[0]} and "
+                    f"{other}; give a `collate_fn` that pads them, or a transform that resizes them."
+                ) from error
+            odd = next((value for value in values if not isinstance(value, Tensor)), None)
+            raise InputError(
+                f"Expected part `{key}` of samples of {self._name} to be tensors, but got {type(odd).__name__}; "
+                f"{MAKE_TENSORS}, or give a `collate_fn` that takes them."
+            ) from error
+
+    def _stacked(self, inputs: list[Any]) -> Tensor:
+        tensors = [_as_tensor(value) for value in inputs]
+        for value, tensor in zip(inputs, tensors, strict=True):
+            if tensor is None:
+                raise InputError(
+                    f"Expected samples of {self._name} to be tensors, but got {type(value).__name__}; {MAKE_TENSORS}."
+                )
+            if tensor.shape != tensors[0].shape:  # type: ignore[union-attr]
+                raise InputError(
+                    f"Expected samples of {self._name} of one shape, but got {tuple(tensors[0].shape)} and "  # type: ignore[union-attr]
+                    f"{tuple(tensor.shape)}; give it a transform that resizes them, or a `collate_fn` that pads them."
+                )
+        stacked = torch.stack(tensors)  # type: ignore[arg-type]
+        # grey values and masks are features; larger integers are names of something, such as token ids
+        return stacked.float() if stacked.dtype in (torch.uint8, torch.bool) else stacked
+
+    def _find_labels(self, items: Sequence[Any], may_draw: bool) -> list[Key]:
+        """Where the classes are in a batch: what changes when those of the items change."""
+        items = list(items) if len(items) > 1 else [items[0], items[0]]
+        batches = [self._relabeled(items, first) for first in (0, 1)]
+        again = self._relabeled(items, 0, seed=0 if may_draw else 1)
+        keys = list(batches[0]) if isinstance(batches[0], Mapping) else list(range(len(batches[0])))
+        if any(not is_same(batches[0][key], again[key]) for key in keys):
+            raise InputError(
+                f"Expected `collate_fn` of {self._name} to make the same batch of the same items each time, but it "
+                "draws at random; let the training dataset draw, and give the same samples without that as `pool`, or "
+                "by a `pool_dataloader` without that function."
+            )
+        found: list[Key] = [key for key in keys if not is_same(batches[0][key], batches[1][key])]
+        called_so: list[Key] = [key for key in LABEL_NAMES if key in keys]
+        if not found and called_so and len({repr(self._format.target_of(item)) for item in items}) == 1:
+            return called_so[:1]  # the items at hand have one class by name, and no other name is known
+        if not found:
+            raise InputError(
+                f"Expected `collate_fn` of {self._name} to put the class of each item in the batch, but nothing in the "
+                "batch depends on it."
+            )
+        if len(found) == len(keys):
+            raise InputError(
+                f"Expected `collate_fn` of {self._name} to make inputs that do not depend on the class, but all of the "
+                "batch does."
+            )
+        return found
+
+    def _relabeled(self, items: Sequence[Any], first: int, seed: int = 0) -> Any:
+        """A batch of these items, with two classes in turn; of classes with names, those of the items in turn."""
+        named = [self._format.target_of(item) for item in items]
+        with seeded(seed):
+            if isinstance(named[0], str):
+                names = sorted(set(named))
+                targets = [names[(i + first) % len(names)] for i in range(len(items))]
+                return self._collate([self._format.with_target(*pair) for pair in zip(items, targets, strict=True)])
+            return self._collate([self._with_target(item, (i + first) % 2) for i, item in enumerate(items)])
+
+
+def _is_plain(format: ItemFormat, item: Any) -> bool:
+    """Whether an item is one input, or a pair of one input and a class."""
+    if isinstance(item, Mapping):
+        return False
+    if isinstance(item, tuple | list) and format.input_key is not None:
+        if format.input_key != 0 or format.target_key not in (None, 1) or len(item) > 2 or hasattr(item, "_fields"):
+            return False
+        if len(item) == 2 and format.target_key is None:
+            return False
+    return not isinstance(format.inputs_of(item), Mapping | tuple)
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    """An input as a tensor: an array, a number, or a list of numbers; ``None`` if it is something else."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return torch.as_tensor(value) if value.dtype.kind in "biuf" else None
+    if isinstance(value, int | float | list | tuple):
+        try:
+            return torch.tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            return None
+    return None
+
+
+def _with_tensors(item: Any) -> Any:
+    """An item with tensors in place of lists of numbers, as tokens are in Hugging Face's data sets."""
+    if isinstance(item, Mapping):
+        return {key: _with_tensors(part) if isinstance(part, Mapping) else _listed(part) for key, part in item.items()}
+    if isinstance(item, tuple | list):
+        parts = [_with_tensors(part) if isinstance(part, Mapping) else _listed(part) for part in item]
+        return type(item)(*parts) if hasattr(item, "_fields") else tuple(parts)
+    return item
+
+
+def _listed(part: Any) -> Any:
+    tensor = _as_tensor(part) if isinstance(part, list) and part else None
+    return part if tensor is None else tensor
+
+
+def _like(target: Any, value: int) -> Any:
+    """A class as the item has it, of another value; names, which have no such value, as they are."""
+    if isinstance(target, Tensor):
+        return torch.full_like(target, value) if target.numel() == 1 else target
+    if isinstance(target, np.ndarray):
+        return np.full_like(target, value) if target.size == 1 else target
+    if isinstance(target, np.generic):
+        return target if target.dtype.kind not in "biuf" else np.asarray(value).astype(target.dtype)[()]
+    if isinstance(target, float):
+        return float(value)
+    if isinstance(target, list | tuple) and len(target) == 1:
+        return [_like(target[0], value)] if isinstance(target, list) else (_like(target[0], value),)
+    return value if target is None or isinstance(target, int) else target
+
+
+def _replaced(batch: Any, key: Key, part: Any) -> Any:
+    """A batch with another part."""
+    if isinstance(batch, tuple):
+        parts = [part if index == key else other for index, other in enumerate(batch)]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    batch[key] = part
+    return batch
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two parts of batches hold the same values; NaN is the same as NaN."""
+    tensors, others = tensors_of(one), tensors_of(other)
+    if not tensors and not others:
+        return repr(one) == repr(other)
+    return len(tensors) == len(others) and all(
+        a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
+        for a, b in zip(tensors, others, strict=True)
+    )
