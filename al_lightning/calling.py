@@ -61,8 +61,10 @@ def narrowed(model: nn.Module, inputs: Inputs, method: str = "forward") -> Input
     """Returns what a model takes of several inputs in a row: a tuple, or the first one if it takes no more."""
     if method == "forward" and hasattr(model, "passes_inputs_to"):
         return narrowed(model.get_submodule(str(model.passes_inputs_to)), inputs)
-    if not isinstance(inputs, tuple) or isinstance(inputs[0], Mapping):
-        return inputs[0] if isinstance(inputs, tuple) else inputs
+    if not isinstance(inputs, tuple | list):
+        return inputs
+    if isinstance(inputs[0], Mapping):
+        return inputs[0]
     parameters, takes_more = _positional(model, method)
     if takes_more and not parameters:
         num = len(inputs)
@@ -78,7 +80,7 @@ def narrowed(model: nn.Module, inputs: Inputs, method: str = "forward") -> Input
             f"Expected `{method}` of {type(model).__name__} to take {len(inputs)} inputs, as items have, but it takes "
             f"{', '.join(parameter.name for parameter in parameters[:num])}."
         )
-    return inputs[0] if num == 1 else inputs[:num]
+    return inputs[0] if num == 1 else tuple(inputs[:num])
 
 
 def _positional(model: nn.Module, method: str) -> tuple[list[inspect.Parameter], bool]:

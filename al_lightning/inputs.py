@@ -40,8 +40,25 @@ def map_tensors(fn: Callable[[Tensor], Tensor], inputs: Any) -> Any:
 
 
 def as_floats(tensor: Tensor, model: nn.Module) -> Tensor:
-    """Integers as floats of the dtype of a model's weights; floats as they are."""
-    return tensor if tensor.is_floating_point() else tensor.to(next(model.parameters()).dtype)
+    """Integers, and floats wider than a model's weights, in the dtype of these; other floats as they are."""
+    dtype = next(model.parameters()).dtype
+    return tensor if tensor.is_floating_point() and tensor.element_size() <= dtype.itemsize else tensor.to(dtype)
+
+
+def only_tensor(inputs: Inputs) -> Tensor | None:
+    """The one tensor that is an input: the first of several in a row, or the only wide one of a mapping.
+
+    Example:
+        >>> import torch
+        >>> only_tensor({"image": torch.zeros(2, 3), "index": torch.zeros(2)}).shape
+        torch.Size([2, 3])
+    """
+    if isinstance(inputs, Tensor):
+        return inputs
+    if isinstance(inputs, Mapping):
+        wide = [part for part in inputs.values() if isinstance(part, Tensor) and part.dim() > 1]
+        return wide[0] if len(wide) == 1 else None
+    return only_tensor(inputs[0])
 
 
 def take_rows(inputs: Any, rows: slice) -> Any:

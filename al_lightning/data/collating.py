@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key
+from al_lightning.data.named_pair import named_pair
 from al_lightning.data.reading import num_samples, read_items, sampled_positions, seeded
 from al_lightning.errors import InputError
 from al_lightning.inputs import Inputs, tensors_of
@@ -98,13 +99,18 @@ class Collator:
             # a function of the user's may make something else of the class, such as rows of several numbers
             if self._collate_fn is None or (isinstance(part, Tensor) and part.numel() == len(targets)):
                 batch = _replaced(batch, key, targets)
+        if self._collate_fn is None and self._told is not None and isinstance(batch, Mapping):
+            return named_pair(self._format.input_key, self._format.target_key, batch)
         return batch
 
     def inputs(self, items: Sequence[Any]) -> Inputs:
         """Makes the inputs to score: a tensor, tensors by name, or several in a row, the first of them the input."""
         if self.is_plain:
             return self._stacked([item[0] if isinstance(item, tuple | list) else item for item in items])
-        batch = self._collate([self._with_target(item, 0) for item in items])
+        return self._inputs_of(self._collate([self._with_target(item, 0) for item in items]))
+
+    def _inputs_of(self, batch: Any) -> Inputs:
+        """A batch without the class."""
         first = self._format.input_key if self._told is not None or not isinstance(batch, Mapping) else None
         if self._told is not None and (isinstance(batch, Mapping) or not self.is_ragged):
             told = self._told if self.is_ragged else first
@@ -185,9 +191,10 @@ class Collator:
                     f"{other}; give a `collate_fn` that pads them, or a transform that resizes them."
                 ) from error
             odd = next((value for value in values if not isinstance(value, Tensor)), None)
+            hint = "leave it out" if odd is None else MAKE_TENSORS
             raise InputError(
                 f"Expected part `{key}` of samples of {self._name} to be tensors, but got {type(odd).__name__}; "
-                f"{MAKE_TENSORS}, or give a `collate_fn` that takes them."
+                f"{hint}, or give a `collate_fn` that takes them."
             ) from error
 
     def _stacked(self, inputs: list[Any]) -> Tensor:

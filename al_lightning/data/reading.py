@@ -101,6 +101,7 @@ def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> 
         num_workers=num_workers,
         worker_init_fn=_leave_signals_to_the_main_process,
         generator=torch.Generator(),  # otherwise torch's global one, which training uses
+        collate_fn=_as_it_is,  # otherwise tuples become lists
     )
     reader = iter(loader)
     try:
@@ -130,6 +131,10 @@ def seeded(seed: int) -> Iterator[None]:
 def short(value: Any) -> str:
     """A value as it is shown in a message: its type if it is long."""
     return repr(value) if len(repr(value)) < 60 else type(value).__name__
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class _Once:

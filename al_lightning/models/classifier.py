@@ -46,5 +46,7 @@ class Classifier(ClassifierModule):
     def forward(self, x: Inputs) -> Tensor:
         """Maps inputs of B samples to logits ``(B, C)``."""
         # grey values become features; other integers are names of something, such as token ids
-        x = map_tensors(lambda part: as_floats(part, self) if part.dtype == torch.uint8 else part, x)
+        x = map_tensors(
+            lambda part: as_floats(part, self) if part.is_floating_point() or part.dtype == torch.uint8 else part, x
+        )
         return class_logits(logits_of(call(self.network, x), count_rows(x), type(self.network).__name__))

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from al_lightning.augmentable import is_whole_number
 from al_lightning.augmentations import RandomShift, augment_each
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, describe
+from al_lightning.inputs import Inputs, as_floats, describe, only_tensor
 from al_lightning.models.dropout_mlp import DropoutMLP
 
 
@@ -130,10 +131,11 @@ class MixMatch(DropoutMLP):
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Raises :class:`InputError` if inputs are nothing that MixMatch can augment and mix; see `check_model`."""
-        if not isinstance(inputs, Tensor) or is_whole_number(inputs):
-            got = f"{inputs.dtype} of {describe(inputs)}" if isinstance(inputs, Tensor) else describe(inputs)
+        images = only_tensor(inputs)
+        if images is None or is_whole_number(images):
+            got = describe(inputs) if images is None else f"{images.dtype} of {describe(images)}"
             raise InputError(f"Expected inputs of {type(self).__name__} to be one tensor of floats, but got {got}.")
-        augment_each(self.augmentation, inputs, torch.Generator().manual_seed(0))
+        augment_each(self.augmentation, images, torch.Generator().manual_seed(0))
 
     @property
     def warming_up(self) -> bool:
@@ -170,6 +172,7 @@ class MixMatch(DropoutMLP):
             targets: Their class indices, shape ``(B,)``.
             unlabeled: Images of the pool, shape ``(U, ..., H, W)``; U may be 0.
         """
+        inputs, unlabeled = (as_floats(cast(Tensor, only_tensor(part)), self) for part in (inputs, unlabeled))
         stream = self.streams["augmentation"]
         views = [augment_each(self.augmentation, unlabeled, stream) for _ in range(self.num_augmentations)]
         all_inputs = torch.cat([augment_each(self.augmentation, inputs, stream), *views])
