@@ -198,7 +198,7 @@ class ActiveLearningLoop(Callback):
         def finish(made: L.LightningModule) -> None:
             materialise(made, datamodule.sample_inputs(1))
 
-        check_model(model, datamodule)
+        check_model(model, datamodule, trainer)
         for rule in _rules(trainer):
             rule.settle(model)
         given = identity(datamodule, self.strategy, model)

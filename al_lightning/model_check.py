@@ -24,8 +24,15 @@ LOG = logging.getLogger(__name__)
 NUM_POOL, NUM_LABELED, QUERY_SIZE = 32, 8, 8  # of the query that is tried
 
 
-def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
-    """Raises :class:`InputError` if a model lacks a method or does not go with the data."""
+def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L.Trainer | None = None) -> None:
+    """Raises :class:`InputError` if a model lacks a method or does not go with the data.
+
+    Args:
+        model: The model.
+        datamodule: The data.
+        trainer: Its precision says in which dtype a fit gives floats to the model; if it is not given, the model gets
+            them in the dtype of its weights.
+    """
     name = type(model).__name__
     is_split = all(callable(getattr(model, part, None)) for part in ("embed", "head"))
     missing = [
@@ -43,10 +50,10 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)
-        predictor = _predictor(model, sample, sample)
+        predictor = _predictor(model, sample, sample, trainer)
         logits = predictor.map(lambda batch: batch.returned_logits)
         is_split = predictor.in_parts
-        returned = _returned(model, sample) if has_forward else logits
+        returned = _returned(model, sample, trainer) if has_forward else logits
         whole = logits
         if is_split and isinstance(returned, Tensor):  # it may return more, which nobody asks for
             whole = predictor.map(lambda batch: logits_of(call(model, batch.inputs), len(batch), name))
@@ -107,9 +114,9 @@ def _hint_of(sample: Inputs) -> str:
     return f" of {dtype}, which they stay; layers such as Linear take torch.float32"
 
 
-def _returned(model: L.LightningModule, sample: Inputs) -> object:
+def _returned(model: L.LightningModule, sample: Inputs, trainer: L.Trainer | None) -> object:
     """What `forward` returns for a sample, with its history: that tells whether a sigmoid is the last operation."""
-    transfer = _transfer(model)
+    transfer = _transfer(model, trainer)
     with evaluation_mode(model), torch.enable_grad():
         return call(model, transfer(map_tensors(torch.clone, sample)))
 
@@ -149,17 +156,32 @@ def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: Poo
             LOG.debug("A small query before the first fit failed: %r", error)
 
 
-def _predictor(model: L.LightningModule, pool: Inputs, labeled: Inputs) -> PoolPredictor:
-    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model))
+def _predictor(
+    model: L.LightningModule, pool: Inputs, labeled: Inputs, trainer: L.Trainer | None = None
+) -> PoolPredictor:
+    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer))
 
 
-def _transfer(model: L.LightningModule) -> Callable[[Inputs], Inputs]:
-    """Brings inputs to the device and the dtype of a model's parameters."""
+def _transfer(model: L.LightningModule, trainer: L.Trainer | None) -> Callable[[Inputs], Inputs]:
+    """Brings inputs to the device of a model, and to the dtype of its parameters where a fit does so."""
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
 
-    def transfer(block: Inputs) -> Inputs:
-        return map_tensors(lambda part: part.to(parameter if part.is_floating_point() else parameter.device), block)
+    def one(part: Tensor) -> Tensor:
+        suits = part.is_floating_point() and (trainer is None or _suits(part.dtype, trainer))
+        return part.to(parameter if suits else parameter.device)
 
-    return transfer
+    return lambda block: map_tensors(one, block)
+
+
+def _suits(dtype: torch.dtype, trainer: L.Trainer) -> bool:
+    """Whether a fit gives floats of a dtype to a model in the dtype of its weights, or of what autocast makes of them.
+
+    Lightning changes all floats in a precision such as 64-true, and autocast all but float64. In 32-true they stay.
+    """
+    plugin = trainer.precision_plugin
+    made = [plugin.convert_input(torch.zeros(1, dtype=other)).dtype for other in (torch.float32, torch.float64)]
+    if made[0] == made[1]:
+        return True
+    return "mixed" in str(plugin.precision) and dtype.itemsize <= torch.float32.itemsize
