@@ -57,6 +57,7 @@ from al_lightning.run_folder import (
 from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
 from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
+from al_lightning.validation import steady_validation
 from al_lightning.world import World, joined
 
 CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
@@ -209,7 +210,13 @@ class ActiveLearningLoop(Callback):
             try_query(self.strategy, model, datamodule, self.query_size)
         self._weights = StartingWeights(self.reinit, self.seed, None, self._maker, self._module_state)
         self._fresh_states = None
-        with detached(trainer), _quiet(trainer) as shows_progress, joined(trainer) as self._world, _no_gpu_queries():
+        with (
+            detached(trainer),
+            steady_validation(trainer, stream_seed(self.seed, "validation")),
+            _quiet(trainer) as shows_progress,
+            joined(trainer) as self._world,
+            _no_gpu_queries(),
+        ):
             if not self._world.is_writer:
                 warnings.simplefilter("ignore")  # the first process warns of the same
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)

@@ -26,6 +26,7 @@ Purpose = Literal[
     "masks",
     "views",
     "query",
+    "validation",
 ]
 
 

@@ -77,6 +77,7 @@ ALLOWED = {
     "spelling": set(),
     "seeds": {"errors"},
     "arguments": {"errors"},
+    "validation": set(),
     "world": {"errors"},
     "study": {"errors", "events", "paths", "run_folder", "seeds", "study"},
     "loop": {
@@ -104,6 +105,7 @@ ALLOWED = {
         "run_settings",
         "scoring",
         "strategies",
+        "validation",
         "world",
     },
     "scoring": {"inference", "inputs", "random_streams"},

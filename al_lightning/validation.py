@@ -1,0 +1,88 @@
+"""Validation during fits: Lightning's, kept from changing what is trained."""
+
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+
+@contextmanager
+def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
+    """Gives each validation during a fit random generators of its own.
+
+    A validation draws: a DataLoader draws the seeds of its workers, a shuffle its order, a ``validation_step`` whatever
+    it likes. The fit goes on with the generators as they were before, so that its updates are those of a fit without
+    validation. Each validation of a run draws the same. Lightning's sanity check before each fit is left out.
+
+    Args:
+        trainer: Its fits within this context are meant.
+        seed: That of all generators at the beginning of each validation.
+    """
+    # `validate` of Lightning has no hook before it asks its loaders for an iterator, which draws already
+    loop: Any = trainer.fit_loop.epoch_loop.val_loop
+    run, sanity = loop.run, trainer.num_sanity_val_steps
+    generators = _Generators()
+
+    def run_with_own_generators() -> Any:
+        with _isolated(seed):
+            loop.setup_data()
+            generators.rewind(loop._combined_loader)
+            return run()
+
+    loop.run, trainer.num_sanity_val_steps = run_with_own_generators, 0
+    try:
+        with warnings.catch_warnings():
+            # data modules of others have loaders to validate with, whatever the model does
+            warnings.filterwarnings("ignore", ".*but have no `validation_step`.*")
+            yield
+    finally:
+        del loop.run
+        trainer.num_sanity_val_steps = sanity
+
+
+class _Generators:
+    """Generators of the loaders' own, each with the state in which it was first seen."""
+
+    def __init__(self) -> None:
+        self._first: list[tuple[torch.Generator, torch.Tensor]] = []
+
+    def rewind(self, loaders: Any) -> None:
+        for loader in [] if loaders is None else loaders.flattened:
+            for generator in _generators_of(loader):
+                for seen, state in self._first:
+                    if seen is generator:
+                        generator.set_state(state)
+                        break
+                else:
+                    self._first.append((generator, generator.get_state()))
+
+
+def _generators_of(loader: Any) -> list[torch.Generator]:
+    if not isinstance(loader, DataLoader):
+        return []
+    batch_sampler = loader.batch_sampler
+    owners = [loader, loader.sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+    found = [getattr(owner, "generator", None) for owner in owners]
+    return [generator for generator in found if isinstance(generator, torch.Generator)]
+
+
+@contextmanager
+def _isolated(seed: int) -> Iterator[None]:
+    """Seeds the global generators of torch, NumPy and Python, on all devices, and puts them back."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
