@@ -40,10 +40,10 @@ class WithVal(Digits):
 
 
 class Net(L.LightningModule):
-    def __init__(self, patience: int = 0) -> None:
+    def __init__(self, every: int = 1) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 10))
-        self.plateau = patience
+        self.plateau, self.every = False, every
         self.seen: list[float] = []
 
     def forward(self, x):
@@ -59,7 +59,10 @@ class Net(L.LightningModule):
         if not self.plateau:
             return optimizer
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.1, threshold=0.5)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss", "frequency": self.every},
+        }
 
 
 class Validated(Net):
@@ -72,7 +75,7 @@ class Validated(Net):
 
 class WithSteps(Validated):
     def configure_optimizers(self):
-        self.plateau = 1
+        self.plateau = True
         return super().configure_optimizers()
 
 
@@ -87,7 +90,9 @@ def run(folder: Path, model: L.LightningModule, data: PoolDataModule, num_rounds
     )
     loop.run(trainer, model, data)
     rounds, queries = read_csv(folder / "rounds.csv"), read_csv(folder / "queries.csv")
-    return rounds[["test_acc", "test_nll", "train_acc", "epochs"]].to_numpy().tolist(), queries.fillna(-1).to_numpy().tolist()
+    return rounds[["test_acc", "test_nll", "train_acc", "epochs"]].to_numpy().tolist(), queries.fillna(
+        -1
+    ).to_numpy().tolist()
 
 
 def plain(folder: Path) -> tuple[list, list]:
@@ -141,7 +146,8 @@ def test_a_run_that_is_continued_is_that_which_was_not_stopped(tmp_path: Path, o
     def part(name: str, num_rounds: int, generator_seed: int = 3):
         data = WithVal(torch.Generator().manual_seed(generator_seed))
         stopping = EarlyStopping("val_loss", patience=1, min_delta=0.05, check_on_train_epoch_end=False)
-        return run(tmp_path / name, WithSteps(), data, num_rounds, stopping, max_epochs=12, **options)
+        model = WithSteps(options.get("check_val_every_n_epoch", 1))
+        return run(tmp_path / name, model, data, num_rounds, stopping, max_epochs=12, **options)
 
     part("stopped", 1)
     assert part("stopped", 3) == part("whole", 3)
