@@ -1,6 +1,7 @@
 """Which word was meant."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -20,3 +21,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a sentence: ``; did you mean BADGE?``, or a full stop."""
     name = nearest(word, known)
     return f"; did you mean {name}?" if name else "."
+
+
+def composed(name: str) -> str:
+    r"""The one way to write a name: `é` as one character, also where a system wrote it as `e` and an accent.
+
+    Example:
+        >>> composed("cafe\u0301") == "caf\u00e9"
+        True
+    """
+    return unicodedata.normalize("NFC", name)

@@ -11,7 +11,7 @@ ALLOWED = {
     "strategies": {"augmentations", "errors", "inference", "inputs", "nearest", "outliers", "strategies.base"},
     "nearest": set(),
     "outliers": {"nearest"},
-    "data": {"errors", "inputs", "data", "paths"},
+    "data": {"errors", "inputs", "data", "paths", "spelling"},
     "inputs": set(),
     "calling": {"errors", "inputs"},
     "models": {

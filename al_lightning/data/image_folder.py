@@ -1,23 +1,25 @@
 """A folder of images, labeled by the folders they are in."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets
-from al_lightning.data.images import MOST_NAMED, ImageFiles, ImageTransform, image_files, readable
+from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_layout, part_of
+from al_lightning.data.folder_summary import class_folders, describe, listed
+from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
 from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
-
-UNLABELED = "unlabeled"
-TEST_FOLDERS = ("test", "val", "valid", "validation")
+from al_lightning.spelling import composed
 
 
 class ImageFolder(PoolDataModule):
@@ -29,6 +31,11 @@ class ImageFolder(PoolDataModule):
         photos/train/cat/1.jpg           or it is given: photos/test (or val) has the same classes
         photos/unlabeled/9.jpg           of no known class, and so are images that lie in no folder of a class;
                                          they are for `loop.oracle` FileOracle, which asks people
+
+    The folders train (or training), test (testing), val (valid, validation) and unlabeled may be written in any case;
+    where there are both, the folder test is tested on. A folder that has all the others, as in photos/data/cat, is
+    gone into. A folder without images is no class unless `classes` names it. Standard output says once what was found
+    and what was left out.
 
     Images are resized, cut to a square and standardised as networks pretrained on ImageNet expect. They are held in
     memory if they fit and are not augmented; otherwise worker processes read them from disk again and again.
@@ -87,34 +94,43 @@ class ImageFolder(PoolDataModule):
         self._train_transform = ImageTransform(image_size, channels, train_transform) if train_transform else None
         self._files: list[Path] = []
         self._test_files: list[Path] = []
+        self._num_unreadable = 0
 
     def load(self) -> Arrays | Datasets:
-        train_folder, test_folder = self._folders()
-        folders = _class_folders(train_folder, test_folder)
-        self.class_names = check_class_names(self.classes or folders)
+        layout = self._layout()
+        parts = (layout.train, *([layout.test] if layout.test else []), *layout.left_out)
+        found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
+        self.class_names = check_class_names(self.classes or class_folders(layout, found))
         if not self.class_names:
             raise InputError(
-                f"Expected `data.classes` to name the classes, since {train_folder} has no folder of a class, "
+                f"Expected `data.classes` to name the classes, since {layout.train} has no folder of a class, "
                 "but got none."
             )
-        train_files, train_targets = self._find(train_folder, skipped=test_folder)
-        unlabeled = self.root / UNLABELED
-        if train_folder != self.root and unlabeled.is_dir():
-            more = self._readable(image_files(unlabeled))
-            train_files += more
-            train_targets = torch.cat([train_targets, torch.full((len(more),), UNKNOWN)])
-        if test_folder is not None:
-            test_files, test_targets = self._find(test_folder)
+        train_files, train_targets = self._labeled_files(layout.train, found)
+        self._check_classes(layout.train, train_targets)
+        others, unlabeled = found.others, [find_files(folder) for folder in layout.unlabeled]
+        for more in unlabeled:
+            train_files += self._readable(more.images)
+            others += more.others
+        train_targets = torch.cat([train_targets, torch.full((len(train_files) - len(train_targets),), UNKNOWN)])
+        test_part = None if layout.test is None else descended(layout.test, self.class_names)
+        if test_part is not None:
+            of_test = find_files(test_part)
+            others += of_test.others
+            test_files, test_targets = self._labeled_files(test_part, of_test)
             if not test_files:
-                raise InputError(f"Expected images to test on in {test_folder}, but got none.")
+                raise InputError(f"Expected images to test on in {layout.test}, but got none.")
             if (test_targets == UNKNOWN).any():
-                raise InputError(f"Expected all images in {test_folder} to be in folders of classes, but some are not.")
+                raise InputError(f"Expected all images in {layout.test} to be in folders of classes, but some are not.")
         else:
             train, test = draw_test_set(train_targets, self.test_fraction)
             test_files, test_targets = [train_files[i] for i in test.tolist()], train_targets[test]
             train_files, train_targets = [train_files[i] for i in train.tolist()], train_targets[train]
         if not train_files:
-            raise InputError(f"Expected images to train on in {train_folder}, but got none.")
+            raise InputError(f"Expected images to train on in {layout.train}, but got none.")
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            names, num_bad = self.class_names, self._num_unreadable
+            print(describe(self.root, layout, names, train_targets, len(test_files), others, num_bad))
         self._files, self._test_files = train_files, test_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
@@ -131,65 +147,53 @@ class ImageFolder(PoolDataModule):
     def fingerprint(self) -> str:
         self.setup()
         names = "\n".join(path.relative_to(self.root).as_posix() for path in self._files)
-        return hashlib.sha256(names.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(names)).hexdigest()
 
     def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
         """Other images, as they are scored."""
         return DatasetBlocks(ImageFiles(paths, self._transform), num_workers=self.num_workers)
 
-    def _folders(self) -> tuple[Path, Path | None]:
-        """The folder of the training images, and that of the test images if there is one."""
+    def _layout(self) -> Layout:
         if not self.root.is_dir():
-            raise InputError(f"Expected `data.root` to be a folder of images, but there is no {self.root}.")
-        train = self.root / "train" if (self.root / "train").is_dir() else self.root
-        beside = {path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-        others = sorted(beside - {"train", UNLABELED, *TEST_FOLDERS})
-        if train != self.root and others:
-            raise InputError(
-                f"Expected the classes of {self.root} in its folder train, where there is one, but got `{others[0]}` "
-                "beside it."
-            )
-        # a folder that is called test and has no folders in it is a class of that name
-        tests = (self.root / name for name in TEST_FOLDERS if (self.root / name).is_dir())
-        return train, next(
-            (test for test in tests if any(path.is_dir() and not path.name.startswith(".") for path in test.iterdir())),
-            None,
-        )
+            what = f"{self.root} is a file" if self.root.exists() else f"there is no {self.root}"
+            raise InputError(f"Expected `data.root` to be a folder of images, but {what}.")
+        return find_layout(self.root, self.classes or ())
 
-    def _find(self, folder: Path, skipped: Path | None = None) -> tuple[list[Path], Tensor]:
-        """The readable images of a folder and their class indices."""
+    def _labeled_files(self, folder: Path, found: FoundFiles) -> tuple[list[Path], Tensor]:
+        """The readable images of a part and their class indices."""
         assert self.class_names is not None
-        files, targets = [], []
-        index_of = {name: index for index, name in enumerate(self.class_names)}
-        found = image_files(folder)
-        if skipped is not None:
-            found = [path for path in found if skipped not in path.parents]
-        for path in self._readable(found):
+        index_of = {composed(name): index for index, name in enumerate(self.class_names)}
+        files = self._readable(found.images)
+        targets = []
+        for path in files:
             name = path.relative_to(folder).parts[0] if path.parent != folder else UNLABELED
-            if name not in index_of and name != UNLABELED:
+            index = index_of.get(composed(name))
+            if index is None and part_of(name) != UNLABELED:
                 raise InputError(
-                    f"Expected the folders in {folder} to be classes, {_listed(list(self.class_names))}, "
+                    f"Expected the folders in {folder} to be classes, {listed(self.class_names)}, "
                     f"but got `{name}`; see `data.classes`."
                 )
-            files.append(path)
-            targets.append(index_of.get(name, UNKNOWN))
+            targets.append(UNKNOWN if index is None else index)
         return files, torch.tensor(targets, dtype=torch.int64)
+
+    def _check_classes(self, folder: Path, targets: Tensor) -> None:
+        """Refuses classes that nobody named and that the files do not bear out."""
+        assert self.class_names is not None
+        if self.classes:
+            return
+        gone = [name for index, name in enumerate(self.class_names) if not (targets == index).any()]
+        if gone:
+            raise InputError(f"Expected images of class `{gone[0]}` in {folder / gone[0]}, but none can be read.")
+        if len(self.class_names) == 1:
+            raise InputError(
+                f"Expected a folder for each class in {folder}, two at least, but got `{self.class_names[0]}` alone; "
+                "`data.classes` names classes that have no images yet."
+            )
 
     def _readable(self, paths: list[Path]) -> list[Path]:
         """Leaves out the files that cannot be read, or refuses them."""
         if self.corrupt == "trust":
             return paths
-        return readable(paths, refuse=self.corrupt == "refuse")
-
-
-def _class_folders(folder: Path, test_folder: Path | None) -> list[str]:
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir() and path != test_folder and path.name != UNLABELED and not path.name.startswith(".")
-    )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+        found = readable(paths, refuse=self.corrupt == "refuse")
+        self._num_unreadable += len(paths) - len(found)
+        return found

@@ -3,8 +3,9 @@
 import os
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +15,9 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from al_lightning.data.image_suffixes import is_image, is_no_data
 from al_lightning.errors import InputError
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 # what Pillow raises for broken files, and for what cameras wrote into them
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
 MOST_NAMED = 5  # files that a message names
@@ -101,24 +102,43 @@ class ImageFiles(Dataset):
             ) from error
 
 
-def image_files(folder: Path) -> list[Path]:
-    """All files in a folder and its subfolders that are images by their name, sorted; hidden ones are left out.
+@dataclass
+class FoundFiles:
+    """What a folder and its subfolders hold; hidden files do not count."""
+
+    images: list[Path] = field(default_factory=list)
+    """Files that are images by their name, sorted."""
+    others: list[Path] = field(default_factory=list)
+
+
+def find_files(folder: Path, skipped: Container[Path] = ()) -> FoundFiles:
+    """Finds all files in a folder and its subfolders, but for hidden folders and those that systems leave behind.
+
+    Args:
+        folder: Where to look.
+        skipped: Subfolders that are not gone into.
 
     Raises:
         InputError: If a link leads back to a folder that is gone through anyhow: its images would count twice.
     """
-    found: list[Path] = []
+    found = FoundFiles()
     seen: dict[str, str] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             raise InputError(f"Expected each folder in {folder} once, but {parent} is a link to {seen[real]}.")
         seen[real] = parent
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
-    return sorted(found)
+        folders[:] = [name for name in folders if not is_no_data(name) and Path(parent, name) not in skipped]
+        for name in names:
+            if not name.startswith("."):
+                (found.images if is_image(name) else found.others).append(Path(parent, name))
+    found.images.sort()
+    return found
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of :func:`find_files`."""
+    return find_files(folder).images
 
 
 def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
@@ -147,6 +167,15 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         reasons = threads.map(_why_unreadable, paths)
         return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
+
+
+def is_image_inside(path: Path) -> bool:
+    """Whether the content of a file is that of an image, whatever its name."""
+    try:
+        with Image.open(path):
+            return True
+    except UNREADABLE:
+        return False
 
 
 def _why_unreadable(path: Path) -> str | None:

@@ -1,5 +1,7 @@
 """Class indices out of what people call labels: numbers, names, columns, rows with a single one."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from torch import Tensor
 from al_lightning.data.items import plain
 from al_lightning.data.reading import short
 from al_lightning.errors import InputError
+from al_lightning.spelling import composed
 
 UNKNOWN = -1
 """Target of a training sample whose class is not known."""
@@ -33,14 +36,18 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     """Returns names of classes.
 
     Raises:
-        InputError: If one is empty, begins or ends with a blank, comes twice, or stands for no class.
+        InputError: If one is empty, begins or ends with a blank, comes twice, stands for no class, or is no text. A
+            name in two Unicode forms, `é` as one character or two, is one name.
     """
+    counts = Counter(composed(name) for name in names)
     for name in names:
-        if not name.strip() or name != name.strip() or list(names).count(name) > 1 or name.lower() in RESERVED_NAMES:
+        if not name.strip() or name != name.strip() or counts[composed(name)] > 1 or name.lower() in RESERVED_NAMES:
             raise InputError(
                 "Expected distinct names of classes without blanks around them, other than "
                 f"{' and '.join(RESERVED_NAMES)}, but got `{name}`."
             )
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):  # no table could hold it
+            raise InputError(f"Expected names of classes that are one line of text, but got {name!a}.")
     return tuple(names)
 
 
@@ -174,13 +181,15 @@ def _integers(labels: Tensor, owner: str) -> Tensor:
 def _of_names(
     of_names: list[list[str]], read: list[Tensor | list[str]], owner: str, names: Sequence[str] | None
 ) -> ClassIndices:
-    known = sorted({name for part in of_names for name in part if name})
-    classes = check_class_names(known) if names is None else tuple(names)
-    index_of = {name: index for index, name in enumerate(classes)} | {"": UNKNOWN}
-    unknown = [name for name in known if name not in index_of]
+    spelled: dict[str, str] = {}  # one name may be composed in two ways
+    for name in sorted({name for part in of_names for name in part if name}):
+        spelled.setdefault(composed(name), name)
+    classes = check_class_names(list(spelled.values())) if names is None else tuple(names)
+    index_of = {composed(name): index for index, name in enumerate(classes)} | {"": UNKNOWN}
+    unknown = [name for key, name in spelled.items() if key not in index_of]
     if unknown:
         raise InputError(f"Expected targets of {owner} to be among the names of its classes, but got `{unknown[0]}`.")
-    targets = [torch.tensor([index_of[name] for name in part], dtype=torch.int64) for part in read]
+    targets = [torch.tensor([index_of[composed(str(name))] for name in part], dtype=torch.int64) for part in read]
     return ClassIndices(targets, classes, len(classes))
 
 

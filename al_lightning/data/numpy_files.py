@@ -18,6 +18,7 @@ from al_lightning.data.splits import draw_test_set
 from al_lightning.data.standardize import Standardizer, loses_digits
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
+from al_lightning.spelling import composed
 
 NAMES = {
     "train_inputs": ("train_inputs", "x_train", "X_train", "inputs", "x", "X"),
@@ -205,13 +206,15 @@ class NumpyFiles(PoolDataModule):
             raise InputError(
                 f"Expected targets to be names in ASCII where they are bytes, but got: {error}."
             ) from error
-        known = sorted({name for part in names for name in part.tolist() if name})
-        self.class_names = check_class_names(self.classes or known)
-        unknown = [name for name in known if name not in self.class_names]
+        spelled: dict[str, str] = {}  # one name may be composed in two ways
+        for name in sorted({name for part in names for name in part.tolist() if name}):
+            spelled.setdefault(composed(name), name)
+        self.class_names = check_class_names(self.classes or list(spelled.values()))
+        index_of = {composed(name): index for index, name in enumerate(self.class_names)} | {"": UNKNOWN}
+        unknown = [name for key, name in spelled.items() if key not in index_of]
         if unknown:
             raise InputError(f"Expected targets to be among `data.classes`, but got `{unknown[0]}`.")
-        index_of = {name: index for index, name in enumerate(self.class_names)} | {"": UNKNOWN}
-        return [torch.tensor([index_of[name] for name in part.tolist()], dtype=torch.int64) for part in names]
+        return [torch.tensor([index_of[composed(n)] for n in part.tolist()], dtype=torch.int64) for part in names]
 
     def _scale(
         self, train: np.ndarray, train_rows: np.ndarray | None, test: np.ndarray, test_rows: np.ndarray | None

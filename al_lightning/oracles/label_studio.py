@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from al_lightning.data.images import SUFFIXES
+from al_lightning.data.image_suffixes import readable_suffixes, suffix_of
 from al_lightning.run_folder import Question
 
 IMAGE_URL = "/data/local-files/?d={path}"
@@ -38,7 +38,7 @@ def labeling_config(class_names: Sequence[str], images: bool = True) -> str:
 
 def is_image(question: Question) -> bool:
     """Whether a sample is an image file, and not a row of a table."""
-    return Path(question.file).suffix.lower() in SUFFIXES
+    return suffix_of(question.file) in readable_suffixes()
 
 
 def task(

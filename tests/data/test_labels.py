@@ -249,3 +249,14 @@ def test_names_of_other_classes_are_not_taken() -> None:
     with pytest.warns(UserWarning, match="are those of its items"):
         assert data.count_classes() == 2
     assert data.list_class_names() == ["0", "1"]
+
+
+def test_a_name_that_is_composed_in_two_ways_is_one_class() -> None:
+    targets, names, _ = class_indices([["tea", "caf\u00e9"], ["cafe\u0301", ""]], "drinks")
+    assert names is not None
+    assert len(names) == 2
+    assert names[targets[0][0]] == "tea"
+    assert targets[0][1] == targets[1][0]
+    given = class_indices([["tea", "caf\u00e9"]], "drinks", ["tea", "cafe\u0301"])
+    assert given.targets[0].tolist() == [0, 1]
+    assert given.names == ("tea", "cafe\u0301")

@@ -87,6 +87,19 @@ def test_classes_by_name_and_unknown_ones(tmp_path: Path) -> None:
     assert ordered.train_targets.tolist() == [-1] * 10 + TARGETS[10:].tolist()
 
 
+def test_a_name_of_a_class_may_be_composed_in_two_ways(tmp_path: Path) -> None:
+    names = np.array(["caf\u00e9", "cafe\u0301", "tea"])[TARGETS]
+    path = npz(tmp_path, x=INPUTS, y=names)
+    data = NumpyFiles(path, test_fraction=0.0)
+    assert data.train_targets.tolist() == [[0, 0, 1][t] for t in TARGETS]
+    assert data.count_classes() == 2
+    given = NumpyFiles(path, test_fraction=0.0, classes=["tea", "caf\u00e9"])
+    assert given.train_targets.tolist() == [[1, 1, 0][t] for t in TARGETS]
+    assert given.class_names == ("tea", "caf\u00e9")
+    with pytest.raises(InputError, match="Expected distinct names of classes"):
+        NumpyFiles(path, classes=["tea", "caf\u00e9", "cafe\u0301"]).setup()
+
+
 def test_unknown_samples_are_not_tested_on(tmp_path: Path) -> None:
     targets = TARGETS.copy()
     targets[::2] = -1

@@ -86,3 +86,24 @@ def test_a_later_answer_replaces_the_first_and_is_noted() -> None:
     assert labels(second) == [2, 0, None]
     assert second.notes == ["3.jpg: cat instead of dog, which it had before"]
     assert settle(second.questions, [answer(3, "cat")], NAMES).notes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9"), ("e\u0301", "\u00e9")]
+)
+def test_an_accent_may_be_composed_in_another_way(name: str, said: str) -> None:
+    assert name != said
+    settled = settle(QUESTIONS, [answer(3, said)], ["cat", name])
+    assert labels(settled) == [None, 1, None]
+    assert settled.problems == []
+    asked = [Question(1, 0, 4, f"/photos/{name}.jpg")]
+    for index in (None, 4):
+        assert settle(asked, [answer(index, "dog", file=f"/photos/{said}.jpg")], NAMES).questions[0].label == 1
+
+
+def test_two_files_that_differ_in_composition_alone_are_two() -> None:
+    asked = [Question(1, 0, 4, "caf\u00e9.jpg"), Question(1, 1, 5, "cafe\u0301.jpg")]
+    settled = settle(
+        asked, [answer(None, "dog", file="cafe\u0301.jpg"), answer(None, "cat", file="caf\u00e9.jpg")], NAMES
+    )
+    assert [question.label for question in settled.questions] == [0, 1]

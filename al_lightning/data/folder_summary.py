@@ -1,0 +1,111 @@
+"""What a folder of images was found to hold: its classes, and a few lines for the user."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from al_lightning.data.folder_layout import UNLABELED, Layout, part_of
+from al_lightning.data.image_suffixes import is_no_data, should_be_image, suffix_of
+from al_lightning.data.images import MOST_NAMED, FoundFiles, is_image_inside
+from al_lightning.errors import InputError
+
+MOST_CLASSES = 20  # that the summary names
+
+
+def class_folders(layout: Layout, found: FoundFiles) -> list[str]:
+    """Names of the folders that are classes, sorted: those that have images. Notes the others as left out.
+
+    Args:
+        layout: The parts of the data set.
+        found: Files of the training part.
+
+    Raises:
+        InputError: If a folder may be a class and has no image that is read.
+    """
+    train = layout.train
+    images = {path.relative_to(train).parts[0] for path in found.images if path.parent != train}
+    others: dict[str, list[Path]] = {}
+    for path in found.others:
+        if path.parent != train:
+            others.setdefault(path.relative_to(train).parts[0], []).append(path)
+    classes = []
+    for folder in sorted(path for path in train.iterdir() if path.is_dir()):
+        if is_no_data(folder.name) or (part_of(folder.name) is not None and folder.name not in images):
+            continue
+        if folder.name in images:
+            if part_of(folder.name) != UNLABELED:
+                classes.append(folder.name)
+            continue
+        held = others.get(folder.name, [])
+        lost = Counter(suffix_of(path.name) for path in held if should_be_image(path.name))
+        lost += Counter(suffix_of(path.name) or "no suffix" for path in held[:MOST_NAMED] if is_image_inside(path))
+        if lost or not held:
+            why = f"has only files that are not read, {', '.join(lost)}" if lost else "is empty"
+            raise InputError(
+                f"Expected images in {folder}, but it {why}; remove it, or name all classes by `data.classes`."
+            )
+        layout.left_out[folder] = "no images"
+    return classes
+
+
+def describe(
+    root: Path,
+    layout: Layout,
+    names: Sequence[str],
+    targets: Tensor,
+    num_test: int,
+    others: Iterable[Path],
+    num_unreadable: int,
+) -> str:
+    """Says what was found and what was left out, in one line each.
+
+    Args:
+        root: The folder as the user named it.
+        layout: Its parts.
+        names: The classes.
+        targets: Class indices of the training images, int64, -1 where unknown.
+        num_test: How many images are tested on.
+        others: Files that are no images.
+        num_unreadable: Images that were left out because they are broken.
+    """
+    known = [int((targets == index).sum()) for index in range(len(names))]
+    counts = [f"{name} {count}" for name, count in zip(names, known, strict=True)]
+    parts = [f"{sum(known)} training images"]
+    if sum(known) < len(targets):
+        parts.append(f"{len(targets) - sum(known)} unlabeled images")
+    drawn = f"in {layout.test.name}" if layout.test is not None else "drawn from the labeled ones"
+    parts.append(f"{num_test} test images {drawn}")
+    place = root if layout.root == root else f"{layout.root}, the one folder with images in {root}"
+    lines = [f"Found in {place}: {len(names)} classes ({listed(counts, MOST_CLASSES)}), {', '.join(parts)}."]
+    left = [f"{folder.name} ({why})" for folder, why in layout.left_out.items()]
+    suffixes = Counter(suffix_of(path.name) or "no suffix" for path in others)
+    images = {name: count for name, count in suffixes.items() if should_be_image(f"x{name}")}
+    rest = {name: count for name, count in suffixes.items() if name not in images}
+    if num_unreadable:
+        left.append(f"{num_unreadable} images that cannot be read")
+    if images:
+        left.append(f"{sum(images.values())} images of kinds that are not read ({', '.join(images)})")
+    if rest:
+        left.append(f"{sum(rest.values())} other files ({listed(sorted(rest))})")
+    if left:
+        lines.append(f"Left out: {listed(left, MOST_CLASSES)}.")
+    if alike := _alike(names):
+        lines.append(f"Note: {alike[0]} and {alike[1]} are two classes.")
+    return "\n".join(lines).encode(errors="backslashreplace").decode()
+
+
+def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Names with commas between them, the first ones of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _alike(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names that differ in nothing but their case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            return other, name
+    return None

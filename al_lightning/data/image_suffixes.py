@@ -1,0 +1,57 @@
+"""Which files are images, and which folders hold no data, by their names."""
+
+from functools import cache
+
+from PIL import Image, features
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""What every Pillow reads."""
+
+# formats of single pictures, if the Pillow that is here reads them; .heic and .heif are there if pillow-heif registered
+IF_READ = frozenset(
+    {".apng", ".avif", ".dib", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpf", ".jpx", ".mpo"}
+    | {".pbm", ".pcx", ".pnm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".xbm", ".xpm"}
+)
+
+# what cameras, scanners and drawing programs write, and Pillow does not read as a picture of one meaning
+NOT_READ = frozenset(
+    {".ai", ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".emf", ".eps", ".exr", ".hdr", ".jxl", ".jxr", ".nef", ".nii"}
+    | {".orf", ".pfm", ".raf", ".raw", ".rw2", ".svg", ".wmf", ".xcf"}
+)
+
+NO_DATA = frozenset(
+    {"__macosx", "__pycache__", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "lost+found"}
+    | {"system volume information"}
+)
+"""Folders that systems and programs leave behind."""
+
+
+@cache
+def readable_suffixes() -> frozenset[str]:
+    """Suffixes of the files that are read as images here, in lower case."""
+    known = Image.registered_extensions()
+    found = {suffix for suffix in IF_READ if known.get(suffix) in Image.OPEN or suffix == ".mpo"}
+    if not features.check_codec("jpg_2000"):
+        found -= {suffix for suffix in found if known.get(suffix) == "JPEG2000"}
+    return SUFFIXES | found
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is read as an image."""
+    return suffix_of(name) in readable_suffixes()
+
+
+def should_be_image(name: str) -> bool:
+    """Whether a file is an image by its name, which is not read here."""
+    return suffix_of(name) in (IF_READ | NOT_READ) - readable_suffixes()
+
+
+def suffix_of(name: str) -> str:
+    """The suffix in lower case; none of a file without one."""
+    start = name.rfind(".")
+    return name[start:].lower() if start > 0 else ""
+
+
+def is_no_data(name: str) -> bool:
+    """Whether a folder is hidden, or left behind by a system or a program."""
+    return name.startswith(".") or name.lower() in NO_DATA
