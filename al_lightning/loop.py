@@ -1,14 +1,15 @@
 """ActiveLearningLoop: rounds of fit, query, test and label. With world.py all that knows Lightning's insides."""
 
-import copy
 import hashlib
 import logging
 import math
 import os
+import random
+import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,20 @@ from typing import Any
 import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelSummary, Timer
+from lightning.fabric.utilities.spike import TrainingSpikeException
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelSummary, ProgressBar, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loops.utilities import _reset_progress
+from lightning.pytorch.profilers import PassThroughProfiler, PyTorchProfiler
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from al_lightning.callback_check import check_callbacks
+from al_lightning.callback_state import FreshCallbacks
 from al_lightning.cluster import check_tasks, detached
 from al_lightning.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
 from al_lightning.data import PoolDataModule
@@ -57,6 +63,7 @@ from al_lightning.run_folder import (
 from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
 from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
+from al_lightning.trainer_state import FreshTrainer
 from al_lightning.validation import steady_validation
 from al_lightning.world import World, joined
 
@@ -150,8 +157,9 @@ class ActiveLearningLoop(Callback):
         self._module_state: ModuleState | None = None
         self._fit: _Fit | None = None
         self._calibration: tuple[Tensor, Tensor, Tensor] | None = None
-        self._fresh_states: list[dict[str, Any]] | None = None
-        self._fresh_scaling: dict[str, Any] = {}
+        self._fresh_callbacks = FreshCallbacks([], [])
+        self._fresh_profiler = FreshCallbacks([], [])
+        self._fresh_trainer: FreshTrainer | None = None
         self._progress: RunProgress | None = None
         self._events: RunEvents | None = None
         self._world = World()
@@ -200,6 +208,7 @@ class ActiveLearningLoop(Callback):
             materialise(made, datamodule.sample_inputs(1))
 
         check_model(model, datamodule, trainer)
+        check_callbacks(trainer, model, self._others(trainer))
         for rule in _rules(trainer):
             rule.settle(model)
         given = identity(datamodule, self.strategy, model)
@@ -209,7 +218,6 @@ class ActiveLearningLoop(Callback):
         if self.num_rounds:
             try_query(self.strategy, model, datamodule, self.query_size)
         self._weights = StartingWeights(self.reinit, self.seed, None, self._maker, self._module_state)
-        self._fresh_states = None
         with (
             detached(trainer),
             steady_validation(trainer, stream_seed(self.seed, "validation")),
@@ -224,6 +232,7 @@ class ActiveLearningLoop(Callback):
                 if len(initial) == 0:
                     raise InputError("Expected labeled samples for `trainer.fast_dev_run`, but got none.")
                 datamodule.set_labeled(initial)
+                self._remember(trainer, model, datamodule)
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
@@ -235,12 +244,21 @@ class ActiveLearningLoop(Callback):
                 if self.run_dir is None:
                     path = self._own_folder(path, settings, given)
             folder = None
+            is_new = not path.exists()
             if self._world.is_writer:
                 folder = RunFolder.open(path, settings, given, versions(trainer.strategy.root_device))
             try:
                 settings = self._go_on_with_rule(folder, trainer) or settings
+                self._remember(trainer, model, datamodule)
                 with Remembering(trainer, model, others, [datamodule, self.strategy]):
-                    self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
+                    try:
+                        self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
+                    finally:
+                        self._fresh_callbacks.gather()
+            except BaseException:
+                if folder is not None and is_new and not folder.rounds and not _has_trained(trainer):
+                    shutil.rmtree(path, ignore_errors=True)  # what was refused leaves nothing behind
+                raise
             finally:
                 if folder is not None:
                     folder.close()
@@ -255,6 +273,14 @@ class ActiveLearningLoop(Callback):
                 "its weights anew before the first fit."
             )
         return maker_of(model, finish) if make_model is None else ByConstructor(make_model, finish)
+
+    def _remember(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> None:
+        """Remembers what each fit is to find as the first one finds it; the stopping rule is settled by now."""
+        self._fresh_trainer = FreshTrainer(trainer, model, datamodule)
+        profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+        # PyTorch's fails in the second stage that it is used for
+        self._fresh_profiler = FreshCallbacks([profiler] if isinstance(profiler, PyTorchProfiler) else [], [])
+        self._fresh_callbacks = FreshCallbacks(self._others(trainer), _parts(trainer, model, datamodule, self))
 
     def _go_on_with_rule(self, folder: RunFolder | None, trainer: L.Trainer) -> dict[str, Any] | None:
         """Puts the stopping rule in force that an old run was begun with; returns its settings if it is another one."""
@@ -517,13 +543,28 @@ class ActiveLearningLoop(Callback):
             purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
             rank = self._world.rank  # as dropout: else the devices would draw the same for their minibatches
             model.streams = {purpose: stream(self.seed, purpose, round, rank) for purpose in purposes}  # type: ignore[assignment]
+        assert self._fresh_trainer is not None
+        self._fresh_trainer.restore()
+        self._fresh_callbacks.restore()
+        self._fresh_profiler.restore()
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
         self._fit = fit = _Fit(round, shared=shared, keep_weights=keep_weights)
+        seed = stream_seed(self.seed, "dropout", round, self._world.rank)
+        torch.manual_seed(seed)  # for what draws before training starts, such as LearningRateFinder
+        np.random.seed(seed % 2**32)  # what users draw with these is the same in a run that is continued
+        random.seed(seed)
         try:
-            with _capped(trainer, num_labeled / datamodule.batch_size):
+            with (
+                _capped(trainer, num_labeled / datamodule.batch_size),
+                _at_end_of_training(trainer, lambda: self._end_training(trainer, model)),
+            ):
                 trainer.fit(model, datamodule=datamodule)
+        except MisconfigurationException as error:
+            raise InputError(" ".join(str(error).split())) from error
+        except TrainingSpikeException as error:
+            raise InputError(f"Expected the fit of round {round} to end without a spike, but got: {error}.") from error
         except RuntimeError as error:
             if "conditioned on metric" not in str(error):
                 raise
@@ -560,6 +601,7 @@ class ActiveLearningLoop(Callback):
         if len(datamodule.test_targets) == 0:  # of people who have their labels all for training
             return {}
         if is_overridden("test_step", model):
+            self._fresh_profiler.restore()
             trainer.test(model, datamodule=datamodule, verbose=False)
             tested = dict(trainer.callback_metrics)
         if "test_acc" not in tested:
@@ -577,21 +619,13 @@ class ActiveLearningLoop(Callback):
     # ------------------------------------------------------------------------------------------- hooks of one fit
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Puts callbacks and loss scaling back as they were: EarlyStopping keeps its counts (Lightning #839)."""
-        if self._fit is None:
-            return
-        others = [callback for callback in _callbacks(trainer) if callback is not self]
-        if self._fresh_states is None:
-            self._fresh_states = [copy.deepcopy(callback.state_dict()) for callback in others]
-            self._fresh_scaling = copy.deepcopy(trainer.precision_plugin.state_dict())
-        if self._fresh_scaling:  # of 16-mixed
-            trainer.precision_plugin.load_state_dict(copy.deepcopy(self._fresh_scaling))
-        for callback, state in zip(others, self._fresh_states, strict=True):
-            if state:
-                callback.load_state_dict(copy.deepcopy(state))
-            if isinstance(callback, Timer):  # `max_time` is for each fit; its state says nothing of when it began
-                for times in (callback._start_time, callback._end_time):
-                    times.update(dict.fromkeys(times))
+        """Remembers callbacks that the model brings along; those of the trainer are remembered before."""
+        if self._fit is not None:
+            self._fresh_callbacks.add(self._others(trainer))
+
+    def _others(self, trainer: L.Trainer) -> list[Callback]:
+        """The callbacks that may keep something of a fit; progress bars are for the whole run."""
+        return [c for c in _callbacks(trainer) if c is not self and not isinstance(c, ProgressBar)]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seeds the dropout of this round; not before the fit, which seeds all devices alike when it joins them."""
@@ -631,7 +665,15 @@ class ActiveLearningLoop(Callback):
                 rule.take(measured[TRAIN_NLL])
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Queries. The model is still on its device here; before ``on_fit_end`` it is moved to the CPU."""
+        """Gives all devices the same running statistics, before callbacks look at them or average them."""
+        if self._fit is not None:
+            self._world.share_buffers(pl_module)
+
+    def _end_training(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Queries, after all that changes weights when training ends.
+
+        The model is still on its device here; before ``on_fit_end`` it is moved to the CPU.
+        """
         fit = self._fit
         if fit is None:
             return
@@ -639,11 +681,12 @@ class ActiveLearningLoop(Callback):
             fit.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
         if fit.shared is not None:
             assert fit.epochs == 0, "a fit that is taken over trains nothing"
+            pl_module.load_state_dict(fit.shared.weights)  # the hooks at the end of training have run a second time
             fit.epochs, fit.train_acc = fit.shared.epochs, fit.shared.train_acc
             fit.converged, fit.seconds_fit = fit.shared.converged, fit.shared.seconds_fit
         else:
             self._report_epoch(trainer)
-            if fit.train_acc is None:
+            if fit.train_acc is None or self._may_change_weights(trainer, pl_module):
                 fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
             # a metric that is not averaged over the devices ends the fit of all when it does so on one
             fit.converged = any(self._world.gather(_has_converged(trainer)))
@@ -656,6 +699,15 @@ class ActiveLearningLoop(Callback):
         )
         if fit.round < self.num_rounds:
             self._query(fit, trainer, pl_module)
+
+    def _may_change_weights(self, trainer: L.Trainer, model: L.LightningModule) -> bool:
+        """Whether others may have changed the weights after the loop measured the accuracy of the last epoch."""
+        harmless = (EarlyStopping, Checkpoint, ModelSummary, Timer)
+        hooks = ("on_train_epoch_end", "on_train_end")
+        is_ours = type(model).__module__.startswith("al_lightning.")
+        return any(not isinstance(callback, harmless) for callback in self._others(trainer)) or (
+            not is_ours and any(is_overridden(hook, model) for hook in hooks)
+        )
 
     def _report_epoch(self, trainer: L.Trainer) -> None:
         assert self._fit is not None
@@ -768,6 +820,45 @@ def _has_converged(trainer: L.Trainer) -> bool:
     return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)
 
 
+def _has_trained(trainer: L.Trainer) -> bool:
+    """Whether the last fit has begun with a minibatch."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready > 0
+
+
+def _parts(*owners: object) -> list[object]:
+    """Objects that callbacks may refer to without owning them."""
+    parts = list(owners)
+    for owner in owners:
+        if isinstance(owner, L.Trainer):
+            parts += [*owner.loggers, owner.strategy, owner.accelerator]
+        elif isinstance(owner, nn.Module):
+            parts += [*owner.modules(), *owner.parameters(), *owner.buffers()]
+        elif isinstance(owner, ActiveLearningLoop):
+            parts += [owner.strategy, owner.oracle]
+    return parts
+
+
+@contextmanager
+def _at_end_of_training(trainer: L.Trainer, function: Callable[[], None]) -> Iterator[None]:
+    """Calls a function after the hooks ``on_train_end`` of all callbacks and of the module.
+
+    Callbacks that average weights put them into the model there, in whatever order callbacks are. Lightning calls the
+    hook of its strategy last.
+    """
+    strategy: Any = trainer.strategy
+    last = strategy.on_train_end
+
+    def on_train_end() -> None:
+        last()
+        function()
+
+    strategy.on_train_end = on_train_end
+    try:
+        yield
+    finally:
+        del strategy.on_train_end
+
+
 def _logs(trainer: L.Trainer, name: str) -> bool:
     """Whether the module logs a metric of this name itself; the loop's is to win, as it does if both are logged."""
     results = trainer._results
@@ -865,6 +956,10 @@ def _quiet(trainer: L.Trainer) -> Iterator[bool]:
         bar.disable()
     for logger in loggers:
         logger.setLevel(logging.WARNING)
+    if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
+        loggers.append(logging.getLogger("lightning.pytorch.profilers.profiler"))
+        levels.append(loggers[-1].level)
+        loggers[-1].setLevel(logging.INFO)  # its report is asked for
     try:
         with warnings.catch_warnings():
             # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval

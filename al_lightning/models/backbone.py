@@ -71,6 +71,11 @@ class Backbone(DropoutHead, ClassifierModule):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(num_features, num_classes)
 
+    @property
+    def backbone(self) -> nn.Module:
+        """The network without its last layer, by the name that Lightning's BackboneFinetuning looks for."""
+        return self.body
+
     def embed(self, x: Tensor) -> Tensor:
         """Maps images ``(B, 3, H, W)``, ``(B, 1, H, W)`` or ``(B, H, W)`` to features ``(B, D)``."""
         x = as_floats(x, self)

@@ -42,7 +42,8 @@ class ClassifierModule(L.LightningModule):
     # --------------------------------------------------------------------------------------------------- training
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.make_optimizer(self.parameters())
+        # a callback may have frozen some, and unfreeze them later with a group of their own
+        return self.make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def make_optimizer(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of one fit."""

@@ -1,5 +1,6 @@
 """The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -7,11 +8,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from al_lightning.denormals import flush_denormals
 from al_lightning.errors import InputError
 from al_lightning.inputs import as_floats, count_rows
 from al_lightning.models.base import ClassifierModule, MiniBatch
+from al_lightning.models.closure import wants_closure
 from al_lightning.models.dropout import FastDropout
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 
@@ -85,20 +88,46 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         all_by_lightning = self.trainer.scaler is not None or self.trainer.world_size > 1
+        in_closure = wants_closure(optimizer.optimizer)
         for i, minibatch in enumerate(minibatches):
-            losses = self.losses(*minibatch)
-            optimizer.optimizer.zero_grad()
             by_lightning = i == len(minibatches) - 1 or all_by_lightning
-            if by_lightning:
-                self.manual_backward(losses["train_loss"])
+            step = (optimizer if by_lightning else optimizer.optimizer).step
+            if in_closure:
+                losses = self._step_with_closure(step, minibatch, optimizer.optimizer, by_lightning)
             else:
-                losses["train_loss"].backward()
-            with flush_denormals():
-                (optimizer if by_lightning else optimizer.optimizer).step()
+                losses = self._backward(minibatch, optimizer.optimizer, by_lightning)
+                with flush_denormals():
+                    step()
             self.after_step()
             for name, loss in losses.items():
                 self._losses.setdefault(name, []).append(loss.detach())
             self._sizes.append(count_rows(minibatch[0]))
+
+    def _backward(
+        self, minibatch: MiniBatch, optimizer: torch.optim.Optimizer, by_lightning: bool
+    ) -> dict[str, Tensor]:
+        """Computes the losses of a minibatch and their gradients."""
+        losses = self.losses(*minibatch)
+        optimizer.zero_grad()
+        if by_lightning:
+            self.manual_backward(losses["train_loss"])
+        else:
+            losses["train_loss"].backward()
+        return losses
+
+    def _step_with_closure(
+        self, step: Callable, minibatch: MiniBatch, optimizer: Optimizer, by_lightning: bool
+    ) -> dict[str, Tensor]:
+        """Lets an optimizer such as LBFGS evaluate the losses as often as it wants; returns those before the step."""
+        evaluated: list[dict[str, Tensor]] = []
+
+        def closure() -> Tensor:
+            evaluated.append(self._backward(minibatch, optimizer, by_lightning))
+            return evaluated[-1]["train_loss"]
+
+        with flush_denormals():
+            step(closure=closure)
+        return evaluated[0]
 
     def after_step(self) -> None:
         """Called after each optimizer step."""
