@@ -14,6 +14,10 @@ from al_lightning.falling_loss import FallingLoss
 NEVER = 1_000_000
 TRAIN_ACC, TRAIN_NLL = "train_acc", "train_nll"
 """What the loop measures of the labeled samples in evaluation mode: the accuracy, and the mean cross-entropy."""
+NLL_DONE = 1e-3
+"""A fit is over at a mean cross-entropy this small: the model gives each label a probability of about 0.999."""
+STEP_LOSS_DONE = 1e-2
+"""The same for the loss of the training steps, which dropout and augmentations keep higher."""
 CHECK_EVERY = 20
 """Updates between two checks of the loss."""
 CHECK_SHARE = 0.01
@@ -33,10 +37,13 @@ class Convergence(EarlyStopping):
 
     **The loss rule** is the rule for all other models: a fit is over when the training loss has ceased to fall. Two
     losses count: ``train_nll``, the mean cross-entropy of the labeled samples in evaluation mode, and what
-    ``training_step`` returns, if it returns a loss. :class:`~al_lightning.falling_loss.FallingLoss` says when a loss
-    has ceased to fall. The losses are checked at the end of an epoch, every 20 updates at most. If
-    ``trainer.max_epochs`` is -1 and ``trainer.max_steps`` is not given, the cap of a fit is 20,000 updates or 200
-    epochs, whichever is later. A fit that ends at a cap has not converged.
+    ``training_step`` returns, if it returns a loss. Both are averaged over the last quarter of all updates, and at
+    least the last 500. A loss has ceased to fall when this mean is not 2 % smaller than that of as many updates before.
+    A cross-entropy of 0.001 is also small enough, and a loss of the training steps of 0.01. Nothing is over while the
+    learning rate rises to its highest value. The losses are checked at the end of an epoch, every 20 updates at most.
+
+    If ``trainer.max_epochs`` is -1 and ``trainer.max_steps`` is not given, the cap of a fit by the loss rule is 20,000
+    updates or 200 epochs, whichever is later. A fit that ends at a cap has not converged.
 
     If any argument is given, this is Lightning's :class:`~lightning.pytorch.callbacks.EarlyStopping`, with the
     accuracy rule as the value of all other arguments. One thing differs: a metric that *equals* the threshold has
@@ -104,8 +111,8 @@ class Convergence(EarlyStopping):
     def _start(self) -> None:
         self._updates = 0.0
         self._checked = 0.0
-        self._nll = FallingLoss()
-        self._step_loss = FallingLoss()
+        self._nll = FallingLoss(NLL_DONE)
+        self._step_loss = FallingLoss(STEP_LOSS_DONE)
         self._losses: list[Tensor] = []
         self._measured: float | None = None
         self._highest_rate = 0.0
@@ -170,7 +177,7 @@ class Convergence(EarlyStopping):
         rates = [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
         rate = max(rates, default=0.0)
         if rate > self._highest_rate:
-            self._nll, self._step_loss = FallingLoss(), FallingLoss()
+            self._nll, self._step_loss = FallingLoss(NLL_DONE), FallingLoss(STEP_LOSS_DONE)
             self._highest_rate = rate
 
     def _stop(self, trainer: L.Trainer, reason: EarlyStoppingReason) -> None:

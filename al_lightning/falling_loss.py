@@ -4,14 +4,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-DONE = 1e-3
-"""A loss this small is over. The cross-entropy of separable labels falls for ever; at 0.001 a model gives each label a
-probability of about 0.999."""
 MIN_WINDOW = 500
 """Updates of the shortest window."""
 SHARE_OF_FIT = 0.25
 """Length of a window, as a share of all updates so far: a fit that is slow is given more time."""
-MIN_FALL = 0.05
+MIN_FALL = 0.02
 """A loss falls as long as its mean over the last window is smaller by this share than over the window before."""
 MIN_CHECKS = 2
 """Checks that a window needs for a mean."""
@@ -20,13 +17,17 @@ MIN_CHECKS = 2
 class FallingLoss:
     """The course of one training loss, and whether it still falls.
 
-    The loss has settled when it is at most :data:`DONE`, or when its mean over the last window is no longer smaller, by
+    The loss has settled when it is at most ``done``, or when its mean over the last window is no longer smaller, by
     :data:`MIN_FALL`, than its mean over the window before. A window is a quarter of all updates so far, and at least
     :data:`MIN_WINDOW` updates. So the answer does not depend on the number of updates in an epoch, and a loss is never
-    said to have settled before update 1,000 unless it is at most :data:`DONE`.
+    said to have settled before update 1,000 unless it is at most ``done``.
+
+    Args:
+        done: A loss this small is over, because the cross-entropy of separable labels falls for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, done: float) -> None:
+        self._done = done
         self._updates: list[float] = []
         self._losses: list[float] = []
 
@@ -44,7 +45,7 @@ class FallingLoss:
         """Whether the loss is small enough or has ceased to fall. A loss that was never noted has not settled."""
         if not self._losses:
             return False
-        if abs(self._losses[-1]) <= DONE:
+        if abs(self._losses[-1]) <= self._done:
             return True
         now = self._updates[-1]
         window = max(MIN_WINDOW, SHARE_OF_FIT * now)

