@@ -169,15 +169,15 @@ def accuracy_of_plain_fit(data: tuple[Tensor, ...], model: Linear, epochs: int, 
 
 
 @pytest.mark.parametrize(
-    ("num_classes", "num_features", "size", "spread"),
-    [(10, 768, 300, 0.12), (100, 64, 200, 0.5)],
+    ("num_classes", "num_features", "size", "spread", "rate"),
+    [(10, 768, 300, 0.12, 0.005), (100, 64, 200, 0.5, 0.02)],
     ids=["features", "classes"],
 )
 def test_a_converged_fit_is_as_good_as_one_of_five_times_the_updates(
-    tmp_path: Path, num_classes: int, num_features: int, size: int, spread: float
+    tmp_path: Path, num_classes: int, num_features: int, size: int, spread: float, rate: float
 ) -> None:
     data = clusters(num_classes, num_features, size, spread)
-    model = Linear(num_features, num_classes, learning_rate=0.02)
+    model = Linear(num_features, num_classes, learning_rate=rate)
     (by_accuracy,) = run(tmp_path / "accuracy", data, model, Convergence("train_acc"), max_epochs=200, batch_size=size)
     (by_loss,) = run(tmp_path / "loss", data, model, Convergence(), batch_size=size)
     assert by_loss["converged"] == "True"
