@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from al_lightning.data.collating import CollateFn, Collator, is_same
+from al_lightning.data.alike import Part, check_alike
+from al_lightning.data.collating import CollateFn, Collator
 from al_lightning.data.items import ItemFormat, Key
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
@@ -19,7 +20,6 @@ from al_lightning.inputs import Inputs, take_rows
 __all__ = ["DatasetBlocks", "DatasetRows", "Datasets", "num_samples", "read", "targets_of"]
 
 BLOCK_SIZE = 256
-NUM_TRIES = 8  # of whether a sample is augmented: half of them may be mirrored, or not
 
 
 class DatasetBlocks:
@@ -138,8 +138,8 @@ class Datasets:
         class_names: Names of the classes in the order of their indices, if items have names; sorted if not given.
 
     Raises:
-        InputError: If ``pool`` is of another size or augmented at random, targets are not class indices, or a sample is
-            not a tensor.
+        InputError: If ``pool`` has other samples than ``train``, samples to score or to test are augmented at random,
+            targets are not class indices, or a sample is not a tensor.
     """
 
     def __init__(
@@ -192,19 +192,8 @@ class Datasets:
                 zip((train, self._pool, test), (formats[0], of_pool, formats[1]), functions, strict=True)
             )
         ]
-        self._check_scoring()
-
-    def _check_scoring(self) -> None:
-        """Raises :class:`InputError` if a sample is not the same each time it is scored."""
-        if num_samples(self._pool) == 0:
-            return
-        tries = ((torch.tensor([0]), seed) for seed in range(NUM_TRIES))
-        first, *others = read(self._pool, tries, collator=self._collators[1])
-        if not all(is_same(first, other) for other in others):
-            raise InputError(
-                f"Expected samples of {type(self._pool).__name__} to be the same each time they are scored, but they "
-                "are augmented at random; give them without that, too: `pool`, or `pool_dataloader` of a data module."
-            )
+        parts = zip((train, self._pool, test), self._collators, (formats[0], of_pool, formats[1]), strict=True)
+        check_alike(*(Part(*part) for part in parts))
 
     def rows(self) -> DatasetRows:
         """The training samples."""

@@ -10,6 +10,7 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
+from al_lightning.data.alike import check_arrays
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
 from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices, numbers_with_gaps, renumbered
 from al_lightning.errors import InputError
@@ -126,6 +127,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
             source = self.load()
+            if isinstance(source, Arrays):
+                check_arrays(*source, name=type(self).__name__)
             names = self.class_names
             if names is None:
                 names = getattr(source, "class_names", None)
@@ -142,6 +145,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self._source = source
             self._rows = self._source.rows()
             self._take_classes()
+            self._warn_of_untrained_classes()
             self._labeled = torch.zeros(len(self._targets), dtype=torch.bool)
             self._set_aside = torch.zeros_like(self._labeled)
 
@@ -154,6 +158,18 @@ class PoolDataModule(L.LightningDataModule, ABC):
             warnings.warn(
                 f"The {len(self._gaps)} classes of {type(self).__name__} are the numbers from {first} to {last}: they "
                 f"are counted from 0 in this order. Only a model with {last + 1} outputs or more keeps their numbers.",
+                stacklevel=2,
+            )
+
+    def _warn_of_untrained_classes(self) -> None:
+        """Names classes that are tested though no training sample is of them; unknown samples may be."""
+        train, names = self._train_targets, self.class_names
+        indices = sorted(set(self._test_targets.tolist()) - set(train.tolist()))
+        if indices and len(train) and not bool((train < 0).any()):
+            called = [str(index) if names is None else names[index] for index in indices]
+            warnings.warn(
+                f"{type(self).__name__} has test samples but no training samples of these classes: "
+                f"{', '.join(called[:5])}{' and more' if len(called) > 5 else ''}.",
                 stacklevel=2,
             )
 
