@@ -17,7 +17,7 @@ SWEEPS = [line for line in LINES if "al-lightning sweep" in line]
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python" and "loop.run" in block]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "FashionMNIST()" in block]
     root = str(Path("data").resolve())
     monkeypatch.chdir(tmp_path)
     code = code.replace("FashionMNIST()", f"FashionMNIST(root={root!r})")
@@ -35,11 +35,21 @@ def test_the_strategy_example_is_a_strategy() -> None:
 
 
 def test_the_data_example_is_data() -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python" and "DatasetPool(" in block]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "load_wine" in block]
     namespace: dict = {}
     exec(compile(code, "your_own.md", "exec"), namespace)
     assert namespace["data"].count_classes() == 3
     assert namespace["data"].draw_initial(None).shape == (30,)
+
+
+@pytest.mark.filterwarnings("ignore:Monte Carlo dropout takes")
+def test_the_text_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "pad_sequence" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "your_own.md", "exec"), {})
+    last = (tmp_path / "runs/words/rounds.csv").read_text().splitlines()[-1].split(",")
+    assert last[1] == "20"
+    assert float(last[2]) > 0.8
 
 
 @pytest.mark.parametrize("command", COMMANDS)
