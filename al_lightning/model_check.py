@@ -111,7 +111,7 @@ def _hint_of(sample: Inputs) -> str:
     if len(dtypes) > 1 or dtypes <= {torch.float32}:
         return ""
     (dtype,) = dtypes
-    return f" of {dtype}, which they stay; layers such as Linear take torch.float32"
+    return f" of {dtype}, which they stay; convert them in the data set, or in `forward`"
 
 
 def _returned(model: L.LightningModule, sample: Inputs, trainer: L.Trainer | None) -> object:

@@ -134,7 +134,9 @@ def test_integer_features_of_a_linear_layer_are_refused_in_one_sentence(tmp_path
             return nn.functional.linear(ids, torch.ones(2, 5))
 
     loop = make_loop(tmp_path / "run", num_rounds=1)
-    with pytest.raises(InputError, match=r"of torch.int64, which they stay; layers such as Linear take torch.float32"):
+    with pytest.raises(
+        InputError, match=r"of torch.int64, which they stay; convert them in the data set, or in `forward`"
+    ):
         loop.run(make_trainer(loop), Linear(), DATA["datasets"]())
     assert not (tmp_path / "run").exists()
 
