@@ -29,7 +29,7 @@ def parse_seeds(value: object) -> list[int]:
         if not all(type(seed) is int for seed in value):
             raise bad
         seeds = value
-    elif isinstance(value, bool):
+    elif isinstance(value, bool) or re.search(r"\d{20}", text):  # Python reads no number of 5,000 digits
         raise bad
     elif re.fullmatch(r"\d+", text):
         if 1 <= int(text) <= MAX_SEEDS:

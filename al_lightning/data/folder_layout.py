@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ TRAIN, TEST, VAL, UNLABELED = "train", "test", "val", "unlabeled"
 PARTS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("test", "testing"), TEST),
-    **dict.fromkeys(("val", "valid", "validation"), VAL),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation"), VAL),
     **dict.fromkeys(("unlabeled", "unlabelled"), UNLABELED),
 }
 """Names of folders that are parts of a data set, in lower case and without `set` or `data` behind them."""
@@ -179,11 +179,4 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _sorted_folders(folder: Path) -> list[Path]:
-    return sorted(_subfolders(folder))
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield folder / entry.name
+    return sorted(path for path in folder.iterdir() if path.is_dir())  # a link to itself is none

@@ -15,14 +15,14 @@ MOST_CLASSES = 20  # that the summary names
 
 
 def class_folders(layout: Layout, found: FoundFiles) -> list[str]:
-    """Names of the folders that are classes, sorted: those that have images. Notes the others as left out.
+    """Names of the folders that are classes, sorted: those that have images. Others are noted as left out.
 
     Args:
         layout: The parts of the data set.
         found: Files of the training part.
 
     Raises:
-        InputError: If a folder may be a class and has no image that is read.
+        InputError: If a folder may be a class and has no image that is read, or holds the other classes.
     """
     train = layout.train
     images = {path.relative_to(train).parts[0] for path in found.images if path.parent != train}
@@ -47,13 +47,42 @@ def class_folders(layout: Layout, found: FoundFiles) -> list[str]:
                 f"Expected images in {folder}, but it {why}; remove it, or name all classes by `data.classes`."
             )
         layout.left_out[folder] = "no images"
+    inside = _inner_folders(train, found.images)
+    for name in classes:
+        if inside[name] and inside[name] <= {*classes} - {name}:
+            raise InputError(
+                f"Expected a folder for each class in {train}, but `{name}` holds the folders of others, "
+                f"{listed(sorted(inside[name]))}; if it is a part of the data, call it train, test or val; if it is a "
+                "class, name all classes by `data.classes`."
+            )
+    if len(classes) == 1:
+        hint = ""
+        if len(inside[classes[0]]) > 1:
+            hint = f"; if its folders {listed(sorted(inside[classes[0]]))} are the classes, it is `data.root`"
+        raise InputError(
+            f"Expected a folder for each class in {train}, two at least, but got `{classes[0]}` alone{hint}; "
+            "`data.classes` names classes that have no images yet."
+        )
     return classes
+
+
+def _inner_folders(train: Path, images: Sequence[Path]) -> dict[str, set[str]]:
+    """By the folder in the training part, the folders in it that have images; none if it has images of its own."""
+    inside: dict[str, set[str]] = {}
+    direct = set()
+    for path in images:
+        name, *inner = path.relative_to(train).parts
+        if len(inner) == 1:
+            direct.add(name)
+        inside.setdefault(name, set()).update(inner[:-1][:1])
+    return {name: set() if name in direct else names for name, names in inside.items()}
 
 
 def describe(
     root: Path,
     layout: Layout,
     names: Sequence[str],
+    files: Sequence[Path],
     targets: Tensor,
     num_test: int,
     others: Iterable[Path],
@@ -65,7 +94,8 @@ def describe(
         root: The folder as the user named it.
         layout: Its parts.
         names: The classes.
-        targets: Class indices of the training images, int64, -1 where unknown.
+        files: The training images.
+        targets: Their class indices, int64, -1 where unknown.
         num_test: How many images are tested on.
         others: Files that are no images.
         num_unreadable: Images that were left out because they are broken.
@@ -91,6 +121,8 @@ def describe(
         left.append(f"{sum(rest.values())} other files ({listed(sorted(rest))})")
     if left:
         lines.append(f"Left out: {listed(left, MOST_CLASSES)}.")
+    if (same := _same_inside(layout.train, files)) is not None:
+        lines.append(f"Note: all classes hold the same folders, {listed(same)}.")
     if alike := _alike(names):
         lines.append(f"Note: {alike[0]} and {alike[1]} are two classes.")
     return "\n".join(lines).encode(errors="backslashreplace").decode()
@@ -100,6 +132,13 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """Names with commas between them, the first ones of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _same_inside(train: Path, images: Sequence[Path]) -> list[str] | None:
+    """The folders in the classes, if those of all are the same, and several: the classes may be inside."""
+    folders = list(_inner_folders(train, [path for path in images if train in path.parents]).values())
+    same = len(folders) > 1 and len(folders[0]) > 1 and all(names == folders[0] for names in folders)
+    return sorted(folders[0]) if same else None
 
 
 def _alike(names: Sequence[str]) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
-from al_lightning.spelling import composed
+from al_lightning.spelling import composed, did_you_mean
 
 
 class ImageFolder(PoolDataModule):
@@ -129,8 +129,8 @@ class ImageFolder(PoolDataModule):
         if not train_files:
             raise InputError(f"Expected images to train on in {layout.train}, but got none.")
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            names, num_bad = self.class_names, self._num_unreadable
-            print(describe(self.root, layout, names, train_targets, len(test_files), others, num_bad))
+            of_train = self.class_names, train_files, train_targets
+            print(describe(self.root, layout, *of_train, len(test_files), others, self._num_unreadable))
         self._files, self._test_files = train_files, test_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
@@ -169,9 +169,10 @@ class ImageFolder(PoolDataModule):
             name = path.relative_to(folder).parts[0] if path.parent != folder else UNLABELED
             index = index_of.get(composed(name))
             if index is None and part_of(name) != UNLABELED:
+                hint = did_you_mean(name, self.class_names) if name.lower() in map(str.lower, self.class_names) else "."
                 raise InputError(
                     f"Expected the folders in {folder} to be classes, {listed(self.class_names)}, "
-                    f"but got `{name}`; see `data.classes`."
+                    f"but got `{name}`; see `data.classes`{hint}"
                 )
             targets.append(UNKNOWN if index is None else index)
         return files, torch.tensor(targets, dtype=torch.int64)
@@ -184,11 +185,6 @@ class ImageFolder(PoolDataModule):
         gone = [name for index, name in enumerate(self.class_names) if not (targets == index).any()]
         if gone:
             raise InputError(f"Expected images of class `{gone[0]}` in {folder / gone[0]}, but none can be read.")
-        if len(self.class_names) == 1:
-            raise InputError(
-                f"Expected a folder for each class in {folder}, two at least, but got `{self.class_names[0]}` alone; "
-                "`data.classes` names classes that have no images yet."
-            )
 
     def _readable(self, paths: list[Path]) -> list[Path]:
         """Leaves out the files that cannot be read, or refuses them."""

@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 import torch
@@ -120,10 +120,11 @@ def find_files(folder: Path, skipped: Container[Path] = ()) -> FoundFiles:
 
     Raises:
         InputError: If a link leads back to a folder that is gone through anyhow: its images would count twice.
+        OSError: If a folder may not be read.
     """
     found = FoundFiles()
     seen: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             raise InputError(f"Expected each folder in {folder} once, but {parent} is a link to {seen[real]}.")
@@ -134,6 +135,10 @@ def find_files(folder: Path, skipped: Container[Path] = ()) -> FoundFiles:
                 (found.images if is_image(name) else found.others).append(Path(parent, name))
     found.images.sort()
     return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error  # a class would be missing without a word
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -94,6 +94,9 @@ REFUSED = {
     "words in one": (["imagesTrain/a", "imagesTrain/b", "imagesVal/a"], "`imagesTrain` and `imagesVal`"),
     "one class": (["a"], "two at least, but got `a` alone"),
     "one class and others": (["a", "unlabeled"], "two at least, but got `a` alone"),
+    "one class and a dataset": (["data/a", "data/b", "unlabeled"], "`data` alone; if its folders a, b are the"),
+    "a part by any name": (["a", "b", "later/a", "later/b"], "`later` holds the folders of others, a, b; if it is"),
+    "classes in another case": (["train/a", "train/b", "test/A"], "got `A`; see `data.classes`; did you mean a?"),
     "an empty class": (["a", "b", "c/"], "images in .*c, but it is empty; .*`data.classes`"),
     "an empty class in train": (["train/a", "train/b", "train/c/", "test/a"], "images in .*train/c, but it is empty"),
     "a class of other files": (["a", "b", "c/1.heic", "c/2.cr2"], "images in .*c, but it has only files that are not"),
@@ -200,6 +203,24 @@ def test_a_plain_folder_has_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.count("\n") == 1
     assert f"Found in {tmp_path}: 2 classes (cat " in out
     assert "8 training images, 2 test images drawn from the labeled ones." in out
+
+
+def test_folders_that_are_the_same_in_all_classes_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    load(make(tmp_path, "fold1/a", "fold1/b", "fold2/a", "fold2/b"))
+    assert "2 classes (fold1 6, fold2 6)" in (out := capsys.readouterr().out)
+    assert "Note: all classes hold the same folders, a, b.\n" in out
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    (make(tmp_path, "a", "b") / "loop").symlink_to("loop")
+    assert load(tmp_path).class_names == ("a", "b")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read all folders")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    (make(tmp_path, "a", "b") / "b").chmod(0)
+    with pytest.raises(PermissionError, match="b"):
+        load(tmp_path)
 
 
 def test_a_long_list_of_classes_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
