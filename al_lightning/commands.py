@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from al_lightning import __version__, data, models, oracles, strategies
+from al_lightning.checkpoint_data import check_data
 from al_lightning.cluster import one_process_environment
 from al_lightning.convergence import Convergence
 from al_lightning.data import PoolDataModule
@@ -318,6 +319,7 @@ class ActiveLearningCLI(LightningCLI):
         checkpoint = _checkpoint(ckpt_path)
         datamodule.prepare_data()
         settle_classes(model, datamodule)
+        self._note(check_data(Path(checkpoint), datamodule))
         with _checkpoint_that_fits(checkpoint):
             self.trainer.test(model, datamodule=datamodule, ckpt_path=checkpoint)
 
@@ -327,6 +329,7 @@ class ActiveLearningCLI(LightningCLI):
         checkpoint = _checkpoint(ckpt_path)
         datamodule.prepare_data()
         settle_classes(model, datamodule)
+        self._note(check_data(Path(checkpoint), datamodule))
         with _checkpoint_that_fits(checkpoint):
             batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
             probs = torch.cat(cast(list[torch.Tensor], batches))
@@ -341,6 +344,12 @@ class ActiveLearningCLI(LightningCLI):
                 writer.writerow([index, max(range(len(row)), key=row.__getitem__), *(f"{p:.6g}" for p in row)])
         new.replace(path)
         print(f"Wrote {len(probs)} predictions to {path}.")
+
+    def _note(self, notes: list[str]) -> None:
+        """Says something beside what a command prints."""
+        if self.trainer.is_global_zero:
+            for note in notes:
+                print(f"Note: {note}", file=sys.stderr)
 
 
 class CheckingCLI(ActiveLearningCLI):

@@ -67,12 +67,7 @@ def identity(
     Returns:
         Plain values, ``networks`` only if there are some, ``model`` and ``code`` only if there is a model.
     """
-    found: dict[str, Any] = {
-        "samples": datamodule.fingerprint(),
-        "classes": datamodule.list_class_names(),
-        "inputs": _inputs(datamodule, len(datamodule.train_targets), is_test=False),
-        "test": _test_set(datamodule),
-    }
+    found = identity_of_data(datamodule)
     networks = {}
     for name, network in vars(strategy).items():
         if isinstance(network, nn.Module):
@@ -88,6 +83,16 @@ def identity(
         if is_own(type(strategy)):
             found["code"][class_path(strategy)] = digest_of_class(type(strategy))
     return found
+
+
+def identity_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
+    """Describes the samples, the classes, the training inputs and the test set."""
+    return {
+        "samples": datamodule.fingerprint(),
+        "classes": datamodule.list_class_names(),
+        "inputs": _inputs(datamodule, len(datamodule.train_targets), is_test=False),
+        "test": _test_set(datamodule),
+    }
 
 
 def identity_in_python(

@@ -543,6 +543,14 @@ def _without_watchers(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "trainer": {**trainer, "callbacks": callbacks_that_count(trainer["callbacks"])}}
 
 
+def read_identity(path: Path) -> dict[str, Any]:
+    """What a run is of; nothing if there is no run in a folder, or it was torn just now."""
+    try:
+        return dict(json.loads((path / COMMIT).read_bytes()).get("data", {}))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
 def read_committed(path: Path, sha256: str) -> str | None:
     """Text of a file as it was committed, also if a kill left it beside its name; ``None`` if it is not there."""
     for candidate in (path, path.with_name(f"{path.name}.new")):

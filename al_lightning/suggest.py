@@ -17,7 +17,7 @@ from al_lightning.errors import InputError
 from al_lightning.identity import identity
 from al_lightning.model_check import settle_classes
 from al_lightning.oracles.label_studio import task
-from al_lightning.oracles.questions import write_whole
+from al_lightning.oracles.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
 from al_lightning.run_folder import CONFIG, Question, RunFolder
@@ -95,7 +95,9 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
     settle_classes(model, data)
-    ledger.check_identity(identity(data, loop.strategy))
+    # the run may be tested on something else by now
+    of_run = {name: value for name, value in identity(data, loop.strategy, model).items() if name != "test"}
+    ledger.check_identity(of_run)
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
     files = [file for file in map(data.file_of, asked) if file is not None]
@@ -139,7 +141,7 @@ def _as_csv(questions: Sequence[Question], names: Sequence[str]) -> str:
     writer.writerow(["rank", "file", "predicted", "confidence", "score"])
     for question in questions:
         row: list[Any] = [question.order + 1, question.file]
-        row += ["" if question.predicted is None else names[question.predicted]]
+        row += [predicted_name(question, names)]
         row += ["" if value is None else f"{value:.6g}" for value in (question.confidence, question.score)]
         writer.writerow(row)
     return text.getvalue()

@@ -143,6 +143,7 @@ ALLOWED = {
     },
     "sweep": {"cli", "commands", "errors", "paths", "run_folder", "seeds", "spelling", "sweep", "yaml_files"},
     "yaml_files": {"errors"},
+    "checkpoint_data": {"data", "differences", "errors", "identity", "run_folder", "sketch"},
     "null_options": {"errors"},
     "check": {"check", "data", "errors", "explain", "inference", "models", "spelling", "strategies"},
     "cli": {"check", "commands", "errors", "labeling", "study", "suggest", "sweep"},

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from al_lightning.data.image_suffixes import readable_suffixes, suffix_of
+from al_lightning.oracles.questions import predicted_name
 from al_lightning.run_folder import Question
 
 IMAGE_URL = "/data/local-files/?d={path}"
@@ -74,12 +75,12 @@ def task(
     else:
         data[TEXT] = text
     made: dict[str, Any] = {"data": data}
-    if question.predicted is not None:
+    if predicted := predicted_name(question, class_names):
         choice = {
             "from_name": CONTROL,
             "to_name": IMAGE if is_image(question) else TEXT,
             "type": "choices",
-            "value": {"choices": [class_names[question.predicted]]},
+            "value": {"choices": [predicted]},
         }
         made["predictions"] = [
             {"model_version": f"round {question.round - 1}", "score": question.confidence, "result": [choice]}

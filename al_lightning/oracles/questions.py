@@ -29,10 +29,16 @@ def write_query(path: Path, questions: Sequence[Question], class_names: Sequence
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for question in questions:
-        predicted = "" if question.predicted is None else class_names[question.predicted]
+        predicted = predicted_name(question, class_names)
         confidence = "" if question.confidence is None else f"{question.confidence:.4f}"
         writer.writerow([question.file, question.index, question.order + 1, predicted, confidence, ""])
     write_whole(path, text.getvalue())
+
+
+def predicted_name(question: Question, class_names: Sequence[str]) -> str:
+    """Name of the predicted class; empty if there is none, as of an output that the model has beyond the classes."""
+    is_class = question.predicted is not None and question.predicted < len(class_names)
+    return class_names[question.predicted] if is_class else ""  # type: ignore[index]
 
 
 def remember(run_dir: Path, questions: Sequence[Question]) -> None:

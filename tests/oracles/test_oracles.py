@@ -95,6 +95,17 @@ def test_questions_about_files(tmp_path: Path) -> None:
     assert json.loads((tmp_path / ".." / "query.json").read_text())[0]["data"]["image"].endswith("photos/a%20b/0.jpg")
 
 
+def test_an_output_beyond_the_classes_is_no_prediction(tmp_path: Path) -> None:
+    asked = [Question(1, order, order, "", predicted=predicted) for order, predicted in enumerate((1, 10))]
+    FileOracle().publish(tmp_path, Partly(0), asked)
+    with (tmp_path / "query.csv").open() as file:
+        names = [row["predicted"] for row in csv.DictReader(file)]
+    assert names[0] == Partly(0).list_class_names()[1]
+    assert names[1] == ""
+    tasks = json.loads((tmp_path / "query.json").read_text())
+    assert ["predictions" in task for task in tasks] == [True, False]
+
+
 def test_questions_about_samples_without_files_show_their_values(tmp_path: Path) -> None:
     FileOracle().publish(tmp_path, Partly(0), [Question(0, 0, 4, "")])
     (task,) = json.loads((tmp_path / "query.json").read_text())
