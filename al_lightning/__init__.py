@@ -45,6 +45,14 @@ if TYPE_CHECKING:
         Random,
         ScoreStrategy,
     )
+    from al_lightning.strategies.badge import badge_query
+    from al_lightning.strategies.bald import bald_score
+    from al_lightning.strategies.base import top_k
+    from al_lightning.strategies.consistency import consistency_score
+    from al_lightning.strategies.core_set import k_center_greedy
+    from al_lightning.strategies.entropy import entropy_score
+    from al_lightning.strategies.least_confidence import least_confidence_score
+    from al_lightning.strategies.margin import margin_score
 
 _MODULES = {
     "ActiveLearningLoop": "loop",
@@ -76,13 +84,24 @@ _MODULES = {
     "Oracle": "oracles",
     "PlantedFashionMNIST": "data",
     "PoolDataModule": "data",
+    "PoolPredictor": "inference",
+    "Predictions": "inference",
     "PretrainedMLP": "models",
     "QueryStrategy": "strategies",
     "Random": "strategies",
     "RandomShift": "augmentations",
     "ScoreStrategy": "strategies",
     "SimulatedOracle": "oracles",
+    "TensorBlocks": "data.blocks",
     "Torchvision": "data",
+    "badge_query": "strategies.badge",
+    "bald_score": "strategies.bald",
+    "consistency_score": "strategies.consistency",
+    "entropy_score": "strategies.entropy",
+    "k_center_greedy": "strategies.core_set",
+    "least_confidence_score": "strategies.least_confidence",
+    "margin_score": "strategies.margin",
+    "top_k": "strategies.base",
 }
 
 __all__ = [*_MODULES, "__version__"]

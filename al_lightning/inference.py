@@ -7,19 +7,21 @@ masks and timing are settled here, once.
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice, zip_longest
 from typing import Any, Protocol, TypeVar, cast, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from al_lightning.augmentations import augment_all, first_alike
 from al_lightning.calling import call, narrowed
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, count_rows, split_rows, take_rows
+from al_lightning.inputs import Inputs, count_rows, map_tensors, split_rows, take_rows
 from al_lightning.last_layer import find_last_layer
 from al_lightning.layers import named_layer
 from al_lightning.logits import class_logits, logits_of, warn_of_probabilities
@@ -300,42 +302,81 @@ def _over_classes(softmax: Callable[[Tensor, int], Tensor], logits: Tensor) -> T
     return softmax(logits.T, 0).T if logits.shape[1] < SHORT_ROW else softmax(logits, 1)
 
 
+def _as_blocks(inputs: object, name: str) -> Blocks:
+    # only those who keep their own loop give something else than blocks
+    from al_lightning.data.blocks import SplitBlocks, TensorBlocks
+
+    if isinstance(inputs, Tensor | np.ndarray):
+        return TensorBlocks(inputs)
+    if isinstance(inputs, Mapping | tuple):
+        return SplitBlocks(inputs)
+    if isinstance(inputs, DataLoader) or not all(hasattr(inputs, method) for method in ("__iter__", "__len__")):
+        raise InputError(
+            f"Expected `{name}` to be a tensor, an array, tensors by name or blocks such as TensorBlocks, but got "
+            f"{type(inputs).__name__}."
+        )
+    return cast(Blocks, inputs)
+
+
+def _to_parameters(model: nn.Module) -> Callable[[Any], Any]:
+    """Brings inputs to the device of a model's parameters, and to their dtype if they are no integers."""
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+
+    def transfer(block: Any) -> Any:
+        if parameter is None:
+            return block
+        return map_tensors(lambda part: part.to(parameter if part.is_floating_point() else parameter.device), block)
+
+    return transfer
+
+
 class PoolPredictor:
     """Applies functions to a model's predictions on the pool, block by block.
 
     Args:
         model: A fitted model; see :class:`PoolModel` for the methods it needs.
-        pool: The unlabeled inputs in blocks. Row ``i`` of their concatenation is position ``i`` in the pool.
-        labeled: The labeled inputs in blocks, for strategies that measure distances to them.
+        pool: The unlabeled inputs: a tensor, an array, or tensors by name, with samples along the first dimension; or
+            blocks of them, such as :class:`~al_lightning.data.blocks.TensorBlocks`. Row ``i`` of their concatenation is
+            position ``i`` in the pool.
+        labeled: The labeled inputs, likewise, for strategies that measure distances to them; none if not given.
         mask_generator: Stream of the Monte Carlo dropout masks.
         view_generator: Stream of the augmentations.
         precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
-        transfer: Brings a block of inputs to the model's device and dtype.
+        transfer: Brings a block of inputs to the model's device and dtype; to those of its parameters if not given.
         shards: The processes that go over the blocks together; this one alone if not given. The results are the same to
             the bit.
+
+    Raises:
+        InputError: If the pool or the labeled inputs are something else, such as a DataLoader.
+
+    Example:
+        >>> from al_lightning import Margin
+        >>> pool = PoolPredictor(nn.Linear(2, 3), torch.rand(5, 2))
+        >>> Margin().query(pool, 2, torch.Generator()).shape
+        torch.Size([2])
     """
 
     def __init__(
         self,
         model: nn.Module,
-        pool: Blocks,
-        labeled: Blocks,
+        pool: "Blocks | Inputs | np.ndarray",
+        labeled: "Blocks | Inputs | np.ndarray | None" = None,
         mask_generator: torch.Generator | None = None,
         view_generator: torch.Generator | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
-        transfer: Callable[[Any], Any] = lambda block: block,
+        transfer: Callable[[Any], Any] | None = None,
         shards: Shards | None = None,
     ) -> None:
         self.model = model
         self.precision = precision
-        self._pool = pool
-        self._labeled = labeled
+        self._pool = _as_blocks(pool, "pool")
+        self._labeled = _as_blocks(torch.empty(0) if labeled is None else labeled, "labeled")
         self._mask_generator = mask_generator or torch.Generator().manual_seed(0)
         self._view_generator = view_generator or torch.Generator().manual_seed(0)
         self._augmentation_seeds: dict[int, list[int]] = {}
         self._alike: dict[tuple[nn.Module, int], list[int]] = {}
         self._monte_carlo: dict[tuple[int, int], Tensor | MonteCarloDropout] = {}
-        self._transfer = transfer
+        self._transfer = _to_parameters(model) if transfer is None else transfer
         self._shards = shards
         self.in_parts = callable(getattr(model, "embed", None)) and callable(getattr(model, "head", None))
         """Whether the model is asked for its features and its logits apart; see :class:`PoolModel`."""

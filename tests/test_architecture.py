@@ -8,10 +8,20 @@ import pytest
 PACKAGE = Path("al_lightning")
 ANY_OF_OURS = "al_lightning."
 ALLOWED = {
-    "strategies": {"augmentations", "errors", "inference", "inputs", "nearest", "outliers", "strategies.base"},
+    "arrays": {"errors"},
+    "strategies": {
+        "arrays",
+        "augmentations",
+        "errors",
+        "inference",
+        "inputs",
+        "nearest",
+        "outliers",
+        "strategies.base",
+    },
     "nearest": set(),
     "outliers": {"nearest"},
-    "data": {"errors", "inputs", "data", "paths", "spelling"},
+    "data": {"arrays", "errors", "inputs", "data", "paths", "spelling"},
     "inputs": set(),
     "calling": {"errors", "inputs"},
     "models": {
@@ -30,7 +40,17 @@ ALLOWED = {
     "augmentable": {"errors", "inputs"},
     "augmentations": {"augmentable", "errors", "inputs"},
     "lazy": {"calling", "inference", "inputs"},
-    "inference": {"augmentations", "calling", "errors", "inputs", "last_layer", "layers", "logits", "mc_dropout"},
+    "inference": {
+        "augmentations",
+        "calling",
+        "data.blocks",
+        "errors",
+        "inputs",
+        "last_layer",
+        "layers",
+        "logits",
+        "mc_dropout",
+    },
     "last_layer": {"logits"},
     "logits": {"errors"},
     "layers": {"errors", "spelling"},

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from al_lightning.cli import main
 
@@ -32,6 +33,22 @@ def test_the_strategy_example_is_a_strategy() -> None:
     namespace: dict = {}
     exec(compile(code, "README.md", "exec"), namespace)
     assert any(hasattr(value, "score") for value in namespace.values())
+
+
+def test_the_loop_of_ones_own_labels_what_it_asks_for() -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "PoolPredictor(" in block]
+    assert len([line for line in code.splitlines() if line]) <= 15
+    torch.manual_seed(0)
+    namespace: dict = {}
+    exec(compile(code, "your_own.md", "exec"), namespace)
+    labeled, model, query = namespace["labeled"], namespace["model"], namespace["query"]
+    assert labeled[:20].all()
+    assert int(labeled.sum()) == 70
+    assert len(set(query.tolist())) == 10
+    arrays = namespace["Digits"]().load()
+    with torch.no_grad():
+        accuracy = (model(arrays.test_inputs).argmax(dim=1) == arrays.test_targets).float().mean()
+    assert accuracy > 0.7
 
 
 def test_the_data_example_is_data() -> None:

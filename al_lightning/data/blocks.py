@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from itertools import islice, tee
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from al_lightning.inputs import Inputs, count_rows, map_tensors
+from al_lightning.arrays import as_rows
+from al_lightning.errors import InputError
+from al_lightning.inputs import Inputs, count_rows, map_tensors, split_rows
 
 
 class Blocks(Protocol):
@@ -82,18 +85,23 @@ class TensorBlocks:
     next one is asked for.
 
     Args:
-        inputs: All rows, shape ``(N, ...)``.
-        indices: Rows to read, int64, shape ``(M,)``; all of them if not given.
+        inputs: All rows, shape ``(N, ...)``: a tensor or an array of NumPy.
+        indices: Rows to read, integers of shape ``(M,)``, or a mask, bool of shape ``(N,)``; all of them if not given.
         block_size: Rows in a block; the last block may be shorter.
+
+    Raises:
+        InputError: If the indices are something else, or not those of rows.
 
     Example:
         >>> [block.tolist() for block in TensorBlocks(torch.arange(10), torch.tensor([1, 3, 5]), block_size=2)]
         [[1, 3], [5]]
     """
 
-    def __init__(self, inputs: Tensor, indices: Tensor | None = None, block_size: int = 2048) -> None:
-        self._inputs = inputs
-        self._indices = indices
+    def __init__(
+        self, inputs: Tensor | np.ndarray, indices: Tensor | np.ndarray | None = None, block_size: int = 2048
+    ) -> None:
+        self._inputs = as_rows(inputs)
+        self._indices = None if indices is None else _rows(torch.as_tensor(indices), len(inputs))
         self.block_size = block_size
 
     def __len__(self) -> int:
@@ -112,6 +120,47 @@ class TensorBlocks:
         memory = self._inputs.new_empty(self.block_size, *self._inputs.shape[1:])
         for indices in self._indices.split(self.block_size)[rank::size]:
             yield torch.index_select(self._inputs, 0, indices, out=memory[: len(indices)])
+
+
+def _rows(indices: Tensor, num_rows: int) -> Tensor:
+    """Indices as int64, ``(M,)``; those that are set if they are a mask."""
+    if indices.dim() == 1 and indices.dtype == torch.bool and len(indices) == num_rows:
+        return indices.nonzero().squeeze(1)
+    if indices.dim() != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
+        raise InputError(
+            f"Expected integers of shape (M,), or a mask of {num_rows} rows, but got {indices.dtype} of shape "
+            f"{tuple(indices.shape)}."
+        )
+    indices = indices.long()
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < num_rows:
+        raise InputError(
+            f"Expected indices from 0 to {num_rows - 1}, but got some from {int(indices.min())} to "
+            f"{int(indices.max())}."
+        )
+    return indices
+
+
+class SplitBlocks:
+    """Inputs of any structure in memory, in order and in blocks.
+
+    Args:
+        inputs: Tensors ``(N, ...)`` by name, or several in a row.
+        block_size: Rows in a block; the last block may be shorter.
+    """
+
+    def __init__(self, inputs: Inputs, block_size: int = 256) -> None:
+        self._inputs = inputs
+        self.block_size = block_size
+
+    def __len__(self) -> int:
+        return count_rows(self._inputs)
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
+        """Every ``size``-th block, from the one numbered ``rank`` on."""
+        return islice(split_rows(self._inputs, self.block_size), rank, None, size)
 
 
 class OneBlock:

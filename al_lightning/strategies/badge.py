@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from al_lightning.arrays import ArrayLike, as_floats, as_probs
+from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
+from al_lightning.strategies.base import QueryStrategy, check_finite, check_generator, check_query_size
 
 NUM_PROPOSALS = 64  # at a time
 MIN_ACCEPTED = 8  # of them, or else the bounds are brought up to date
@@ -51,7 +53,11 @@ class GradientEmbeddings:
 
 
 def badge_query(
-    probs: Tensor, embeddings: Tensor, query_size: int, generator: torch.Generator, include_bias: bool = False
+    probs: ArrayLike,
+    embeddings: ArrayLike,
+    query_size: int,
+    generator: torch.Generator | None = None,
+    include_bias: bool = False,
 ) -> Tensor:
     """Chooses rows by k-means++ seeding of their gradient embeddings.
 
@@ -62,10 +68,10 @@ def badge_query(
     bounds are brought up to date in one matrix product.
 
     Args:
-        probs: Class probabilities, float, shape ``(N, C)``.
-        embeddings: Penultimate features, float, shape ``(N, D)``.
+        probs: Class probabilities, shape ``(N, C)``: a tensor, an array of NumPy or nested lists.
+        embeddings: Penultimate features, shape ``(N, D)``, likewise.
         query_size: Number of rows to choose, b, 0 to N.
-        generator: CPU generator of the draws.
+        generator: CPU generator of the draws; torch's global one if not given.
         include_bias: Whether the gradient with respect to the head's bias counts.
 
     Returns:
@@ -73,7 +79,7 @@ def badge_query(
         uniformly, when nothing else is left.
 
     Raises:
-        InputError: If ``query_size`` is larger than N, or a value is not finite.
+        InputError: If ``query_size`` is larger than N, a value is not finite, or the arguments do not go together.
 
     Example:
         >>> probs = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
@@ -81,9 +87,16 @@ def badge_query(
         >>> badge_query(probs, embeddings, 2, torch.Generator().manual_seed(0))[0]
         tensor(0)
     """
+    probs = as_probs(probs).detach().cpu()
+    embeddings = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
+    if len(probs) != len(embeddings):
+        raise InputError(
+            f"Expected a row of embeddings for each of {len(probs)} rows of probabilities, but got {len(embeddings)}."
+        )
     check_query_size(query_size, len(probs))
     check_finite(probs, "probabilities")
     check_finite(embeddings, "embeddings")
+    check_generator(generator)
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
     gradients = GradientEmbeddings(probs, embeddings, include_bias)
@@ -103,7 +116,7 @@ def badge_query(
 
 
 def _draw(
-    gradients: GradientEmbeddings, bounds: Tensor, cumulative: Tensor, most: int, generator: torch.Generator
+    gradients: GradientEmbeddings, bounds: Tensor, cumulative: Tensor, most: int, generator: torch.Generator | None
 ) -> Tensor:
     """Draws rows exactly, one after the other, as long as rejection sampling against the bounds is worth it.
 
@@ -139,7 +152,7 @@ def _draw(
     return torch.tensor(drawn)
 
 
-def _others(size: int, chosen: list[int], query_size: int, generator: torch.Generator) -> Tensor:
+def _others(size: int, chosen: list[int], query_size: int, generator: torch.Generator | None) -> Tensor:
     """Draws what is still missing uniformly from the rows not chosen."""
     free = torch.ones(size, dtype=torch.bool)
     free[chosen] = False

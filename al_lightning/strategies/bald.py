@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from al_lightning.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
 from al_lightning.strategies.base import ScoreStrategy, top_k
@@ -12,7 +13,7 @@ from al_lightning.strategies.base import ScoreStrategy, top_k
 TINY = torch.finfo(torch.float32).tiny
 
 
-def bald_score(mc_log_probs: Tensor) -> Tensor:
+def bald_score(mc_log_probs: ArrayLike) -> Tensor:
     r"""Mutual information between a sample's label and the model's weights, in nats.
 
     .. math:: I(y; w) = H\Big(\frac1T \sum_t p_t\Big) - \frac1T \sum_t H(p_t)
@@ -30,6 +31,7 @@ def bald_score(mc_log_probs: Tensor) -> Tensor:
         >>> bald_score(torch.stack([opposite, same]).log())
         tensor([0.6931, 0.0000])
     """
+    mc_log_probs = as_floats(mc_log_probs, "log-probabilities", "(N, T, C)")
     # (T, C, N): the order in memory in which samples come from DropoutMLP, where operations run over long vectors
     logits = mc_log_probs.permute(1, 2, 0)
     log_probs = logits.log_softmax(dim=1).clamp_(min=-1e4)  # 0 log 0 = 0, but 0 * -inf is NaN

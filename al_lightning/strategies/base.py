@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from al_lightning.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
 
@@ -82,9 +83,19 @@ class ScoreStrategy(QueryStrategy):
 
 
 def check_query_size(query_size: int, pool_size: int) -> None:
-    """Raises :class:`InputError` if there are not so many samples in the pool."""
+    """Raises :class:`InputError` if there are not so many samples in the pool, or it is no integer."""
+    if not hasattr(query_size, "__index__"):
+        raise InputError(f"Expected `query_size` to be an integer, but got {query_size!r}.")
     if not 0 <= query_size <= pool_size:
         raise InputError(f"Expected `query_size` to be from 0 to the pool size {pool_size}, but got {query_size}.")
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """Raises :class:`InputError` unless it is None or a generator on the CPU."""
+    if generator is None or (isinstance(generator, torch.Generator) and generator.device.type == "cpu"):
+        return
+    got = f"one of {generator.device}" if isinstance(generator, torch.Generator) else repr(generator)
+    raise InputError(f"Expected `generator` to be a torch.Generator of the CPU, but got {got}.")
 
 
 def check_finite(values: Tensor, name: str) -> None:
@@ -101,27 +112,31 @@ def check_finite(values: Tensor, name: str) -> None:
         raise InputError(f"Expected finite {name}, but got NaN or infinity in {rows} of {len(values)} samples.")
 
 
-def top_k(scores: Tensor, k: int) -> Tensor:
+def top_k(scores: ArrayLike, k: int) -> Tensor:
     """Positions of the k highest scores, highest first; ties go to the lowest position.
 
     Warns if more than k samples share the score at the cut: then their order decides about the whole query, and not
     the model.
 
     Args:
-        scores: Finite scores, shape ``(N,)``.
-        k: How many, 1 to N.
+        scores: Finite scores, shape ``(N,)``: a tensor, an array of NumPy or a list.
+        k: How many, 0 to N.
 
     Returns:
         int64 tensor of shape ``(k,)``.
 
     Raises:
-        InputError: If a score is not finite.
+        InputError: If a score is not finite, or k is not from 0 to N.
 
     Example:
         >>> top_k(torch.tensor([0.1, 0.7, 0.3, 0.7]), 3)
         tensor([1, 3, 2])
     """
+    scores = as_floats(scores, "acquisition scores", "(N)")
+    check_query_size(k, len(scores))
     check_finite(scores, "acquisition scores")
+    if k == 0:
+        return torch.empty(0, dtype=torch.int64)
     cut = scores.topk(k, sorted=False).values.min()
     candidates = (scores >= cut).nonzero().squeeze(1)  # ascending, at least k of them
     if int((scores == cut).sum()) > k:

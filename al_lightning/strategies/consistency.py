@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from al_lightning.arrays import ArrayLike, as_floats
 from al_lightning.augmentations import RandomShift
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
@@ -14,7 +15,7 @@ from al_lightning.strategies.base import ScoreStrategy
 MIN_TRIES = 20  # one draw of an augmentation may well change nothing
 
 
-def consistency_score(probs: Tensor, augmented_probs: Iterable[Tensor]) -> Tensor:
+def consistency_score(probs: ArrayLike, augmented_probs: Iterable[ArrayLike]) -> Tensor:
     r"""Sum over the classes of the variance of their probabilities over an image and its augmentations.
 
     .. math:: \sum_c \mathrm{Var}\big[p_c(x), p_c(\tilde x_1), \dots, p_c(\tilde x_A)\big]
@@ -30,11 +31,12 @@ def consistency_score(probs: Tensor, augmented_probs: Iterable[Tensor]) -> Tenso
         >>> consistency_score(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), [torch.tensor([[0.0, 1.0], [1.0, 0.0]])])
         tensor([0.5000, 0.0000])
     """
+    probs = as_floats(probs, "probabilities", "(N, C)")
     # moments about the prediction for the image itself: about 0 they would cancel where nothing much changes
     total, total_sq = torch.zeros_like(probs), torch.zeros_like(probs)
     count = 1
     for augmented in augmented_probs:
-        change = augmented - probs
+        change = as_floats(augmented, "probabilities", "(N, C)") - probs
         total += change
         total_sq.addcmul_(change, change)
         count += 1

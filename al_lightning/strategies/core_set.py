@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from al_lightning.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
 from al_lightning.nearest import every_kth, nearest_sq_distances, upper_bounds
@@ -19,7 +20,7 @@ MOST_ROWS = 2**14  # after growing, where distances tell little
 PICKED = -1.0  # below all distances, also those of rows that coincide with a centre
 
 
-def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: int) -> Tensor:
+def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_size: int) -> Tensor:
     """Chooses rows one after the other, each the farthest from all centres so far.
 
     The labeled rows are the first centres. The picks are those of the plain algorithm, which after each pick compares
@@ -29,8 +30,9 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
     by less than a millionth of the squared spread of all rows, either may count as the nearest.
 
     Args:
-        embeddings: Features of the pool, float32, shape ``(N, D)``.
-        labeled_embeddings: Features of the labeled samples, float32, shape ``(M, D)``. If there are none, the row
+        embeddings: Features of the pool, shape ``(N, D)``: a tensor, an array of NumPy or nested lists. They are
+            compared in float32; the mean of float64 features is taken off before.
+        labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, likewise. If there are none, the row
             nearest to the mean is picked first.
         query_size: Number of rows to choose, b, 0 to N.
 
@@ -39,16 +41,15 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         centres come last.
 
     Raises:
-        InputError: If ``query_size`` is larger than N, or a value is not finite.
+        InputError: If ``query_size`` is larger than N, a value is not finite, or the arguments do not go together.
 
     Example:
         >>> line = torch.arange(1.0, 11.0)[:, None]
         >>> k_center_greedy(line, torch.zeros(1, 1), 3) + 1  # farthest is 10, then 5, then 2 of the tie 2, 3, 7, 8
         tensor([10,  5,  2])
     """
+    embeddings, labeled_embeddings = _points(embeddings, labeled_embeddings)
     check_query_size(query_size, len(embeddings))
-    check_finite(embeddings, "embeddings")
-    check_finite(labeled_embeddings, "embeddings of labeled samples")
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
     picks: list[int] = []
@@ -83,6 +84,27 @@ def k_center_greedy(embeddings: Tensor, labeled_embeddings: Tensor, query_size: 
         # where rows coincide by the thousand, distances are all the same and bounds tell nothing
         size = BLOCK_ROWS if len(picks) > num_before else min(2 * size, MOST_ROWS)
     return torch.tensor(picks)
+
+
+def _points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Both as float32 on the CPU, ``(N, D)`` and ``(M, D)``, with the same distances between them."""
+    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
+    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
+    centres = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
+    if points.shape[1] != centres.shape[1]:
+        raise InputError(
+            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
+            f"{centres.shape[1]}."
+        )
+    check_finite(points, "embeddings")
+    check_finite(centres, "embeddings of labeled samples")
+    if torch.float32 == points.dtype == centres.dtype or len(points) == 0:
+        return points.float(), centres.float()
+    origin = points.double().mean(dim=0)  # large numbers, such as times, would be rounded to float32
+    points, centres = (points - origin).float(), (centres - origin).float()
+    check_finite(points, "embeddings in float32")
+    check_finite(centres, "embeddings of labeled samples in float32")
+    return points, centres
 
 
 def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int) -> Tensor:

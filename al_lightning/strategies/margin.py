@@ -2,11 +2,12 @@
 
 from torch import Tensor
 
+from al_lightning.arrays import ArrayLike, as_probs
 from al_lightning.inference import Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
 
-def margin_score(probs: Tensor) -> Tensor:
+def margin_score(probs: ArrayLike) -> Tensor:
     r"""Minus the margin between the two most likely classes, :math:`p_{(2)} - p_{(1)}`.
 
     Args:
@@ -20,6 +21,7 @@ def margin_score(probs: Tensor) -> Tensor:
         >>> margin_score(torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [0.9, 0.1, 0.0]]))
         tensor([ 0.0000, -0.1000, -0.8000])
     """
+    probs = as_probs(probs)
     first, second = probs.topk(2, dim=1).values.unbind(1)
     return second - first
 
