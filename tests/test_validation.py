@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from al_lightning import ActiveLearningLoop, Margin
+from al_lightning import ActiveLearningLoop, DataModuleAdapter, Margin
 from al_lightning.data.pool import PoolDataModule
 from tests.digits import Digits
 from tests.helpers import digits
@@ -162,3 +162,39 @@ def test_the_trainer_is_left_as_it_was(tmp_path: Path) -> None:
     loop.run(trainer, Validated(), WithVal())
     assert trainer.num_sanity_val_steps == sanity
     assert "run" not in vars(trainer.fit_loop.epoch_loop.val_loop)
+
+
+class Theirs(L.LightningDataModule):
+    """A data module that knows nothing of us."""
+
+    def __init__(self, first: int = 0) -> None:
+        super().__init__()
+        self.first = first
+
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(digits().train_inputs, digits().train_targets + self.first), 64)
+
+    def val_dataloader(self):
+        return DataLoader(val_set(), 40, shuffle=True)
+
+    def test_dataloader(self):
+        return DataLoader(TensorDataset(digits().test_inputs, digits().test_targets + self.first), 100)
+
+
+class TheirsWithoutVal(Theirs):
+    val_dataloader = L.LightningDataModule.val_dataloader
+
+
+def test_the_loader_of_a_data_module_is_used(tmp_path: Path) -> None:
+    model = Validated()
+    found = run(tmp_path / "with", model, DataModuleAdapter(Theirs(), num_initial=30))
+    assert len(model.seen) == 3 * 4 * 3
+    assert found == run(tmp_path / "without", Net(), DataModuleAdapter(TheirsWithoutVal(), num_initial=30))
+
+
+def test_a_loader_with_other_classes_is_not_used(tmp_path: Path) -> None:
+    model = Validated()
+    data = DataModuleAdapter(Theirs(first=1), num_initial=30)
+    with pytest.warns(UserWarning, match="Theirs.val_dataloader is not used: its classes are not the indices from 0"):
+        run(tmp_path / "with", model, data, 0)
+    assert model.seen == []

@@ -1,15 +1,22 @@
 """Data that others have made: map-style datasets, and a user's LightningDataModule."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as L
 import numpy as np
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader, Dataset, default_collate, default_convert
 
 from al_lightning.data.datasets import Datasets
 from al_lightning.data.pool import PoolDataModule
+from al_lightning.data.reading import num_samples
+from al_lightning.data.samplers import batch_size_of, chosen_indices, subset
 from al_lightning.errors import InputError
+
+UNUSED_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+"""Methods of a user's data module that change batches, which the loop does not call."""
 
 
 class DatasetPool(PoolDataModule):
@@ -89,7 +96,9 @@ class DataModuleAdapter(PoolDataModule):
     What it is asked for is ``prepare_data``, ``setup("fit")``, ``setup("test")`` and the datasets of its
     ``train_dataloader`` and ``test_dataloader``, or ``val_dataloader`` if it has no test set; batches, shuffles and
     the labeled set are managed here. If its training set is augmented at random, it needs a method ``pool_dataloader``
-    as well, whose dataset has the same samples in the same order without that: these are scored.
+    as well, whose dataset has the same samples in the same order without that: these are scored. A sampler that leaves
+    samples out, such as SubsetRandomSampler, chooses the others; any other sampler is not used. The loaders of its
+    ``val_dataloader`` are for the model's ``validation_step`` during the fits, whose results callbacks may watch.
 
     Args:
         datamodule: The data module.
@@ -122,6 +131,7 @@ class DataModuleAdapter(PoolDataModule):
         self.label_key = label_key
         self.input_key = _input_key(image_key, text_key)
         self._takes_its_batch_size = batch_size is None
+        self._keeps_labels = True
 
     def prepare_data(self) -> None:
         self.datamodule.prepare_data()
@@ -132,12 +142,15 @@ class DataModuleAdapter(PoolDataModule):
         self.datamodule.setup("test")
         test = self._loader("test_dataloader", "val_dataloader")
         pool = self._loader("pool_dataloader") if hasattr(self.datamodule, "pool_dataloader") else None
-        if self._takes_its_batch_size and train.batch_size:
-            self.batch_size = train.batch_size
+        batch_size = batch_size_of(train)
+        if self._takes_its_batch_size and batch_size is not None:
+            self.batch_size = batch_size
+        kind = type(self.datamodule).__name__
+        part = chosen_indices(train, f"{kind}.train_dataloader")
         source = Datasets(
-            train.dataset,
-            test.dataset,
-            None if pool is None else pool.dataset,
+            subset(train.dataset, part),
+            subset(test.dataset, chosen_indices(test, f"the test loader of {kind}")),
+            None if pool is None else self._to_score(pool, train, part),
             num_workers=train.num_workers,
             label_key=self.label_key,
             input_key=self.input_key,
@@ -146,22 +159,50 @@ class DataModuleAdapter(PoolDataModule):
             pool_collate_fn=_collate_fn(train if pool is None else pool),
             test_collate_fn=_collate_fn(test),
         )
+        self._keeps_labels = source.are_indices
+        if self._has("val_dataloader"):  # where Lightning looks whether there is one
+            setattr(self, "val_dataloader", self._val_loaders)  # noqa: B010 - a method, to mypy
+        for hook in UNUSED_HOOKS:
+            if is_overridden(hook, self.datamodule):
+                warnings.warn(f"{kind}.{hook} is not used: batches go to the model as they are.", stacklevel=2)
         names = _names(getattr(train.dataset, "classes", None))
         if source.class_names is None and names and not source.has_odd_attributes:
             highest = max(int(part.max()) if len(part) else -1 for part in (source.train_targets, source.test_targets))
             source.class_names = names if highest < len(names) else None  # or they are those of other labels
         return source
 
+    def _to_score(self, pool: DataLoader, train: DataLoader, part: list[int] | None) -> Dataset:
+        """The samples of the pool's loader; those that the training loader chooses, if it does not choose itself."""
+        chosen = chosen_indices(pool, f"{type(self.datamodule).__name__}.pool_dataloader")
+        if chosen is None and num_samples(pool.dataset) == num_samples(train.dataset):
+            chosen = part
+        return subset(pool.dataset, chosen)
+
+    def _val_loaders(self) -> Any:
+        """The loaders to validate with, as they are, during the fits."""
+        if not self._keeps_labels or (self.has_gaps and self.class_names is not None):
+            warnings.warn(
+                f"{type(self.datamodule).__name__}.val_dataloader is not used: its classes are not the indices from 0 "
+                "up that the model is trained on.",
+                stacklevel=2,
+            )
+            return []
+        loaders = self.datamodule.val_dataloader()
+        return [] if loaders is None else loaders
+
+    def _has(self, name: str) -> bool:
+        return hasattr(self.datamodule, name) and (
+            not hasattr(L.LightningDataModule, name) or is_overridden(name, self.datamodule)
+        )
+
     def _loader(self, *names: str) -> DataLoader:
         """What the first of these methods returns that the data module has."""
-        from lightning.pytorch.utilities.model_helpers import is_overridden
-
         kind = type(self.datamodule).__name__
         for name in names:
-            if hasattr(self.datamodule, name) and (
-                not hasattr(L.LightningDataModule, name) or is_overridden(name, self.datamodule)
-            ):
+            if self._has(name):
                 loader = getattr(self.datamodule, name)()
+                if isinstance(loader, list | tuple) and len(loader) == 1:
+                    loader = loader[0]
                 dataset = getattr(loader, "dataset", None)
                 # data sets of Hugging Face are none of torch's, but may be asked for any item
                 is_map_style = isinstance(dataset, Dataset) or hasattr(dataset, "__getitem__")

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from al_lightning.data.alike import Part, check_alike
 from al_lightning.data.collating import CollateFn, Collator
-from al_lightning.data.items import ItemFormat, Key
+from al_lightning.data.items import ItemFormat, Key, is_same_class
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
 from al_lightning.data.targets import Labels, targets_of
@@ -180,6 +180,9 @@ class Datasets:
                 if class_names is None:
                     class_names = found.class_names
         (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
+        targets = (self.train_targets, self.test_targets)
+        self.are_indices = all(is_same_class(*pair) for pair in zip(labels, targets, strict=True))
+        """Whether the classes are the numbers that the items have."""
         self.class_names = names
         """What the classes are called, if that was given or items have names."""
         of_pool = formats[0]
