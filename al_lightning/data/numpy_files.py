@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.datasets import Datasets
+from al_lightning.data.labels import class_indices
 from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
@@ -36,8 +37,9 @@ class NumpyFiles(PoolDataModule):
 
     In a ``.npz`` file the parts are called ``train_inputs``, ``train_targets``, ``test_inputs``, ``test_targets``, or
     ``x_train``, ``y_train``, ``x_test``, ``y_test``, or, without a test set, ``inputs`` and ``targets``, ``x`` and
-    ``y``. Inputs are numbers of shape ``(N, ...)``, targets class indices or names, ``(N,)``; an index of -1 or an
-    empty name is an unknown class, which is for `loop.oracle` FileOracle.
+    ``y``. Inputs are numbers of shape ``(N, ...)``, targets class indices or names, ``(N,)`` or ``(N, 1)``, or rows
+    with a single 1, ``(N, C)``; an index of -1 or an empty name is an unknown class, which is for `loop.oracle`
+    FileOracle.
 
     Inputs in ``.npy`` files that do not fit in memory stay on disk, and are read by worker processes.
 
@@ -189,19 +191,10 @@ class NumpyFiles(PoolDataModule):
 
     def _class_indices(self, labels: list[np.ndarray]) -> list[Tensor]:
         """Targets as indices; sets the names of the classes."""
-        if labels[0].dtype.kind not in "US":
-            if self.classes:
-                self.class_names = check_class_names(self.classes)
-            num_classes = len(self.classes) if self.classes else MOST_CLASSES
-            for part in labels:
-                if len(part) and not UNKNOWN <= int(part.min()) <= int(part.max()) < num_classes:
-                    wrong = int(part.min()) if int(part.min()) < UNKNOWN else int(part.max())
-                    raise InputError(
-                        f"Expected targets to be class indices from 0 to {num_classes - 1}, or -1, but got {wrong}."
-                    )
-            return [torch.from_numpy(part.astype(np.int64)) for part in labels]
+        if any(part.dtype.kind not in "US" for part in labels):
+            return self._indices_of_numbers(labels)
         try:
-            names = [part.astype(str) for part in labels]
+            names = [part.astype(str).reshape(len(part)) for part in labels]
         except UnicodeDecodeError as error:
             raise InputError(
                 f"Expected targets to be names in ASCII where they are bytes, but got: {error}."
@@ -215,6 +208,25 @@ class NumpyFiles(PoolDataModule):
         if unknown:
             raise InputError(f"Expected targets to be among `data.classes`, but got `{unknown[0]}`.")
         return [torch.tensor([index_of[composed(n)] for n in part.tolist()], dtype=torch.int64) for part in names]
+
+    def _indices_of_numbers(self, labels: list[np.ndarray]) -> list[Tensor]:
+        for part in labels:
+            if part.dtype.kind in "biu":
+                _check_range(part, MOST_CLASSES)
+        targets, _, width = class_indices(labels, "NumpyFiles")
+        for found in targets:
+            _check_range(found.numpy(), MOST_CLASSES)
+        if width is not None and not self.classes:
+            self.class_names = tuple(map(str, range(width)))  # some columns may have no sample
+        if self.classes:
+            self.class_names = check_class_names(self.classes)
+            try:
+                targets = class_indices(targets, "NumpyFiles", self.class_names).targets
+            except InputError:
+                for found in targets:
+                    _check_range(found.numpy(), len(self.class_names))
+                raise
+        return targets
 
     def _scale(
         self, train: np.ndarray, train_rows: np.ndarray | None, test: np.ndarray, test_rows: np.ndarray | None
@@ -271,6 +283,17 @@ def _text(value: int | float) -> str:
     return str(int(value)) if isinstance(value, int) else f"{value:.6g}" if abs(value) < 1e5 else f"{value:.15g}"
 
 
+def _is_column(targets: np.ndarray) -> bool:
+    """Whether there is one name for each sample, or at least one number."""
+    return targets.size == len(targets) or (targets.dtype.kind not in "US" and targets.size > 0)
+
+
+def _check_range(targets: np.ndarray, num_classes: int) -> None:
+    if targets.size and not UNKNOWN <= int(targets.min()) <= int(targets.max()) < num_classes:
+        wrong = int(targets.min()) if int(targets.min()) < UNKNOWN else int(targets.max())
+        raise InputError(f"Expected targets to be class indices from 0 to {num_classes - 1}, or -1, but got {wrong}.")
+
+
 def _load(path: Path, option: str) -> Any:
     """Opens a file of NumPy; large arrays stay on disk."""
     try:
@@ -304,7 +327,7 @@ def _checked(file: Any, name: str, path: Path, part: str) -> np.ndarray:
             raise InputError(
                 f"Expected finite numbers of the range of float32 in `{name}` of {path}, but got NaN, infinity or more."
             )
-    elif array.ndim != 1 or array.dtype.kind not in "biuUS":
+    elif array.dtype.kind not in "biufUS" or array.ndim not in (1, 2) or not _is_column(array):
         raise InputError(
             f"Expected `{name}` in {path} to be class indices or names of shape (N,), "
             f"but got {array.dtype} of shape {array.shape}."

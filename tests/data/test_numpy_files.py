@@ -100,6 +100,40 @@ def test_a_name_of_a_class_may_be_composed_in_two_ways(tmp_path: Path) -> None:
         NumpyFiles(path, classes=["tea", "caf\u00e9", "cafe\u0301"]).setup()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y[:, None],
+        lambda y: y.astype(float),
+        lambda y: y.astype(np.float32)[:, None],
+        lambda y: y.astype(np.uint8),
+        lambda y: np.eye(3)[y],
+        lambda y: np.eye(3, dtype=bool)[y],
+    ],
+)
+@pytest.mark.parametrize("classes", [None, ["a", "b", "c"]])
+def test_classes_may_be_columns_whole_numbers_or_rows_with_a_single_one(tmp_path: Path, change, classes) -> None:
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=change(TARGETS)), test_fraction=0.0, classes=classes)
+    assert data.train_targets.tolist() == TARGETS.tolist()
+    assert data.count_classes() == 3
+
+
+def test_rows_with_a_single_one_count_the_classes_that_no_sample_has(tmp_path: Path) -> None:
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=np.eye(5)[TARGETS]), test_fraction=0.0)
+    assert data.count_classes() == 5
+
+
+def test_a_column_of_names(tmp_path: Path) -> None:
+    names = np.array(["b", "a", "c"])[TARGETS][:, None]
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=names), test_fraction=0.0)
+    assert [data.list_class_names()[t] for t in data.train_targets.tolist()] == names[:, 0].tolist()
+
+
+def test_numbers_from_1_are_the_classes_in_their_order(tmp_path: Path) -> None:
+    data = NumpyFiles(npz(tmp_path, x=INPUTS, y=TARGETS + 1), test_fraction=0.0, classes=["a", "b", "c"])
+    assert data.train_targets.tolist() == TARGETS.tolist()
+
+
 def test_unknown_samples_are_not_tested_on(tmp_path: Path) -> None:
     targets = TARGETS.copy()
     targets[::2] = -1
@@ -181,7 +215,14 @@ BAD_FILES = {
         "finite numbers of the range of float32 in `x`",
     ),
     "no targets": ({"x": INPUTS}, "to hold train_targets, or y_train, targets, y, but it holds x"),
-    "floats": ({"x": INPUTS, "y": TARGETS.astype(float)}, "to be class indices or names"),
+    "fractions": ({"x": INPUTS, "y": TARGETS / 2}, "to be class indices, .*but got 0.5"),
+    "times": ({"x": INPUTS, "y": np.full(178, "2024-01-01", "datetime64[D]")}, "to be class indices or names"),
+    "several labels": ({"x": INPUTS, "y": np.ones((178, 3), int)}, "rows with several ones or none"),
+    "three columns of names": ({"x": INPUTS, "y": np.full((178, 3), "a")}, "class indices or names of shape"),
+    "numbers and names": (
+        {"x": INPUTS, "y": TARGETS, "x_test": INPUTS, "y_test": TARGETS.astype(str)},
+        "all numbers or all names",
+    ),
     "too few targets": ({"x": INPUTS, "y": TARGETS[:5]}, "as many train_targets as train_inputs, 178, but got 5"),
     "negative": ({"x": INPUTS, "y": TARGETS - 2}, "class indices from 0 to 99999, or -1, but got -2"),
     "half a test set": ({"x": INPUTS, "y": TARGETS, "x_test": INPUTS}, "or neither, but it holds one"),
