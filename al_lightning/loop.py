@@ -30,6 +30,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from al_lightning.batch_hooks import check_batch_hooks
 from al_lightning.callback_check import check_callbacks
 from al_lightning.callback_state import FreshCallbacks
 from al_lightning.cluster import check_tasks, detached
@@ -208,6 +209,7 @@ class ActiveLearningLoop(Callback):
             materialise(made, datamodule.sample_inputs(1))
 
         check_model(model, datamodule, trainer)
+        check_batch_hooks(trainer, model, datamodule)
         check_callbacks(trainer, model, self._others(trainer))
         for rule in _rules(trainer):
             rule.settle(model)

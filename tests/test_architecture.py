@@ -23,6 +23,7 @@ ALLOWED = {
     "outliers": {"nearest"},
     "data": {"arrays", "errors", "inputs", "data", "paths", "spelling"},
     "inputs": set(),
+    "batch_hooks": {"data", "errors", "inference", "inputs"},
     "calling": {"errors", "inputs"},
     "models": {
         "augmentable",
@@ -104,6 +105,7 @@ ALLOWED = {
     "world": {"errors"},
     "study": {"errors", "events", "paths", "run_folder", "seeds", "study"},
     "loop": {
+        "batch_hooks",
         "callback_check",
         "callback_state",
         "cluster",

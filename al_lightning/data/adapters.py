@@ -15,8 +15,8 @@ from al_lightning.data.reading import num_samples
 from al_lightning.data.samplers import batch_size_of, chosen_indices, subset
 from al_lightning.errors import InputError
 
-UNUSED_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-"""Methods of a user's data module that change batches, which the loop does not call."""
+BATCH_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+"""Methods of a data module that Lightning calls for each batch."""
 
 
 class DatasetPool(PoolDataModule):
@@ -132,6 +132,13 @@ class DataModuleAdapter(PoolDataModule):
         self.input_key = _input_key(image_key, text_key)
         self._takes_its_batch_size = batch_size is None
         self._keeps_labels = True
+        for hook in BATCH_HOOKS:
+            if is_overridden(hook, datamodule):
+                setattr(self, hook, getattr(datamodule, hook))
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.datamodule.trainer = self.trainer  # which its hooks ask for
 
     def prepare_data(self) -> None:
         self.datamodule.prepare_data()
@@ -162,9 +169,6 @@ class DataModuleAdapter(PoolDataModule):
         self._keeps_labels = source.are_indices
         if self._has("val_dataloader"):  # where Lightning looks whether there is one
             setattr(self, "val_dataloader", self._val_loaders)  # noqa: B010 - a method, to mypy
-        for hook in UNUSED_HOOKS:
-            if is_overridden(hook, self.datamodule):
-                warnings.warn(f"{kind}.{hook} is not used: batches go to the model as they are.", stacklevel=2)
         names = _names(getattr(train.dataset, "classes", None))
         if source.class_names is None and names and not source.has_odd_attributes:
             highest = max(int(part.max()) if len(part) else -1 for part in (source.train_targets, source.test_targets))

@@ -134,14 +134,3 @@ def test_a_split_by_samplers_is_kept(theirs: Split) -> None:
     assert torch.cat(list(data.pool_blocks())).flatten().tolist() == PART
     assert torch.cat(list(data.test_blocks())).flatten().tolist() == [0, 1]
     assert data.test_targets.tolist() == [0, 1]
-
-
-class Changing(Split):
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        return batch
-
-
-@pytest.mark.filterwarnings("ignore:.*differ though")
-def test_hooks_that_are_not_called_are_named() -> None:
-    with pytest.warns(UserWarning, match="Changing.on_after_batch_transfer is not used: batches go to the model as"):
-        DataModuleAdapter(Changing()).setup()
