@@ -75,6 +75,11 @@ def test_names_are_sorted_or_in_the_order_that_is_given() -> None:
     assert told.num_classes == 4
 
 
+def test_a_name_may_be_composed_in_two_ways() -> None:
+    found = class_indices([["caf\u00e9", "cafe\u0301"], ["bar"]], "data")
+    assert [part.tolist() for part in found.targets] == [[1, 1], [0]]
+
+
 def test_numbers_are_looked_up_among_names() -> None:
     assert class_indices([[7, 3, -1]], "data", ("3", "7")).targets[0].tolist() == [1, 0, -1]
     assert class_indices([[1, 3, 2]], "data", ("a", "b", "c")).targets[0].tolist() == [0, 2, 1]
