@@ -116,10 +116,20 @@ def lines_of(module: nn.Module) -> dict[str, str]:
     """
     parts = [(name, part) for name, part in module.named_modules() if not type(part).__module__.startswith(METRICS)]
     lines = {}
+    configs: set[int] = set()  # parts of a network have that of the whole
     for name, part in parts:
         lines[name or "self"] = _line(part)
-        if is_own(type(part)):
-            lines |= {f"{name or 'self'}.{key}": text for key, text in attributes_of(part).items()}
+        told = attributes_of(part) if is_own(type(part)) else {}
+        config = getattr(part, "config", None)
+        if config is not None and hasattr(config, "to_diff_dict") and id(config) not in configs:  # of Hugging Face
+            configs.add(id(config))
+            told.pop("config", None)
+            told |= {
+                f"config.{key}": _cut(text_of(value))
+                for key, value in config.to_diff_dict().items()
+                if key not in FREE_IN_CONFIGS
+            }
+        lines |= {f"{name or 'self'}.{key}": text for key, text in told.items()}
     return lines
 
 
@@ -160,10 +170,7 @@ def _line(module: nn.Module) -> str:
     arguments = {} if is_own(type(module)) else attributes_of(module)
     if isinstance(module, L.LightningModule):
         arguments |= {f"hparams.{name}": _cut(text_of(value)) for name, value in module.hparams.items()}
-    config = getattr(module, "config", None)
-    if config is not None and hasattr(config, "to_diff_dict"):  # of Hugging Face's transformers
-        told = {name: value for name, value in config.to_diff_dict().items() if name not in FREE_IN_CONFIGS}
-        arguments["config"] = _cut(text_of(told))
+    arguments.pop("config", None)
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     values = {name: text_of(value) for name, value in tensors if isinstance(module, _Loss)}
     shapes = [f"{name} {_shape(value)}" for name, value in tensors if name not in values]
@@ -230,11 +237,15 @@ def _optimizer(optimizer: Optimizer) -> str:
 
 def configured_optimizers(model: L.LightningModule) -> Any:
     """Optimizers and schedules as a model configures them; why not, as text, if it cannot before a fit."""
+    trainer = getattr(model, "_trainer", None)
+    model.trainer = None  # of a run before, which would answer otherwise than before the first one
     try:
         return model.configure_optimizers()
     except (RuntimeError, AttributeError, LookupError, TypeError, ValueError, MisconfigurationException) as error:
         # it asks the trainer, perhaps for the number of steps; what else is wrong with it the fit will say
         return f"not known before a fit: {type(error).__name__}"
+    finally:
+        model.trainer = trainer
 
 
 def schedule_of(scheduler: object) -> str:
@@ -257,7 +268,9 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     except (TypeError, ValueError):  # of a class that is not made in Python
         return {}
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {parameter.name: parameter for parameter in parameters if parameter.kind not in kinds}
+    # a ModuleList has its argument `modules` in what it keeps, which is described apart
+    registries = ("modules", "parameters", "buffers")
+    return {p.name: p for p in parameters if p.kind not in kinds and p.name not in registries}
 
 
 def _attribute(thing: object, name: str) -> Any:

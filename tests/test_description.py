@@ -15,7 +15,15 @@ from torch.nn import functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, StepLR
 
-from al_lightning.description import attributes_of, codes_of, lines_of, schedule_of, settings_of, text_of
+from al_lightning.description import (
+    attributes_of,
+    codes_of,
+    configured_optimizers,
+    lines_of,
+    schedule_of,
+    settings_of,
+    text_of,
+)
 
 
 def schedule(cls: Any, *args: Any) -> str:
@@ -109,6 +117,40 @@ def test_a_module_of_ones_own() -> None:
     other = Own()
     other.class_weights[1] = 3
     assert [key for key, line in lines_of(other).items() if line != lines[key]] == ["self.class_weights"]
+
+
+class Asking(L.LightningModule):
+    """Has schedules that only a trainer can tell."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        return [optimizer], [StepLR(optimizer, int(self.trainer.estimated_stepping_batches))]
+
+
+def test_optimizers_that_ask_the_trainer_are_the_same_after_a_fit() -> None:
+    model = Asking()
+    before = configured_optimizers(model)
+    assert before == "not known before a fit: RuntimeError"
+    trainer = L.Trainer(max_steps=3, logger=False, enable_checkpointing=False, accelerator="cpu")
+    model.trainer = trainer
+    assert configured_optimizers(model) == before
+    assert model.trainer is trainer
+
+
+def test_a_configuration_of_hugging_face_is_told_key_by_key() -> None:
+    transformers = pytest.importorskip("transformers")
+
+    def lines(**changes: Any) -> dict[str, str]:
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        config = transformers.BertConfig(vocab_size=20, **{**sizes, **changes})
+        return lines_of(transformers.BertForSequenceClassification(config))
+
+    assert lines() == lines()
+    for name, value in {"num_attention_heads": 4, "hidden_act": "relu", "layer_norm_eps": 0.5}.items():
+        before, after = lines(), lines(**{name: value})
+        assert f"self.config.{name}" in [key for key in before | after if before.get(key) != after.get(key)]
+    before, after = lines(), lines(num_attention_heads=4)
+    assert [key for key in before | after if before.get(key) != after.get(key)] == ["self.config.num_attention_heads"]
 
 
 class Odd:
