@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from al_lightning import BADGE, Consistency, DatasetPool, DropoutMLP, Entropy, MixMatch
+from al_lightning import BADGE, Consistency, DataModuleAdapter, DatasetPool, DropoutMLP, Entropy, MixMatch
 from al_lightning.strategies import QueryStrategy
 from tests.helpers import digits
 from tests.test_loop import make_loop, make_trainer, rows, timeless
@@ -191,3 +191,48 @@ def test_queries_have_the_true_labels(tmp_path: Path) -> None:
         queries = list(csv.DictReader(file))
     classes = digits().train_targets[:300]
     assert all(int(classes[int(query["index"])]) == int(query["label"]) for query in queries)
+
+
+def weighted(model: Net, batch: Any) -> Tensor:
+    x, y, weight = batch
+    return (F.cross_entropy(model(x), y, reduction="none") * weight).mean()
+
+
+def test_weights_may_be_of_the_training_part_alone(tmp_path: Path) -> None:
+    make = FORMS["pair"][0]
+    data = DatasetPool(Parts(lambda i, x, y: (x, y, 1.0), slice(0, 300)), Parts(make, slice(300, 500)), num_initial=100)
+    loop = make_loop(tmp_path / "weights", Entropy(), num_rounds=1, reinit="initial")
+    loop.run(make_trainer(loop, max_epochs=5), net(weighted), data)
+    run(tmp_path / "pair", make, net(of_pair))
+    assert timeless(tmp_path / "weights") == timeless(tmp_path / "pair")
+
+
+def mixed(items: list[Any]) -> Any:
+    x, y = default_collate(items)
+    share, order = torch.rand(()), torch.randperm(len(x))
+    rows = F.one_hot(y, 10).float()
+    return share * x + (1 - share) * x[order], share * rows + (1 - share) * rows[order]
+
+
+class Mixing(L.LightningDataModule):
+    """Mixes images in the collate function of its training loader, as torchvision's CutMix does."""
+
+    def loader(self, part: slice, **kwargs: Any) -> DataLoader:
+        return DataLoader(Parts(FORMS["pair"][0], part), batch_size=50, **kwargs)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader(slice(0, 300), collate_fn=mixed)
+
+    def pool_dataloader(self) -> DataLoader:
+        return self.loader(slice(0, 300))
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader(slice(300, 500))
+
+
+def test_mixing_is_for_training_alone_and_the_run_repeats(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        loop = make_loop(tmp_path / name, Entropy(), num_rounds=1, reinit="initial")
+        loop.run(make_trainer(loop, max_epochs=5), net(of_pair), DataModuleAdapter(Mixing(), num_initial=100))
+    assert timeless(tmp_path / "one") == timeless(tmp_path / "two")
+    assert float(rows(tmp_path / "one")[-1]["test_acc"]) > 0.4

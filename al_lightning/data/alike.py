@@ -61,9 +61,13 @@ class Part:
             return None
         return [plain(self.format.target_of(item)) for item in items]
 
-    def kind(self, inputs: Inputs) -> list[tuple[Any, ...]]:
+    @property
+    def is_ragged(self) -> bool:
+        """Whether inputs may be padded to different lengths."""
+        return self._collator.is_ragged
+
+    def kind(self, inputs: Inputs, is_ragged: bool) -> list[tuple[Any, ...]]:
         """What has to be the same of all parts: data types and shapes, without lengths that are padded."""
-        is_ragged = self._collator.is_ragged
         return [(part.dtype, part.dim() if is_ragged else tuple(part.shape[1:])) for part in tensors_of(inputs)]
 
     def raw_types(self, items: list[Any]) -> list[str]:
@@ -248,7 +252,10 @@ def _check_kind(
 ) -> None:
     """Raises :class:`InputError` if the inputs of two parts are of other shapes or types, and says it of their size."""
     types, their_types = one.raw_types(items), other.raw_types(others)
-    if one.kind(inputs) != other.kind(their) or types != their_types:
+    if isinstance(inputs, tuple) != isinstance(their, tuple):  # one part has extras, such as weights to train with
+        inputs, their = (block[0] if isinstance(block, tuple) else block for block in (inputs, their))
+    is_ragged = one.is_ragged or other.is_ragged
+    if one.kind(inputs, is_ragged) != other.kind(their, is_ragged) or types != their_types:
         kinds = [describe(block) for block in (inputs, their)]
         if kinds[0] == kinds[1]:
             kinds = [f"{' and '.join(names)} numbers" for names in (types, their_types)]
