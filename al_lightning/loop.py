@@ -68,6 +68,8 @@ from al_lightning.trainer_state import FreshTrainer
 from al_lightning.validation import steady_validation
 from al_lightning.world import World, joined
 
+TEST_COLUMNS = ("test_acc", "test_nll", "test_brier", "test_ece")
+"""Columns of rounds.csv that a model may log itself."""
 CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
 
@@ -90,6 +92,8 @@ class _Fit:
     predicted: list[tuple[int, float]] = field(default_factory=list)
     """Class and confidence that the model predicts for each queried sample."""
     diagnostics: dict[str, float] = field(default_factory=dict)
+    logged: dict[str, float] = field(default_factory=dict)
+    """What the model logs of its validation and test besides the columns of rounds.csv."""
     shared: FirstFit | None = None
     """The fit of another run, to be taken over instead of fitting."""
     keep_weights: bool = False
@@ -182,7 +186,7 @@ class ActiveLearningLoop(Callback):
                 :class:`~al_lightning.convergence.Convergence`. With several devices, which the strategy ``ddp`` makes
                 processes of, all train, score and test, and the first one writes the run folder.
             model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
-                asks for. Unless its ``test_step`` logs ``test_acc``, it is tested by its logits of the whole test set.
+                asks for. What its ``test_step`` does not log of the test metrics comes from its logits of the test set.
                 Or a callable that makes it, ``lambda: MyModel(64)``: ``scratch`` then calls it in each round. For an
                 object, ``scratch`` calls ``reset_parameters`` of the layers, and proves first that these draw the
                 weights of the object's constructor.
@@ -476,7 +480,7 @@ class ActiveLearningLoop(Callback):
         assert self._events is not None
         (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
         self._weights.keep(model, row.round)
-        self._events.log_round(row.measured(), row.num_labeled, fit.diagnostics)
+        self._events.log_round(row.measured() | fit.logged, row.num_labeled, fit.diagnostics)
         scores = None if fit.scores is None else fit.scores[fit.query]
         bought = [] if answers is None else _bought(row.round + 1, indices, answers, scores, fit.predicted)
         asked = _questions(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
@@ -484,7 +488,7 @@ class ActiveLearningLoop(Callback):
             [row],
             bought,
             self._calibration_bins(row.round),
-            [Diagnostic(row.round, name, value) for name, value in fit.diagnostics.items()],
+            [Diagnostic(row.round, name, value) for name, value in (fit.logged | fit.diagnostics).items()],
             asked,
         )
         self._weights.discard(row.round)
@@ -579,6 +583,7 @@ class ActiveLearningLoop(Callback):
         started = time.perf_counter()
         tested = self._test(trainer, model, datamodule)
         seconds_test = time.perf_counter() - started
+        fit.logged |= {name: value for name, value in tested.items() if name not in TEST_COLUMNS}
         row = Round(
             round=round,
             num_labeled=num_labeled,
@@ -597,7 +602,11 @@ class ActiveLearningLoop(Callback):
         return row, fit
 
     def _test(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, float]:
-        """Tests a model by its ``test_step``, or by its logits if that does not say how often it is right."""
+        """Tests a model by its ``test_step``; what that does not log of the columns comes from the logits.
+
+        Returns:
+            All that ``test_step`` logs, by name, and the columns of rounds.csv; nothing if there is no test set.
+        """
         self._calibration = None
         tested: dict[str, Tensor] = {}
         if len(datamodule.test_targets) == 0:  # of people who have their labels all for training
@@ -606,15 +615,16 @@ class ActiveLearningLoop(Callback):
             self._fresh_profiler.restore()
             trainer.test(model, datamodule=datamodule, verbose=False)
             tested = dict(trainer.callback_metrics)
-        if "test_acc" not in tested:
+        if not tested.keys() >= set(TEST_COLUMNS):
             model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
             blocks = datamodule.test_blocks()
             predictor = make_predictor(trainer, model, blocks, blocks)
             logits = predictor.map(lambda batch: batch.logits)
             metrics = ClassificationMetrics(logits.shape[1], prefix="test_")
             metrics.update(logits, datamodule.test_targets)
-            self._calibration = metrics.calibration_bins()
-            tested |= metrics.compute()
+            if "test_acc" not in tested:  # the curve says how often the model is right, as test_acc does
+                self._calibration = metrics.calibration_bins()
+            tested = metrics.compute() | tested
             model.cpu()
         return {name: _shortest(float(value)) for name, value in tested.items()}
 
@@ -688,6 +698,11 @@ class ActiveLearningLoop(Callback):
             fit.converged, fit.seconds_fit = fit.shared.converged, fit.shared.seconds_fit
         else:
             self._report_epoch(trainer)
+            fit.logged = {
+                name: _shortest(float(value))
+                for name, value in trainer.callback_metrics.items()
+                if name.startswith("val")
+            }
             if fit.train_acc is None or self._may_change_weights(trainer, pl_module):
                 fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
             # a metric that is not averaged over the devices ends the fit of all when it does so on one

@@ -7,7 +7,7 @@
     queries.csv      one row a label, in the order bought
     asked.csv        one row a sample whose label people are asked for, while they are
     calibration.csv  one row a round and confidence bin: how often the model was right on the test set
-    diagnostics.csv  one row a round and figure that the strategy reports
+    diagnostics.csv  one row a round and figure that the strategy reports, or that the model logs besides those columns
     commit.json      the number of rounds in the files above, their SHA-256, what the run is of and was made with
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
     model.ckpt       weights of the last fit
@@ -161,7 +161,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One row of diagnostics.csv: a figure that a strategy reports of a round."""
+    """One row of diagnostics.csv: a figure that a strategy reports of a round, or that the model logs of its tests."""
 
     round: int
     name: str
