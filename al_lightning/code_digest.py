@@ -41,6 +41,8 @@ def _is_installed(file: str) -> bool:
     if file.startswith("<frozen"):
         return True
     path = Path(file).absolute()
+    if {"site-packages", "dist-packages"} & set(path.parts):  # also those of another environment on sys.path
+        return True
     return any(path.is_relative_to(folder) for folder in _library_folders())
 
 

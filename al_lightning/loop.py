@@ -61,6 +61,7 @@ from al_lightning.run_folder import (
     Round,
     RunFolder,
 )
+from al_lightning.run_loggers import RunLoggers, point_of
 from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
 from al_lightning.scoring import make_predictor
 from al_lightning.strategies import QueryStrategy
@@ -167,6 +168,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_trainer: FreshTrainer | None = None
         self._progress: RunProgress | None = None
         self._events: RunEvents | None = None
+        self._loggers: RunLoggers | None = None
         self._world = World()
 
     # ---------------------------------------------------------------------------------------------------- the run
@@ -375,6 +377,10 @@ class ActiveLearningLoop(Callback):
             return
         next_round, indices, labels = begun
         datamodule.set_labeled(indices, labels)
+        if folder is not None:
+            curve = {row.num_labeled: point_of(row.round, row.num_labeled, row.measured()) for row in folder.rounds}
+            self._loggers = RunLoggers(trainer, path, next_round, curve)
+        is_success = False
         self._progress.start()
         try:
             for round in range(next_round, self.num_rounds + 1):
@@ -393,9 +399,14 @@ class ActiveLearningLoop(Callback):
                 if answers is None:
                     if folder is not None:
                         self._ask(folder, datamodule)
+                    is_success = True
                     return
+            is_success = True
         finally:
             self._progress.stop()
+            if self._loggers is not None:
+                self._loggers.close(is_success)
+                self._loggers = None
             if self._events is not None:
                 self._events.close()
                 self._events = None
@@ -481,6 +492,8 @@ class ActiveLearningLoop(Callback):
         (folder.path / "model.ckpt.new").replace(folder.path / "model.ckpt")
         self._weights.keep(model, row.round)
         self._events.log_round(row.measured() | fit.logged, row.num_labeled, fit.diagnostics)
+        if self._loggers is not None:
+            self._loggers.end_round(row.round, row.num_labeled, row.measured() | fit.logged)
         scores = None if fit.scores is None else fit.scores[fit.query]
         bought = [] if answers is None else _bought(row.round + 1, indices, answers, scores, fit.predicted)
         asked = _questions(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
@@ -553,6 +566,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_trainer.restore()
         self._fresh_callbacks.restore()
         self._fresh_profiler.restore()
+        self._start_logging(round, trainer)
         # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
         _reset_progress(trainer.fit_loop)
         trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
@@ -601,6 +615,15 @@ class ActiveLearningLoop(Callback):
         )
         return row, fit
 
+    def _start_logging(self, round: int, trainer: L.Trainer) -> None:
+        """Lets the steps that loggers count by go on from round to round, on all devices alike."""
+        if trainer.loggers:
+            loggers = self._loggers
+            step = self._world.on_writer(lambda: 0 if loggers is None else loggers.first_step(round))
+            trainer.fit_loop.epoch_loop._batches_that_stepped = step
+        if self._loggers is not None:
+            self._loggers.start_round()
+
     def _test(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, float]:
         """Tests a model by its ``test_step``; what that does not log of the columns comes from the logits.
 
@@ -647,6 +670,9 @@ class ActiveLearningLoop(Callback):
         if self._fit.shared is not None:
             pl_module.load_state_dict(self._fit.shared.weights)
             trainer.should_stop = True  # before its first epoch
+        if self._loggers is not None:
+            datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+            self._loggers.start_fit(self._fit.round, int(datamodule.labeled.sum()))
         self._fit.started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -10,6 +10,7 @@
     diagnostics.csv  one row a round and figure that the strategy reports, or that the model logs besides those columns
     commit.json      the number of rounds in the files above, their SHA-256, what the run is of and was made with
     events.out.*     TensorBoard, the learning curves; fit/ has the training curves
+    loggers.json     the runs of the trainer's loggers, and how many steps they count
     model.ckpt       weights of the last fit
     initial.pt       weights before the first fit, and
     warm<r>.pt       those after the fit of round r, if later rounds start from them; see reinit.py

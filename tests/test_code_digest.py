@@ -132,3 +132,21 @@ def test_what_is_the_users_own() -> None:
 
     assert is_own(Mine)
     assert not any(is_own(cls) for cls in (nn.Linear, DropoutMLP, dict, Path))
+
+
+def test_packages_of_another_environment_are_not_the_users(tmp_path: Path) -> None:
+    """An environment may see the packages of another one, whose folders are not its own."""
+    folder = tmp_path / "other" / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed_elsewhere.py").write_text("class Net:\n    def forward(self):\n        return 1\n")
+    spec = importlib.util.spec_from_file_location("installed_elsewhere", folder / "installed_elsewhere.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["installed_elsewhere"] = module
+    try:
+        spec.loader.exec_module(module)
+        assert not is_own(module.Net)
+        assert not is_own(module.Net.forward)
+    finally:
+        del sys.modules["installed_elsewhere"]
