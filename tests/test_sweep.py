@@ -130,6 +130,8 @@ def test_flags_may_be_a_list_and_hold_spaces(tmp_path: Path) -> None:
         ("--strategies Random,x.Random", "`--strategies` to have other names"),
         ("--strategies Random --processes 0", "`--processes` to be at least 1, but got `0`"),
         ("--strategies Random --processes -2", "`--processes` to be .*-2"),
+        (f"--strategies Random --processes {'9' * 5000}", "`--processes` to be at most .*a number of 5000 digits"),
+        (f"--strategies Random --seeds {'9' * 5000}", "`--seeds` to be a number n"),
         ("--strategies Random --processes many", "`--processes` to be at least 1, but got `many`"),
         ("--strategies Random --launcher rya", "one of local, ray, but got `rya`; did you mean ray?"),
         ("--strategies Random --out README.md", "`--out` to be a folder, but README.md is a file"),

@@ -157,7 +157,7 @@ class ImageFolder(PoolDataModule):
         if not self.root.is_dir():
             what = f"{self.root} is a file" if self.root.exists() else f"there is no {self.root}"
             raise InputError(f"Expected `data.root` to be a folder of images, but {what}.")
-        return find_layout(self.root, self.classes or ())
+        return find_layout(self.root, check_class_names(self.classes or ()))
 
     def _labeled_files(self, folder: Path, found: FoundFiles) -> tuple[list[Path], Tensor]:
         """The readable images of a part and their class indices."""

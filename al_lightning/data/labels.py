@@ -39,6 +39,9 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
         InputError: If one is empty, begins or ends with a blank, comes twice, stands for no class, or is no text. A
             name in two Unicode forms, `é` as one character or two, is one name.
     """
+    odd = [names] if isinstance(names, str) else [name for name in names if not isinstance(name, str)]
+    if odd:
+        raise InputError(f"Expected a list of names of classes, each of them text, but got {odd[0]!r}.")
     counts = Counter(composed(name) for name in names)
     for name in names:
         if not name.strip() or name != name.strip() or counts[composed(name)] > 1 or name.lower() in RESERVED_NAMES:

@@ -327,6 +327,8 @@ def _chosen(arms: list[Arm], text: str) -> list[Arm]:
 def _processes(value: object) -> int | None:
     if value is None:
         return None
+    if re.fullmatch(r"\d{10,}", str(value).strip()):  # Python reads no number of 5,000 digits
+        raise InputError(f"Expected `--processes` to be at most 10 ** 9, but got a number of {len(str(value))} digits.")
     if isinstance(value, bool) or not re.fullmatch(r"\d+", str(value).strip()) or int(str(value)) < 1:
         raise InputError(f"Expected `--processes` to be at least 1, but got `{value}`.")
     return int(str(value))
