@@ -84,7 +84,7 @@ def _quoting(option: str, got: str, text: str) -> str:
     if got not in words and not re.fullmatch(r"-?[\d.]+(e[-+]?\d+)?", got):
         return "."
     how = f"as YAML reads {words[got]}" if got in words else "as YAML reads digits, 01 as 1,"
-    given = re.search(rf"\b(?:val|{re.escape(option.rsplit('.', 1)[-1])})=\[(.*?)\][,)]", text)
+    given = re.search(rf"\b(?:val|{re.escape(option.rsplit('.', 1)[-1])})(?:=|': )\[(.*?)\][,)}}]", text)
     values = given[1].split(", ") if given else []
     if got not in values:
         return f", {how} without quotes; quote it."
