@@ -7,7 +7,7 @@ from al_lightning.differences import test_set_differs
 from al_lightning.errors import InputError
 from al_lightning.identity import identity_of_data
 from al_lightning.run_folder import read_identity
-from al_lightning.sketch import differs
+from al_lightning.sketched import differs
 
 
 def check_data(checkpoint: Path, datamodule: PoolDataModule) -> list[str]:

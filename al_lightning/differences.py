@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from al_lightning.errors import InputError
-from al_lightning.sketch import differs
+from al_lightning.sketched import differs
 
 ELSE = "choose another `loop.run_dir`"
 MOST_NAMED = 2

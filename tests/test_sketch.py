@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from al_lightning.sketch import differs, sketch
+from al_lightning.sketch import sketch
+from al_lightning.sketched import differs
 
 
 def inputs(*shape: int, seed: int = 0) -> Tensor:

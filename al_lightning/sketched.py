@@ -1,0 +1,44 @@
+"""Whether inputs are what they were, by their sketches; without torch, which a sweep or a report do not load."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ROUNDING = 1e-4
+"""How far sums may be apart, in units of their size: computed on another machine, values have other last digits."""
+DECODING = 0.1
+"""The same for what another machine, or another version of a library, read from images: grey values are one more or
+less there."""
+
+
+def differs(was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str | None:
+    """Says how inputs differ from what they were: their shape, or their values; ``None`` if they do not."""
+    if len(was) != len(now):
+        return f"there were {len(was)} tensors in a sample and are {len(now)}"
+    for before, after in zip(was, now, strict=True):
+        if before["shape"] != after["shape"]:
+            return f"the shape was {tuple(before['shape'])} and is {tuple(after['shape'])}"
+        if before["whole"] != after["whole"]:
+            return f"the values were {_kind(before)} and are {_kind(after)}"
+        tolerance = ROUNDING if before.get("decoder") == after.get("decoder") else DECODING
+        for name in ("sums", "centred"):
+            if not _same(before.get(name), after.get(name), tolerance):
+                return "the values changed"
+    return None
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return "whole numbers" if row["whole"] else "real numbers"
+
+
+def _same(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, tolerance: float) -> bool:
+    if was is None or now is None:
+        return was is now
+    before, after = was["values"].split(), now["values"].split()
+    if len(before) != len(after):
+        return False
+    if "size" not in was:  # of whole numbers
+        return before == after
+    tolerance *= max(was["size"], now["size"])
+    return all(
+        a == b or abs(float(a) - float(b)) <= tolerance for a, b in zip(before, after, strict=True)
+    )  # `==` also for nan
