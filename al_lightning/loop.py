@@ -686,21 +686,24 @@ class ActiveLearningLoop(Callback):
             return
         self._fit.epochs += 1
         self._fit.train_acc = None
+        rules = [rule for rule in _rules(trainer) if rule.is_due]
         watched = _watched(trainer)
-        if not watched:
+        if not rules and not watched:
             return
-        measured = self._measure_labeled(trainer, pl_module, with_nll=TRAIN_NLL in watched)
+        measured = self._measure_labeled(trainer, pl_module, with_nll=bool(rules) or TRAIN_NLL in watched)
         self._fit.train_acc = measured[TRAIN_ACC]
-        for name in watched:
-            if name == TRAIN_NLL and _logs(trainer, name):
-                continue  # the module has a metric of this name, and callbacks that watch it want the module's
-            # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
-            trainer.callback_metrics[name] = torch.tensor(measured[name])
-            if trainer.loggers or _logs(trainer, name):
-                self.log(name, measured[name])  # type: ignore[attr-defined]
-        for rule in _rules(trainer):
-            if rule.is_due:
-                rule.take(measured[TRAIN_NLL])
+        for rule in rules:
+            rule.take(measured[TRAIN_NLL])
+        for name, value in measured.items():
+            if name == TRAIN_ACC and name in watched:
+                # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
+                trainer.callback_metrics[name] = torch.tensor(value)
+                if trainer.loggers or _logs(trainer, name):
+                    self.log(name, value)  # type: ignore[attr-defined]
+            elif not _logs(trainer, name):  # a module that logs a metric of this name keeps its own
+                trainer.callback_metrics[name] = torch.tensor(value)
+                for logger in trainer.loggers:
+                    logger.log_metrics({name: value}, step=max(0, trainer.global_step - 1))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Gives all devices the same running statistics, before callbacks look at them or average them."""
@@ -832,14 +835,10 @@ def _rules(trainer: L.Trainer) -> list[Convergence]:
     return [callback for callback in _callbacks(trainer) if isinstance(callback, Convergence)]
 
 
-def _watched(trainer: L.Trainer) -> list[str]:
-    """What is to be measured of the labeled set at the end of this epoch, because a callback watches it."""
+def _watched(trainer: L.Trainer) -> set[str]:
+    """The metrics that callbacks of Lightning watch, or rules with arguments of their own."""
     stopping = [callback for callback in _callbacks(trainer) if isinstance(callback, EarlyStopping)]
-    by_loss = [rule for rule in _rules(trainer) if rule.by_loss]
-    plain = {callback.monitor for callback in stopping if callback not in by_loss}
-    if any(rule.is_due for rule in by_loss):
-        return [TRAIN_ACC, TRAIN_NLL]
-    return [name for name in (TRAIN_ACC, TRAIN_NLL) if name in plain]
+    return {c.monitor for c in stopping if not (isinstance(c, Convergence) and c.by_loss)} & {TRAIN_ACC, TRAIN_NLL}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
@@ -288,6 +289,43 @@ def test_a_fit_does_not_end_while_its_learning_rate_warms_up(tmp_path: Path, mon
     assert row["converged"] == "True"
     assert int(row["epochs"]) > 200
     assert float(row["train_acc"]) == 1.0
+
+
+def test_a_logger_gets_the_cross_entropy_of_the_labels_at_each_check(tmp_path: Path) -> None:
+    data = clusters(3, 20, 60, 1.0)
+    losses = Losses(*data[:2])
+    run(tmp_path / "run", data, Linear(20, 3), Convergence(), losses, max_epochs=100, logger=CSVLogger(tmp_path))
+    with next(tmp_path.glob("lightning_logs/*/metrics.csv")).open() as file:
+        logged = {int(row["step"]): float(row["train_nll"]) for row in csv.DictReader(file) if row.get("train_nll")}
+    assert logged == pytest.approx({step: losses.values[step] for step in (19, 39, 59, 79, 99)}, rel=1e-5)
+
+
+def test_metrics_of_a_module_keep_their_names(tmp_path: Path) -> None:
+    """Of the module, whether it logs them in a step or at the end of an epoch."""
+
+    class Namesake(Linear):
+        def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+            self.log("train_nll", torch.tensor(7.0), on_step=False, on_epoch=True)
+            return super().training_step(batch)
+
+        def on_train_epoch_end(self) -> None:
+            self.log("train_acc", torch.tensor(0.25), prog_bar=True)
+
+    data = clusters(3, 20, 60, 3.0)
+    seen = Metrics()
+    (row,) = run(tmp_path, data, Namesake(20, 3), Convergence(), seen, max_epochs=60)
+    assert float(row["train_acc"]) == 1.0
+    assert seen.last == {"train_nll": 7.0, "train_acc": 0.25}
+    watching = EarlyStopping("train_nll", stopping_threshold=8.0, check_on_train_epoch_end=True)
+    (row,) = run(tmp_path / "watching", data, Namesake(20, 3), Convergence(), watching, max_epochs=60)
+    assert (row["epochs"], row["converged"]) == ("1", "True")
+
+
+class Metrics(Callback):
+    """What callbacks see at the end of a fit."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.last = {name: float(trainer.callback_metrics[name]) for name in ("train_nll", "train_acc")}
 
 
 class Losses(Callback):
