@@ -1,10 +1,10 @@
 """Measures the default stopping rule: test accuracy against that of a fit of five times the updates.
 
-    python scripts/measure_stopping.py --seeds 0 1 2          all cases, as a table in Markdown
-    python scripts/measure_stopping.py linear_768 wine_mlp    these alone
+    python scripts/measure_stopping.py                               all cases, as a table in Markdown
+    python scripts/measure_stopping.py linear_768 wine_mlp --seeds 0 1    these alone
 
-Each case is fitted three times from the same weights on the same labels: until the training accuracy is 0.99, by the
-loss rule, and for five times the epochs of the loss rule. No GPU is used.
+Each case is fitted three times on the same labels: until the training accuracy is 0.99, by the loss rule, and for five
+times the epochs of the loss rule, in a plain loop of PyTorch. No GPU is used.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from al_lightning import ActiveLearningLoop, Backbone, Classifier, Convergence, DatasetPool, FashionMNIST, Random
+
+BATCH_SIZE = 64
 
 Arrays = tuple[Tensor, Tensor, Tensor, Tensor]
 """Training inputs and classes, test inputs and classes."""
@@ -149,8 +151,8 @@ CASES = {
 # -------------------------------------------------------------------------------------------------------------- fits
 
 
-def fit(case: Case, seed: int, max_epochs: int, *rule: Convergence) -> dict[str, str]:
-    """The row of rounds.csv of one fit."""
+def fit(case: Case, seed: int, max_epochs: int, rule: Convergence) -> tuple[dict[str, str], Tensor]:
+    """The row of rounds.csv of one fit, and the rows of the training part that were labeled."""
     inputs, targets, test_inputs, test_targets = case.data(seed)
     data = DatasetPool(
         TensorDataset(inputs, targets), TensorDataset(test_inputs, test_targets), num_initial=case.num_labeled
@@ -159,7 +161,7 @@ def fit(case: Case, seed: int, max_epochs: int, *rule: Convergence) -> dict[str,
         loop = ActiveLearningLoop(Random(), query_size=1, num_rounds=0, run_dir=folder, seed=seed)
         trainer = L.Trainer(
             max_epochs=max_epochs,
-            callbacks=[loop, *rule],
+            callbacks=[loop, rule],
             accelerator="cpu",
             logger=False,
             enable_checkpointing=False,
@@ -167,16 +169,37 @@ def fit(case: Case, seed: int, max_epochs: int, *rule: Convergence) -> dict[str,
         )
         loop.run(trainer, case.model(), data)
         with (Path(folder) / "rounds.csv").open() as file:
-            return next(csv.DictReader(file))
+            return next(csv.DictReader(file)), data.labeled_indices
+
+
+def plain_fit(case: Case, seed: int, epochs: int, labeled: Tensor) -> float:
+    """Test accuracy of a fit without this package's loop."""
+    inputs, targets, test_inputs, test_targets = case.data(seed)
+    torch.manual_seed(seed)
+    model = case.model()
+    optimizer = model.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    for _ in range(epochs):
+        for rows in labeled[torch.randperm(len(labeled))].split(BATCH_SIZE):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs[rows]), targets[rows]).backward()
+            optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        predicted = torch.cat([model(part).argmax(dim=1) for part in test_inputs.split(500)])
+    return (predicted == test_targets).float().mean().item()
 
 
 def measure(name: str, seeds: list[int]) -> str:
     """The row of the table of one case: means over seeds."""
     case = CASES[name]
-    by_accuracy = [fit(case, seed, 1000, Convergence("train_acc")) for seed in seeds]
-    by_loss = [fit(case, seed, -1, Convergence()) for seed in seeds]
-    longer = [fit(case, seed, 5 * int(row["epochs"])) for seed, row in zip(seeds, by_loss, strict=True)]
-    minibatches = -(-case.num_labeled // 64)
+    by_accuracy = [fit(case, seed, 1000, Convergence("train_acc"))[0] for seed in seeds]
+    fits = [fit(case, seed, -1, Convergence()) for seed in seeds]
+    by_loss = [row for row, _ in fits]
+    longer = [
+        plain_fit(case, seed, 5 * int(row["epochs"]), labeled) for seed, (row, labeled) in zip(seeds, fits, strict=True)
+    ]
+    minibatches = -(-case.num_labeled // BATCH_SIZE)
 
     def accuracy(rows: list[dict[str, str]]) -> float:
         return statistics.mean(float(row["test_acc"]) for row in rows)
@@ -184,20 +207,18 @@ def measure(name: str, seeds: list[int]) -> str:
     def updates(rows: list[dict[str, str]]) -> str:
         return f"{round(statistics.mean(int(row['epochs']) for row in rows) * minibatches):,}"
 
-    gains = [float(b["test_acc"]) - float(a["test_acc"]) for a, b in zip(by_loss, longer, strict=True)]
-    spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
     converged = sum(row["converged"] == "True" for row in by_loss)
     return (
         f"| `{name}` | {case.kind} | {case.num_labeled:,} | {accuracy(by_accuracy):.3f} | {updates(by_accuracy)} "
-        f"| {accuracy(by_loss):.3f} | {updates(by_loss)} | {converged} of {len(seeds)} | {accuracy(longer):.3f} "
-        f"| {statistics.mean(gains):+.3f} ± {spread:.3f} |"
+        f"| {accuracy(by_loss):.3f} | {updates(by_loss)} | {converged} of {len(seeds)} "
+        f"| {statistics.mean(longer):.3f} |"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all if none is named")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     args = parser.parse_args()
     unknown = [name for name in args.cases if name not in CASES]
     if unknown:
@@ -207,8 +228,8 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {datetime.date.today()}, ", end="")
     print(f"seeds {', '.join(map(str, args.seeds))}\n")
-    print("| case | data | labels | accuracy rule | updates | loss rule | updates | converged | x 5 | gain of x 5 |")
-    print("| --- " * 10 + "|")
+    print("| case | data | labels | accuracy rule | updates | loss rule | updates | converged | 5 x the updates |")
+    print("| --- " * 9 + "|", flush=True)
     for name in args.cases or CASES:
         print(measure(name, args.seeds), flush=True)
 
