@@ -14,7 +14,7 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder
 from al_lightning.sweep.check import check
 from al_lightning.sweep.display import SweepDisplay
-from al_lightning.sweep.launchers import Launcher, make_launcher, num_cores
+from al_lightning.sweep.launchers import Launcher, check_launcher, make_launcher, num_cores
 from al_lightning.sweep.study import Run, Study, read_study
 
 POLL = 0.1
@@ -43,6 +43,8 @@ def run(words: Sequence[str]) -> None:
 
 
 def _run(study: Study) -> None:
+    if not study.dry_run:
+        check_launcher(study)  # takes seconds at most, and the settings of the arms may take longer
     settings = check(study.arms)
     num_rounds = {name: setting["loop"]["num_rounds"] for name, setting in settings.items()}
     folders = {run: _peek(run, settings[run.arm.name]) for run in study.runs}

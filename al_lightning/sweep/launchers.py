@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from al_lightning.errors import InputError
 from al_lightning.sweep.child import GRACE
 from al_lightning.sweep.processes import last_error, python
+from al_lightning.sweep.ray_address import cluster_address
 from al_lightning.sweep.study import Run, Study
 
 
@@ -36,6 +37,13 @@ class Launcher(Protocol):
 
     def stop(self) -> None:
         """Stops all that run: each is told to stop, and killed if it does not."""
+
+
+def check_launcher(study: Study) -> None:
+    """Raises :class:`InputError` if the launcher of a study cannot be had: before anything is written for it."""
+    if study.launcher == "ray":
+        _import_ray()
+        cluster_address()
 
 
 def make_launcher(study: Study) -> Launcher:
@@ -104,28 +112,24 @@ class RayLauncher:
         processes: The most at a time; ``None`` for as many as Ray has room for.
 
     Raises:
-        InputError: If Ray is not installed.
+        InputError: If Ray is not installed, or its cluster does not answer or refuses this machine.
     """
 
     def __init__(self, processes: int | None) -> None:
         self._path = list(sys.path)  # Ray adds folders of its own
-        try:
-            import ray
-        except ImportError as error:
-            raise InputError(
-                "Expected Ray to be installed for `--launcher ray`, but it is not: pip install 'al-lightning[ray]'."
-            ) from error
-        self._ray: Any = ray
+        ray = _import_ray()
+        self._ray = ray
         self._max = processes
         self._tasks: dict[Any, Run] = {}
         self._log_sizes: dict[Run, int] = {}
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        address = cluster_address()
         with _signal_handlers_kept():
-            try:
-                ray.init(address="auto", **options)
-            except ConnectionError:
+            if address is None:
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of ours reports to nobody
                 ray.init(address="local", num_cpus=processes or num_cores(), include_dashboard=False, **options)
+            else:
+                _connect(ray, address, options)
         self._remote = ray.remote(num_cpus=1)(_run_to_its_end)
 
     def has_room(self) -> bool:
@@ -160,6 +164,27 @@ class RayLauncher:
             self._ray.cancel(task, force=True)
         self._tasks.clear()
         self._ray.shutdown()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            "Expected Ray to be installed for `--launcher ray`, but it is not: pip install 'al-lightning[ray]'."
+        ) from error
+    return ray
+
+
+def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """Connects to a cluster, and to no other one."""
+    print(f"Connecting to the Ray cluster at {address}.", flush=True)
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ImportError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"Expected the Ray cluster at {address} to take this machine in, but got: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _run_to_its_end(run: Run, folder: str, path: Sequence[str]) -> str | None:

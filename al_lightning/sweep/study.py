@@ -202,8 +202,8 @@ def _parser() -> _Parser:
         "--launcher",
         metavar="NAME",
         help="local, or ray: hands the runs to the Ray cluster that this machine is part of, or that RAY_ADDRESS "
-        "names, and starts Ray on this machine if there is none. All its machines need the same paths: a shared file "
-        "system for the working directory, the data, the Python environment and --out",
+        "names, and starts Ray on this machine if there is none, or if RAY_ADDRESS is local. All its machines need the "
+        "same paths: a shared file system for the working directory, the data, the Python environment and --out",
     )
     add("--dry_run", action="store_true", help="print the commands and what is finished, and run nothing")
     return parser
