@@ -40,6 +40,8 @@ def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
         with warnings.catch_warnings():
             # data modules of others have loaders to validate with, whatever the model does
             warnings.filterwarnings("ignore", ".*but have no `validation_step`.*")
+            # and may have none, or none that can be used
+            warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
             yield
     finally:
         del loop.run

@@ -264,4 +264,4 @@ def _check_kind(
             f"{kinds[1]}."
         )
     if isinstance(inputs, Tensor) and isinstance(their, Tensor) and inputs.is_floating_point():
-        warn_of_other_scale(inputs, their, (one.name, f"the {role} part, {other.name}"))
+        warn_of_other_scale(inputs, their, (one.name, f"the {role} part, {other.name},"))

@@ -177,7 +177,7 @@ class Datasets:
             if labels[i] is None:
                 labels[i] = found.read(num_workers)
                 self.has_odd_attributes |= found.differs
-                if class_names is None:
+                if class_names is None and not found.differs:  # or the names are those of other classes
                     class_names = found.class_names
         (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
         targets = (self.train_targets, self.test_targets)

@@ -1,5 +1,6 @@
 """Classes of a dataset's samples: what its items say, and its attributes only where they agree with them."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, format_of_item
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, read_items, sampled_positions, seeded, short
 from al_lightning.errors import InputError
+
+LOG = logging.getLogger(__name__)
 
 TARGET_NAMES = ("targets", "labels", "_labels")
 """Attributes in which data sets of torchvision keep the classes of their samples."""
@@ -188,7 +191,11 @@ def _known(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | N
     if _is_hugging_face(dataset):
         return _column(dataset, label_key)
     for name in TARGET_NAMES:
-        known = getattr(dataset, name, None)
+        try:
+            known = getattr(dataset, name, None)
+        except Exception as error:  # a property of somebody else's that cannot be had: the items are read then
+            LOG.debug("Attribute %s of %s could not be read: %r", name, type(dataset).__name__, error)
+            continue
         listed = known.tolist() if isinstance(known, np.ndarray | Tensor) else known
         if isinstance(listed, Sequence) and not isinstance(listed, str) and len(listed) == num_samples(dataset):
             return f"its attribute `{name}`", listed
@@ -232,4 +239,5 @@ def _is_of_a_library(dataset: Any) -> bool:
 
 
 def _is_same_or_nan(one: Any, other: Any) -> bool:
-    return is_same_class(one, other) or (one != one and other != other)
+    are_floats = isinstance(one, float) and isinstance(other, float)
+    return is_same_class(one, other) or (are_floats and one != one and other != other)

@@ -226,6 +226,9 @@ def test_tables_of_hugging_face_bring_their_names() -> None:
     hf = pytest.importorskip("datasets")
     features = hf.Features({"x": hf.Sequence(hf.Value("float32")), "label": hf.ClassLabel(names=["zebra", "ape"])})
     table = hf.Dataset.from_dict({"x": [[0.0, 1.0], [1.0, 0.0]], "label": [0, 1]}, features=features)
+    turned = table.with_transform(lambda rows: {"x": rows["x"], "label": [1 - y for y in rows["label"]]})
+    with pytest.warns(UserWarning, match="are those of its items"):
+        assert DatasetPool(turned, turned, image_key="x", label_key="label").source.class_names is None
     assert Labels(table).class_names == Labels(Subset(table, [1])).class_names == ("zebra", "ape")
 
 

@@ -153,6 +153,16 @@ def test_items_without_a_class_have_that_of_the_attribute() -> None:
         targets_of(TensorDataset(torch.zeros(NUM, 2)))
 
 
+class Broken(Listed):
+    @property
+    def targets(self):
+        raise RuntimeError("not downloaded")
+
+
+def test_an_attribute_that_cannot_be_had_is_passed_over() -> None:
+    assert targets_of(Broken(CLASSES)).tolist() == CLASSES
+
+
 class Triples(Bare):
     def __getitem__(self, index: int):
         return torch.zeros(2), index % 3, CLASSES[index]
@@ -168,6 +178,12 @@ def test_the_class_may_be_any_part() -> None:
 
 def test_classes_that_change_are_refused() -> None:
     data = Wrapper(tensors(), lambda i, y: int(torch.randint(4, ())))
+    with pytest.raises(InputError, match="classes of Wrapper to be the same each time they are read, but sample"):
+        targets_of(data)
+
+
+def test_rows_that_change_are_refused() -> None:
+    data = Wrapper(tensors(), lambda i, y: torch.rand(4))
     with pytest.raises(InputError, match="classes of Wrapper to be the same each time they are read, but sample"):
         targets_of(data)
 
