@@ -131,7 +131,9 @@ def run(
 
 @pytest.mark.filterwarnings("ignore:Monte Carlo dropout takes")
 @pytest.mark.parametrize(
-    "strategy", [Random(), LeastConfidence(), Margin(), Entropy(), BALD(3), BADGE(), CoreSet()], ids=repr
+    "strategy",
+    [Random(), LeastConfidence(), Margin(), Entropy(), BALD(3), BADGE(), CoreSet()],
+    ids=lambda strategy: type(strategy).__name__,
 )
 def test_a_run_with_each_strategy(tmp_path: Path, strategy: QueryStrategy) -> None:
     run(tmp_path, strategy)
