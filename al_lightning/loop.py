@@ -1,16 +1,13 @@
-"""ActiveLearningLoop: rounds of fit, query, test and label. With world.py all that knows Lightning's insides."""
+"""ActiveLearningLoop: rounds of fit, query, test and label."""
 
 import hashlib
-import logging
 import math
-import os
 import random
 import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,7 @@ import numpy as np
 import torch
 from lightning.fabric.utilities.spike import TrainingSpikeException
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelSummary, ProgressBar, Timer
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.loops.utilities import _reset_progress
-from lightning.pytorch.profilers import PassThroughProfiler, PyTorchProfiler
-from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.profilers import PyTorchProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
@@ -33,8 +26,8 @@ from torch.nn import functional as F
 from al_lightning.batch_hooks import check_batch_hooks
 from al_lightning.callback_check import check_callbacks
 from al_lightning.callback_state import FreshCallbacks
-from al_lightning.cluster import check_tasks, detached
-from al_lightning.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
+from al_lightning.cluster import detached
+from al_lightning.convergence import TRAIN_ACC, TRAIN_NLL
 from al_lightning.data import PoolDataModule
 from al_lightning.default_folder import default_folder
 from al_lightning.errors import InputError
@@ -43,27 +36,37 @@ from al_lightning.first_fit import FirstFit, SharedFirstFit
 from al_lightning.identity import Remembering, identity, identity_in_python
 from al_lightning.inference import Blocks, PoolPredictor
 from al_lightning.lazy import materialise
+from al_lightning.lightning_insides import (
+    at_end_of_training,
+    callbacks_of,
+    forget_fits,
+    has_trained,
+    logs_itself,
+    no_gpu_queries,
+    quiet,
+)
 from al_lightning.model_check import check_model, settle_classes, try_query
 from al_lightning.model_maker import RESET, ByConstructor, Finish, MakeModel, ModelMaker, check_same_draws, maker_of
 from al_lightning.models.metrics import ClassificationMetrics
 from al_lightning.module_state import ModuleState
 from al_lightning.oracles import Oracle, SimulatedOracle
 from al_lightning.paths import expanded
+from al_lightning.preflight import check_sizes, check_trainer
 from al_lightning.progress import RunProgress
+from al_lightning.query_rows import bought_rows, question_rows, shortest
 from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.reinit import REINIT, Reinit, StartingWeights
 from al_lightning.run_folder import (
     SKIPPED,
     CalibrationBin,
     Diagnostic,
-    Query,
-    Question,
     Round,
     RunFolder,
 )
 from al_lightning.run_loggers import RunLoggers, point_of
 from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
 from al_lightning.scoring import make_predictor
+from al_lightning.stopping import capped, has_converged, rules_of, watched_by_others
 from al_lightning.strategies import QueryStrategy
 from al_lightning.trainer_state import FreshTrainer
 from al_lightning.validation import steady_validation
@@ -71,7 +74,6 @@ from al_lightning.world import World, joined
 
 TEST_COLUMNS = ("test_acc", "test_nll", "test_brier", "test_ece")
 """Columns of rounds.csv that a model may log itself."""
-CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
 
 @dataclass
@@ -199,7 +201,7 @@ class ActiveLearningLoop(Callback):
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
-        self._check_trainer(trainer)
+        check_trainer(trainer, self, self.shared_dir is not None)
         datamodule.prepare_data()
         datamodule.setup("fit")
         if not isinstance(model, L.LightningModule):
@@ -209,7 +211,8 @@ class ActiveLearningLoop(Callback):
         datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
         initial, asked = self.oracle.initial(datamodule, stream(self.seed, "initial"))
         if self.num_rounds:
-            self._check_sizes(pool_size=len(datamodule.labeled) - len(initial) - len(asked))
+            pool_size = len(datamodule.labeled) - len(initial) - len(asked)
+            check_sizes(pool_size, self.query_size, self.num_rounds)
 
         def finish(made: L.LightningModule) -> None:
             materialise(made, datamodule.sample_inputs(1))
@@ -217,7 +220,7 @@ class ActiveLearningLoop(Callback):
         check_model(model, datamodule, trainer)
         check_batch_hooks(trainer, model, datamodule)
         check_callbacks(trainer, model, self._others(trainer))
-        for rule in _rules(trainer):
+        for rule in rules_of(trainer):
             rule.settle(model)
         given = identity(datamodule, self.strategy, model)
         self._maker = self._find_maker(model, make_model, finish)
@@ -229,9 +232,9 @@ class ActiveLearningLoop(Callback):
         with (
             detached(trainer),
             steady_validation(trainer, stream_seed(self.seed, "validation")),
-            _quiet(trainer) as shows_progress,
+            quiet(trainer) as shows_progress,
             joined(trainer) as self._world,
-            _no_gpu_queries(),
+            no_gpu_queries(),
         ):
             if not self._world.is_writer:
                 warnings.simplefilter("ignore")  # the first process warns of the same
@@ -244,7 +247,7 @@ class ActiveLearningLoop(Callback):
                 self._run_round(0, trainer, model, datamodule)
                 self._progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
                 return
-            others = [callback for callback in _callbacks(trainer) if callback is not self]
+            others = [callback for callback in callbacks_of(trainer) if callback is not self]
             path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
             if not settings:
                 settings = self._describe(trainer, model, datamodule)
@@ -264,7 +267,7 @@ class ActiveLearningLoop(Callback):
                     finally:
                         self._fresh_callbacks.gather()
             except BaseException:
-                if folder is not None and is_new and not folder.rounds and not _has_trained(trainer):
+                if folder is not None and is_new and not folder.rounds and not has_trained(trainer):
                     shutil.rmtree(path, ignore_errors=True)  # what was refused leaves nothing behind
                 raise
             finally:
@@ -296,7 +299,7 @@ class ActiveLearningLoop(Callback):
         settings = self._world.on_writer(lambda: None if folder is None else folder.settings_of_old_rule)
         if settings is None:
             return None
-        for rule in _rules(trainer):
+        for rule in rules_of(trainer):
             if rule.by_model:
                 rule.use_loss(False)
         trainer.fit_loop.max_epochs = settings["trainer"]["max_epochs"]
@@ -320,43 +323,6 @@ class ActiveLearningLoop(Callback):
             "oracle": None if type(self.oracle) is SimulatedOracle else self.oracle,
         }
         return describe(self.seed, loop, trainer, model, datamodule)
-
-    def _check_trainer(self, trainer: L.Trainer) -> None:
-        if self not in _callbacks(trainer):
-            raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
-        if trainer.world_size > 1:
-            self._check_devices(trainer)
-        if trainer.limit_test_batches == 0:
-            raise InputError("Expected `trainer.limit_test_batches` to leave something to test, but got 0.")
-
-    def _check_devices(self, trainer: L.Trainer) -> None:
-        """Refuses what starts processes anew in each fit (Lightning #18775), and what was never tried."""
-        strategy, launcher = trainer.strategy, trainer.strategy.launcher
-        if type(strategy) is not DDPStrategy or not isinstance(launcher, _SubprocessScriptLauncher):
-            name = f"ddp_{strategy._start_method}" if isinstance(strategy, DDPStrategy) else type(strategy).__name__
-            raise InputError(
-                f"Expected `trainer.strategy` to be ddp for {trainer.world_size} devices, but got {name}; for one "
-                "device, set `trainer.devices` to 1."
-            )
-        check_tasks(trainer)
-        if trainer.num_nodes > 1:
-            raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
-        if self.shared_dir is not None:
-            raise InputError(
-                "Expected `trainer.devices` to be 1 for a run with `loop.shared_dir`, as those of a sweep are, but got "
-                f"{trainer.world_size}."
-            )
-
-    def _check_sizes(self, pool_size: int) -> None:
-        if self.query_size > pool_size:
-            raise InputError(
-                f"Expected `loop.query_size` to be at most the pool size {pool_size}, but got {self.query_size}."
-            )
-        if self.num_rounds * self.query_size > pool_size:
-            raise InputError(
-                f"Expected `loop.num_rounds` to be at most {pool_size // self.query_size}, which uses up the pool of "
-                f"{pool_size} by queries of {self.query_size}, but got {self.num_rounds}."
-            )
 
     def _run_in(
         self,
@@ -442,7 +408,7 @@ class ActiveLearningLoop(Callback):
         assert self._progress is not None
         if not folder.queries and not folder.asked:
             targets = datamodule.train_targets
-            folder.commit(queries=_bought(0, initial, targets[initial]), asked=_questions(0, asked, datamodule))
+            folder.commit(queries=bought_rows(0, initial, targets[initial]), asked=question_rows(0, asked, datamodule))
         indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
         if not torch.equal(indices[: len(initial)], initial):
             raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
@@ -495,8 +461,8 @@ class ActiveLearningLoop(Callback):
         if self._loggers is not None:
             self._loggers.end_round(row.round, row.num_labeled, row.measured() | fit.logged)
         scores = None if fit.scores is None else fit.scores[fit.query]
-        bought = [] if answers is None else _bought(row.round + 1, indices, answers, scores, fit.predicted)
-        asked = _questions(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
+        bought = [] if answers is None else bought_rows(row.round + 1, indices, answers, scores, fit.predicted)
+        asked = question_rows(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
         folder.commit(
             [row],
             bought,
@@ -567,9 +533,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_callbacks.restore()
         self._fresh_profiler.restore()
         self._start_logging(round, trainer)
-        # a trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425
-        _reset_progress(trainer.fit_loop)
-        trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
+        forget_fits(trainer)
         self._fit = fit = _Fit(round, shared=shared, keep_weights=keep_weights)
         seed = stream_seed(self.seed, "dropout", round, self._world.rank)
         torch.manual_seed(seed)  # for what draws before training starts, such as LearningRateFinder
@@ -577,8 +541,8 @@ class ActiveLearningLoop(Callback):
         random.seed(seed)
         try:
             with (
-                _capped(trainer, num_labeled / datamodule.batch_size),
-                _at_end_of_training(trainer, lambda: self._end_training(trainer, model)),
+                capped(trainer, num_labeled / datamodule.batch_size),
+                at_end_of_training(trainer, lambda: self._end_training(trainer, model)),
             ):
                 trainer.fit(model, datamodule=datamodule)
         except MisconfigurationException as error:
@@ -649,7 +613,7 @@ class ActiveLearningLoop(Callback):
                 self._calibration = metrics.calibration_bins()
             tested = metrics.compute() | tested
             model.cpu()
-        return {name: _shortest(float(value)) for name, value in tested.items()}
+        return {name: shortest(float(value)) for name, value in tested.items()}
 
     # ------------------------------------------------------------------------------------------- hooks of one fit
 
@@ -660,7 +624,7 @@ class ActiveLearningLoop(Callback):
 
     def _others(self, trainer: L.Trainer) -> list[Callback]:
         """The callbacks that may keep something of a fit; progress bars are for the whole run."""
-        return [c for c in _callbacks(trainer) if c is not self and not isinstance(c, ProgressBar)]
+        return [c for c in callbacks_of(trainer) if c is not self and not isinstance(c, ProgressBar)]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seeds the dropout of this round; not before the fit, which seeds all devices alike when it joins them."""
@@ -686,8 +650,8 @@ class ActiveLearningLoop(Callback):
             return
         self._fit.epochs += 1
         self._fit.train_acc = None
-        rules = [rule for rule in _rules(trainer) if rule.is_due]
-        watched = _watched(trainer)
+        rules = [rule for rule in rules_of(trainer) if rule.is_due]
+        watched = watched_by_others(trainer)
         if not rules and not watched:
             return
         measured = self._measure_labeled(trainer, pl_module, with_nll=bool(rules) or TRAIN_NLL in watched)
@@ -698,9 +662,9 @@ class ActiveLearningLoop(Callback):
             if name == TRAIN_ACC and name in watched:
                 # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
                 trainer.callback_metrics[name] = torch.tensor(value)
-                if trainer.loggers or _logs(trainer, name):
+                if trainer.loggers or logs_itself(trainer, name):
                     self.log(name, value)  # type: ignore[attr-defined]
-            elif not _logs(trainer, name):  # a module that logs a metric of this name keeps its own
+            elif not logs_itself(trainer, name):  # a module that logs a metric of this name keeps its own
                 trainer.callback_metrics[name] = torch.tensor(value)
                 for logger in trainer.loggers:
                     logger.log_metrics({name: value}, step=max(0, trainer.global_step - 1))
@@ -728,14 +692,14 @@ class ActiveLearningLoop(Callback):
         else:
             self._report_epoch(trainer)
             fit.logged = {
-                name: _shortest(float(value))
+                name: shortest(float(value))
                 for name, value in trainer.callback_metrics.items()
                 if name.startswith("val")
             }
             if fit.train_acc is None or self._may_change_weights(trainer, pl_module):
                 fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
             # a metric that is not averaged over the devices ends the fit of all when it does so on one
-            fit.converged = any(self._world.gather(_has_converged(trainer)))
+            fit.converged = any(self._world.gather(has_converged(trainer)))
             fit.seconds_fit = time.perf_counter() - fit.started
         self._world.share_buffers(pl_module)
         self._world.check_same(
@@ -783,7 +747,7 @@ class ActiveLearningLoop(Callback):
         confidences, classes = self._predictor(trainer, model).map(
             lambda batch: tuple(batch.probs.max(dim=1)), over=datamodule.pool_blocks(fit.query)
         )
-        fit.predicted = list(zip(classes.tolist(), map(_shortest, confidences.tolist()), strict=True))
+        fit.predicted = list(zip(classes.tolist(), map(shortest, confidences.tolist()), strict=True))
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the calibration curve before the model resets its metrics."""
@@ -796,7 +760,7 @@ class ActiveLearningLoop(Callback):
             return []
         columns = zip(*(column.tolist() for column in self._calibration), strict=True)
         return [
-            CalibrationBin(round, bin, count, _shortest(confidence), _shortest(accuracy))
+            CalibrationBin(round, bin, count, shortest(confidence), shortest(accuracy))
             for bin, (count, confidence, accuracy) in enumerate(columns)
             if count
         ]
@@ -824,47 +788,7 @@ class ActiveLearningLoop(Callback):
             measured[TRAIN_NLL] = F.cross_entropy(logits.double(), targets).item()
         else:
             predicted = predictor.map(lambda batch: batch.logits.argmax(dim=1), over=blocks)
-        return measured | {TRAIN_ACC: _shortest((predicted == targets).float().mean().item())}
-
-
-def _callbacks(trainer: L.Trainer) -> list[Callback]:
-    return list(trainer.callbacks)  # type: ignore[attr-defined]
-
-
-def _rules(trainer: L.Trainer) -> list[Convergence]:
-    return [callback for callback in _callbacks(trainer) if isinstance(callback, Convergence)]
-
-
-def _watched(trainer: L.Trainer) -> set[str]:
-    """The metrics that callbacks of Lightning watch, or rules with arguments of their own."""
-    stopping = [callback for callback in _callbacks(trainer) if isinstance(callback, EarlyStopping)]
-    return {c.monitor for c in stopping if not (isinstance(c, Convergence) and c.by_loss)} & {TRAIN_ACC, TRAIN_NLL}
-
-
-@contextmanager
-def _capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
-    """Gives a fit by the loss rule a cap of epochs, if it has none: learning rate schedules need a finite one."""
-    if not any(rule.by_loss for rule in _rules(trainer)) or (trainer.max_epochs, trainer.max_steps) != (-1, -1):
-        yield
-        return
-    updates = max(1, math.ceil(minibatches / trainer.world_size)) / trainer.accumulate_grad_batches
-    trainer.fit_loop.max_epochs = max(MAX_EPOCHS, math.ceil(MAX_UPDATES / updates))
-    try:
-        yield
-    finally:
-        trainer.fit_loop.max_epochs = -1
-
-
-def _has_converged(trainer: L.Trainer) -> bool:
-    """Whether a stopping rule was met and ended the fit: not a cap of epochs, steps or time, and not divergence."""
-    reasons = [c.stopping_reason for c in _callbacks(trainer) if isinstance(c, EarlyStopping)]
-    diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
-    return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)
-
-
-def _has_trained(trainer: L.Trainer) -> bool:
-    """Whether the last fit has begun with a minibatch."""
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready > 0
+        return measured | {TRAIN_ACC: shortest((predicted == targets).float().mean().item())}
 
 
 def _parts(*owners: object) -> list[object]:
@@ -880,141 +804,12 @@ def _parts(*owners: object) -> list[object]:
     return parts
 
 
-@contextmanager
-def _at_end_of_training(trainer: L.Trainer, function: Callable[[], None]) -> Iterator[None]:
-    """Calls a function after the hooks ``on_train_end`` of all callbacks and of the module.
-
-    Callbacks that average weights put them into the model there, in whatever order callbacks are. Lightning calls the
-    hook of its strategy last.
-    """
-    strategy: Any = trainer.strategy
-    last = strategy.on_train_end
-
-    def on_train_end() -> None:
-        last()
-        function()
-
-    strategy.on_train_end = on_train_end
-    try:
-        yield
-    finally:
-        del strategy.on_train_end
-
-
-def _logs(trainer: L.Trainer, name: str) -> bool:
-    """Whether the module logs a metric of this name itself; the loop's is to win, as it does if both are logged."""
-    results = trainer._results
-    return results is not None and any(result.meta.name == name for result in results.result_metrics)
-
-
-def _bought(
-    round: int,
-    indices: Tensor,
-    labels: Tensor,
-    scores: Tensor | None = None,
-    predicted: Sequence[tuple[int, float]] | None = None,
-) -> list[Query]:
-    """The rows of queries.csv for labels that are first trained on in a round."""
-    columns = _columns(indices, scores, predicted)
-    return [
-        Query(round, order, index, label, score, *prediction)
-        for (order, index, score, prediction), label in zip(columns, labels.tolist(), strict=True)
-    ]
-
-
-def _questions(
-    round: int,
-    indices: Tensor,
-    datamodule: PoolDataModule,
-    scores: Tensor | None = None,
-    predicted: Sequence[tuple[int, float]] | None = None,
-) -> list[Question]:
-    """The rows of asked.csv for labels that are first trained on in a round."""
-    return [
-        Question(round, order, index, datamodule.file_of(index) or "", score, *prediction)
-        for order, index, score, prediction in _columns(indices, scores, predicted)
-    ]
-
-
-def _columns(
-    indices: Tensor, scores: Tensor | None, predicted: Sequence[tuple[int, float]] | None
-) -> Iterator[tuple[int, int, float | None, tuple[int | None, float | None]]]:
-    """Order, index, score and prediction of each sample of a query."""
-    nothing = [None] * len(indices)
-    return zip(
-        range(len(indices)),
-        indices.tolist(),
-        nothing if scores is None else map(_shortest, scores.tolist()),
-        [(None, None)] * len(indices) if predicted is None else predicted,
-        strict=True,
-    )
-
-
 def _summary(rounds: list[Round]) -> str:
     last = rounds[-1]
-    accuracy = (
-        "" if math.isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "
-    )  # there may be nothing to test on
+    # there may be nothing to test on
+    accuracy = "" if math.isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "
     return f"{len(rounds)} rounds done, {accuracy}{last.num_labeled} labels"
-
-
-def _shortest(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.7895, not 0.7894999980926514."""
-    return float(str(np.float32(value)))
 
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds, 3)
-
-
-@contextmanager
-def _no_gpu_queries() -> Iterator[None]:
-    """Keeps each optimizer step from asking the driver for GPUs where there are none.
-
-    Lightning makes torch ask by loading the driver's library, lest a process that forks later has touched CUDA. Where
-    the library is missing torch tries to load it each time, and every optimizer step of a fit takes twice as long.
-    """
-    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
-    value = None if torch.cuda.is_available() else os.environ.pop(name, None)
-    try:
-        yield
-    finally:
-        if value is not None:
-            os.environ[name] = value
-
-
-@contextmanager
-def _quiet(trainer: L.Trainer) -> Iterator[bool]:
-    """Keeps Lightning from saying the same things in each of a hundred fits.
-
-    Yields:
-        Whether the trainer was to show its progress.
-    """
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    callbacks, bar = _callbacks(trainer), trainer.progress_bar_callback
-    trainer.callbacks = [c for c in callbacks if not isinstance(c, ModelSummary)]  # type: ignore[attr-defined]
-    if bar is not None:
-        bar.disable()
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
-        loggers.append(logging.getLogger("lightning.pytorch.profilers.profiler"))
-        levels.append(loggers[-1].level)
-        loggers[-1].setLevel(logging.INFO)  # its report is asked for
-    try:
-        with warnings.catch_warnings():
-            # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval
-            warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
-            # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
-            warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
-            # each of several devices tests everything
-            warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
-            yield bar is not None
-    finally:
-        trainer.callbacks = callbacks  # type: ignore[attr-defined]
-        if bar is not None:
-            bar.enable()
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -220,8 +220,10 @@ def test_a_file_that_is_not_as_it_was_saved_is_named(tmp_path: Path, reinit: str
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     run(tmp_path, "initial", num_rounds=1)
     other = Classifier(Net(width=8), optimizer=lambda params: torch.optim.Adam(params, lr=1e-2))
-    with pytest.raises(InputError, match="initial.pt to hold the weights of a Classifier like this one"):
+    with pytest.raises(InputError, match=r"the model of the run in .*`network.body.1` was"):
         run(tmp_path, "initial", model=other)
+    with pytest.raises(InputError, match="initial.pt to hold the weights of a Classifier like this one"):
+        StartingWeights("initial", 0, tmp_path).restore(other, 0)  # as of a run that was begun before runs knew models
 
 
 def test_another_mode_is_another_run(tmp_path: Path) -> None:

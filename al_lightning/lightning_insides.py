@@ -1,0 +1,113 @@
+"""What a run of many fits needs of Lightning's trainer and has no public name, each with its reason."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelSummary
+from lightning.pytorch.loops.utilities import _reset_progress
+from lightning.pytorch.profilers import PassThroughProfiler
+
+
+def callbacks_of(trainer: L.Trainer) -> list[Callback]:
+    """The callbacks of a trainer, a new list."""
+    return list(trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def forget_fits(trainer: L.Trainer) -> None:
+    """Lets a trainer fit once more.
+
+    A trainer counts its epochs across fits, so that its second fit trains nothing: Lightning #9636, #11425.
+    """
+    _reset_progress(trainer.fit_loop)
+    trainer.fit_loop._last_train_dl_reload_epoch = float("-inf")
+
+
+def has_trained(trainer: L.Trainer) -> bool:
+    """Whether the last fit has begun with a minibatch."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready > 0
+
+
+@contextmanager
+def at_end_of_training(trainer: L.Trainer, function: Callable[[], None]) -> Iterator[None]:
+    """Calls a function after the hooks ``on_train_end`` of all callbacks and of the module.
+
+    Callbacks that average weights put them into the model there, in whatever order callbacks are. Lightning calls the
+    hook of its strategy last.
+    """
+    strategy: Any = trainer.strategy
+    last = strategy.on_train_end
+
+    def on_train_end() -> None:
+        last()
+        function()
+
+    strategy.on_train_end = on_train_end
+    try:
+        yield
+    finally:
+        del strategy.on_train_end
+
+
+def logs_itself(trainer: L.Trainer, name: str) -> bool:
+    """Whether the module logs a metric of this name itself; the loop's is to win, as it does if both are logged."""
+    results = trainer._results
+    return results is not None and any(result.meta.name == name for result in results.result_metrics)
+
+
+@contextmanager
+def no_gpu_queries() -> Iterator[None]:
+    """Keeps each optimizer step from asking the driver for GPUs where there are none.
+
+    Lightning makes torch ask by loading the driver's library, lest a process that forks later has touched CUDA. Where
+    the library is missing torch tries to load it each time, and every optimizer step of a fit takes twice as long.
+    """
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    value = None if torch.cuda.is_available() else os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
+
+
+@contextmanager
+def quiet(trainer: L.Trainer) -> Iterator[bool]:
+    """Keeps Lightning from saying the same things in each of a hundred fits.
+
+    Yields:
+        Whether the trainer was to show its progress.
+    """
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    callbacks, bar = callbacks_of(trainer), trainer.progress_bar_callback
+    trainer.callbacks = [c for c in callbacks if not isinstance(c, ModelSummary)]  # type: ignore[attr-defined]
+    if bar is not None:
+        bar.disable()
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
+        loggers.append(logging.getLogger("lightning.pytorch.profilers.profiler"))
+        levels.append(loggers[-1].level)
+        loggers[-1].setLevel(logging.INFO)  # its report is asked for
+    try:
+        with warnings.catch_warnings():
+            # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
+            # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
+            warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
+            # each of several devices tests everything
+            warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
+            yield bar is not None
+    finally:
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
+        if bar is not None:
+            bar.enable()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
