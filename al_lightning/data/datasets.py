@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from al_lightning.data.alike import Part, check_alike
+from al_lightning.data.class_lists import ClassList, check_class_lists
 from al_lightning.data.collating import CollateFn, Collator
 from al_lightning.data.items import ItemFormat, Key, is_same_class
 from al_lightning.data.labels import class_indices
@@ -170,15 +171,18 @@ class Datasets:
         self.has_odd_attributes = False
         """Whether an attribute says something else of the classes than the items do."""
         formats: list[ItemFormat | None] = [None, None]
-        for i, part in enumerate((train, test)):
+        lists: list[list[ClassList]] = []
+        for i, (role, part) in enumerate((("training", train), ("test", test))):
             if labels[i] is None or collate_fn is not None:
                 found = Labels(part, label_key, input_key)
                 formats[i] = found.format
             if labels[i] is None:
                 labels[i] = found.read(num_workers)
                 self.has_odd_attributes |= found.differs
+                lists.append([(f"{name}, the {role} part,", names) for name, names in found.class_lists])
                 if class_names is None and not found.differs:  # or the names are those of other classes
                     class_names = found.class_names
+        check_class_lists(lists)
         (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
         targets = (self.train_targets, self.test_targets)
         self.are_indices = all(is_same_class(*pair) for pair in zip(labels, targets, strict=True))

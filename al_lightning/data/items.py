@@ -230,6 +230,8 @@ class _Look:
         keys = [key for key in keys if not self.is_position(key)]
         found = [key for key in keys if self._all(key, _is_integer) or self._is_name(key)]
         found = found or [key for key in keys if self._all(key, _is_whole)]
+        if len(found) > 1:  # positions in a dataset of which this one has a part are all different, unlike classes
+            found = [key for key in found if not self._is_index(key)] or found
         return [key for i, key in enumerate(found) if not any(self._is_renamed(other, key) for other in found[:i])]
 
     def _all(self, key: Key, holds: Callable[[Any], bool]) -> bool:
@@ -239,6 +241,12 @@ class _Look:
         """Whether a part is a name that comes again, as those of classes do, and not that of a file."""
         parts = self.parts(key)
         return self._all(key, lambda part: isinstance(part, str)) and (len(set(parts)) < len(parts) or len(parts) == 1)
+
+    def _is_index(self, key: Key) -> bool:
+        """Whether a part is another number for each item, none below 0, and so no class."""
+        parts = self.parts(key)
+        is_number = self._all(key, _is_integer) and min(parts) >= 0
+        return is_number and len(parts) > LEAST_SURE and len(set(parts)) == len(parts)
 
     def _is_renamed(self, one: Key, other: Key) -> bool:
         """Whether two parts say the same: a class, and its name."""

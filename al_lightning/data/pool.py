@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.utilities.parsing import is_picklable
 from torch import Tensor
 
 from al_lightning.data.alike import check_arrays
@@ -89,6 +90,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
         if batch_size < 1:
             raise InputError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
         self.save_hyperparameters(ignore=list(self.no_settings))
+        for argument in [name for name, value in self.hparams.items() if not is_picklable(value)]:
+            del self.hparams[argument]  # of a subclass, such as a lambda: no checkpoint could hold it
         self.num_initial = num_initial
         self.initial = initial
         self.batch_size = batch_size
@@ -126,7 +129,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
-            source = self.load()
+            source = _source(self.load(), type(self).__name__)
             if isinstance(source, Arrays):
                 check_arrays(*source, name=type(self).__name__)
             names = self.class_names
@@ -439,3 +442,17 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""
         rows = self.labeled_rows
         return rows.blocks(torch.arange(len(rows)))
+
+
+def _source(loaded: Any, name: str) -> Source:
+    """What :meth:`PoolDataModule.load` returned; a plain tuple of four parts is one of :class:`Arrays`.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    if type(loaded) in (tuple, list) and len(loaded) == len(Arrays._fields):
+        return Arrays(*loaded)
+    if not all(hasattr(loaded, part) for part in ("train_targets", "test_targets", "rows", "test_blocks")):
+        got = f"{len(loaded)} parts" if isinstance(loaded, tuple | list) else type(loaded).__name__
+        raise InputError(f"Expected `load` of {name} to return Arrays or Datasets, but got {got}.")
+    return loaded

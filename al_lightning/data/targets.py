@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
+from al_lightning.data.class_lists import ClassList, class_lists
 from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, format_of_items, is_same_class, plain
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item, read_items, sampled_positions, seeded, short
@@ -72,6 +73,7 @@ class Labels:
     Attributes:
         format: What the items are made of.
         class_names: What the dataset calls the classes, of Hugging Face only; others are asked by who knows them.
+        class_lists: What the dataset, and each that it is made of, calls the numbers of classes in its items.
         differs: Whether an attribute was found to say something else than the items.
 
     Raises:
@@ -80,6 +82,7 @@ class Labels:
 
     format: ItemFormat
     class_names: tuple[str, ...] | None
+    class_lists: list[ClassList]
     differs: bool
 
     def __init__(self, dataset: Dataset, label_key: Key | None = None, input_key: Key | None = None) -> None:
@@ -96,6 +99,8 @@ class Labels:
         self._targets = [plain(self.format.target_of(item)) for item in items]
         self.differs = False
         self.class_names = _names_in_features(dataset, self.format.target_key)
+        are_numbers = not any(isinstance(target, str) for target in self._targets)
+        self.class_lists = class_lists(dataset, self.format.target_key) if are_numbers else []
         if self.format.target_key is not None:
             self._check_that_they_stay()
 
@@ -128,6 +133,7 @@ class Labels:
         if wrong is None:
             return [plain(known) for known in self._known]
         self.differs = True
+        self.class_lists = []  # which are those of the attribute
         position, known, given = wrong
         warnings.warn(
             f"The classes of {self._name} are those of its items: {self._attribute} says {short(known)} where item "

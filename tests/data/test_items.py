@@ -132,3 +132,11 @@ def test_batches_have_the_keys_of_items() -> None:
     assert label_key_of(["input_ids"], "a batch") is None
     format = format_of_items([{"x": torch.zeros(3, 2), "labels": torch.zeros(3)}], "a batch")
     assert format == ItemFormat("x", "labels")
+
+
+def test_indices_of_a_part_of_a_dataset_are_no_classes() -> None:
+    order = [7, 300, 2, 41, 5, 90, 13, 66, 8, 21, 34, 55]
+    samples = [(torch.tensor([float(i)]), i % 3, i) for i in order]
+    assert item_format(samples) == ItemFormat(0, 1)
+    with pytest.raises(InputError, match="`1`, `2` could all be it"):
+        item_format([(torch.tensor([float(i)]), i % 3, i % 5) for i in order])

@@ -309,3 +309,26 @@ def test_testing_and_predicting_see_the_test_set_in_order(name):
     inputs, targets = (torch.cat(parts) for parts in zip(*getattr(Digits(), name)(), strict=True))
     assert inputs.equal(digits().test_inputs)
     assert targets.equal(digits().test_targets)
+
+
+class Returning(PoolDataModule):
+    def __init__(self, make, num_initial=2):
+        super().__init__(num_initial)
+        self.make = make
+
+    def load(self):
+        return self.make()
+
+
+def test_an_argument_that_cannot_be_saved_is_no_setting():
+    data = Returning(lambda: Arrays(torch.zeros(4, 2), torch.arange(4), torch.zeros(1, 2), torch.zeros(1)))
+    assert "make" not in data.hparams
+    assert data.hparams["num_initial"] == 2
+
+
+def test_four_tensors_are_arrays_and_anything_else_is_refused():
+    data = Returning(lambda: (torch.zeros(4, 2), torch.arange(4), torch.zeros(1, 2), torch.zeros(1)))
+    assert data.train_targets.tolist() == [0, 1, 2, 3]
+    for loaded, got in ((None, "NoneType"), ((torch.zeros(4, 2), torch.arange(4)), "2 parts")):
+        with pytest.raises(InputError, match=f"`load` of Returning to return Arrays or Datasets, but got {got}"):
+            Returning(lambda loaded=loaded: loaded).setup()
