@@ -1,6 +1,7 @@
 """Batches of items: those to train and test on, as a DataLoader would make them, and the inputs to score."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key
+from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, is_same_class, plain
 from al_lightning.data.named_pair import named_pair
 from al_lightning.data.reading import num_samples, read_items, sampled_positions, seeded
 from al_lightning.errors import InputError
@@ -37,7 +38,8 @@ class Collator:
         may_draw: Whether ``collate_fn`` may draw at random, as one that mixes images does: for training alone.
 
     Raises:
-        InputError: If ``collate_fn`` makes batches in which the class cannot be found, or draws at random.
+        InputError: If ``collate_fn`` makes batches in which the class cannot be found, draws at random, or does not
+            keep the order and the classes of the items.
     """
 
     def __init__(
@@ -58,8 +60,13 @@ class Collator:
         self.is_plain = self._collate_fn is None and all(_is_plain(format, item) for item in items)
         """Whether the inputs of a batch are one tensor, and a batch is a pair of this and the classes."""
         self._label_keys: list[Key] = [1 if format.target_key is None else format.target_key]
+        self._draws = False
+        self._kept: set[Key] = set()
+        """Where the numbers that are the classes of the items are in a batch, as they are."""
         if self._collate_fn is not None and items:
             self._label_keys = self._find_labels(items, may_draw)
+            if len(items) > 1:
+                self._look_at_order(items, may_draw)
 
     @classmethod
     def plain(cls, dataset: Dataset) -> "Collator":
@@ -97,8 +104,14 @@ class Collator:
         for key in self._label_keys:
             part = batch[key]
             # a function of the user's may make something else of the class, such as rows of several numbers
-            if self._collate_fn is None or (isinstance(part, Tensor) and part.numel() == len(targets)):
+            if self._collate_fn is None:
                 batch = _replaced(batch, key, targets)
+            elif isinstance(part, Tensor) and part.numel() == len(targets) and (key in self._kept or not self._draws):
+                if key in self._kept and not self._draws and part.flatten().tolist() != targets.tolist():
+                    raise self._refused_order()
+                # one that mixes may give the classes of other items, too
+                kept = part.flatten().to(torch.int64) if self._draws else targets
+                batch = _replaced(batch, key, kept)
         if self._collate_fn is None and self._told is not None and isinstance(batch, Mapping):
             return named_pair(self._format.input_key, self._format.target_key, batch)
         return batch
@@ -107,7 +120,17 @@ class Collator:
         """Makes the inputs to score: a tensor, tensors by name, or several in a row, the first of them the input."""
         if self.is_plain:
             return self._stacked([item[0] if isinstance(item, tuple | list) else item for item in items])
-        return self._inputs_of(self._collate([self._with_target(item, 0) for item in items]))
+        if not self._kept or self._draws:
+            batch = self._collate([self._with_target(item, 0) for item in items])
+        else:  # an order that is not kept shows in the classes
+            marks = _marks(len(items))
+            batch = self._collate([self._with_target(*pair) for pair in zip(items, marks, strict=True)])
+            if any(not _is_in_order(batch[key], marks) for key in self._kept):
+                raise self._refused_order()
+        inputs = self._inputs_of(batch)
+        if self._collate_fn is not None:
+            self._check_length(inputs, len(items))
+        return inputs
 
     def _inputs_of(self, batch: Any) -> Inputs:
         """A batch without the class."""
@@ -218,7 +241,7 @@ class Collator:
         items = list(items) if len(items) > 1 else [items[0], items[0]]
         batches = [self._relabeled(items, first) for first in (0, 1)]
         again = self._relabeled(items, 0, seed=0 if may_draw else 1)
-        keys = list(batches[0]) if isinstance(batches[0], Mapping) else list(range(len(batches[0])))
+        keys = _keys(batches[0])
         if any(not is_same(batches[0][key], again[key]) for key in keys):
             raise InputError(
                 f"Expected `collate_fn` of {self._name} to make the same batch of the same items each time, but it "
@@ -226,6 +249,9 @@ class Collator:
                 "by a `pool_dataloader` without that function."
             )
         found: list[Key] = [key for key in keys if not is_same(batches[0][key], batches[1][key])]
+        if not found and not isinstance(self._format.target_of(items[0]), str):  # 0 and 1 may become one class
+            own = self._seeded(items, 0)
+            found = [key for key in keys if not is_same(batches[0][key], own[key])]
         called_so: list[Key] = [key for key in LABEL_NAMES if key in keys]
         if not found and called_so and len({repr(self._format.target_of(item)) for item in items}) == 1:
             return called_so[:1]  # the items at hand have one class by name, and no other name is known
@@ -241,6 +267,61 @@ class Collator:
             )
         return found
 
+    def _look_at_order(self, items: Sequence[Any], may_draw: bool) -> None:
+        """Finds out whether a batch has the items in their order, with their classes; else raises `InputError`."""
+        marks = _marks(len(items))
+        marked = [self._with_target(*pair) for pair in zip(items, marks, strict=True)]
+        batch, again = self._seeded(marked, 0), self._seeded(marked, 1)
+        self._draws = may_draw and any(not is_same(batch[key], again[key]) for key in _keys(batch))
+        if not self._draws:
+            inputs, reverse = self._inputs_of(batch), self._inputs_of(self._seeded(marked[::-1], 0))
+            self._check_length(inputs, len(items))
+            for one, other in zip(tensors_of(inputs), tensors_of(reverse), strict=True):
+                if one.dim() and not (one.shape == other.shape and one.flip(0).allclose(other, 1e-4, equal_nan=True)):
+                    raise self._refused_order()
+        own = [plain(self._format.target_of(item)) for item in items]
+        if any(isinstance(one, str) for one in own):
+            return
+        for key in self._label_keys:
+            if isinstance(batch[key], Tensor) and batch[key].numel() == len(items):
+                values = batch[key].flatten().tolist()
+                if values == marks or (self._draws and sorted(values) == sorted(marks)):
+                    self._kept.add(key)
+        if not self._draws and all(isinstance(one, int | float) and one >= 0 for one in own):
+            self._look_at_classes(own, self._seeded(items, 0))
+
+    def _look_at_classes(self, own: list[Any], batch: Any) -> None:
+        """Raises :class:`InputError` if other classes are made of those of the items than the same ones in order."""
+        for key in self._label_keys:
+            if not isinstance(batch[key], Tensor) or batch[key].numel() != len(own):
+                continue
+            pairs = sorted(set(zip(own, batch[key].flatten().tolist(), strict=True)))
+            # each class once, and in the same order: they are counted from 0 as those of the items are
+            if any(one[0] == next_[0] or one[1] >= next_[1] for one, next_ in pairwise(pairs)):
+                one, other = next(pair for pair in pairs if not is_same_class(*pair))
+                raise InputError(
+                    f"Expected `collate_fn` of {self._name} to keep the classes of the items, but it makes {other} of "
+                    f"{one}; let the items have the classes that are meant."
+                )
+
+    def _seeded(self, items: Sequence[Any], seed: int) -> Any:
+        with seeded(seed):
+            return self._collate(list(items))
+
+    def _check_length(self, inputs: Inputs, num: int) -> None:
+        for tensor in tensors_of(inputs):
+            if tensor.dim() and len(tensor) != num:
+                raise InputError(
+                    f"Expected `collate_fn` of {self._name} to make batches of all {num} items, with the items along "
+                    f"the first dimension, but got a tensor of shape {tuple(tensor.shape)}."
+                )
+
+    def _refused_order(self) -> InputError:
+        return InputError(
+            f"Expected `collate_fn` of {self._name} to keep the items in their order, with their classes, but it does "
+            "not; order them in the model, such as by `pack_padded_sequence` with `enforce_sorted=False`."
+        )
+
     def _relabeled(self, items: Sequence[Any], first: int, seed: int = 0) -> Any:
         """A batch of these items, with two classes in turn; of classes with names, those of the items in turn."""
         named = [self._format.target_of(item) for item in items]
@@ -250,6 +331,20 @@ class Collator:
                 targets = [names[(i + first) % len(names)] for i in range(len(items))]
                 return self._collate([self._format.with_target(*pair) for pair in zip(items, targets, strict=True)])
             return self._collate([self._with_target(item, (i + first) % 2) for i, item in enumerate(items)])
+
+
+def _keys(batch: Any) -> list[Key]:
+    return list(batch) if isinstance(batch, Mapping) else list(range(len(batch)))
+
+
+def _marks(num: int) -> list[int]:
+    """Zeros and ones, as irregular as the bits of products with a large odd number."""
+    return [i * 2654435761 >> 13 & 1 for i in range(num)]
+
+
+def _is_in_order(part: Any, marks: list[int]) -> bool:
+    """Whether a part of a batch holds these numbers, one for each item."""
+    return isinstance(part, Tensor) and part.flatten().tolist() == marks
 
 
 def _is_plain(format: ItemFormat, item: Any) -> bool:

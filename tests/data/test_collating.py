@@ -178,6 +178,64 @@ def test_a_function_that_mixes_is_for_training_alone() -> None:
     assert block.equal(IMAGES)
 
 
+def sorting(samples: list[Any]) -> Any:
+    return default_collate(sorted(samples, key=lambda sample: -float(sample[0].sum())))
+
+
+def dropping(samples: list[Any]) -> Any:
+    return default_collate([sample for i, sample in enumerate(samples) if i != 3])
+
+
+def other_classes(samples: list[Any]) -> Any:
+    x, y = default_collate(samples)
+    return x, 2 - y
+
+
+def fewer_classes(samples: list[Any]) -> Any:
+    x, y = default_collate(samples)
+    return x, y // 2
+
+
+def lengths_first(samples: list[Any]) -> Any:
+    x, y = default_collate(samples)
+    return x.flatten(1).T, y
+
+
+def test_a_function_that_mixes_pairs_says_which_classes_it_mixed() -> None:
+    def mix(samples: list[Any]) -> Any:
+        x, y = default_collate(samples)
+        order = torch.randperm(len(x))
+        return x + x[order], y, y[order], order
+
+    data = items(lambda i, x, y: (x, y))
+    source = Datasets(data, data, collate_fn=mix, pool_collate_fn=default_collate, test_collate_fn=default_collate)
+    ((_, y, other, order),) = source.rows().whole_batches(iter([(torch.arange(12), CLASSES)]))
+    assert order.tolist() != list(range(12))
+    assert y.equal(CLASSES)
+    assert other.equal(CLASSES[order])
+
+
+def test_a_function_that_counts_classes_from_0_keeps_them() -> None:
+    def from_0(samples: list[Any]) -> Any:
+        x, y = default_collate(samples)
+        return x, y - 1
+
+    batch, block, _ = collated(items(lambda i, x, y: (x, y + 1)), [4, 3], [0, 1], from_0)
+    assert batch[1].tolist() == [0, 1]
+    assert block.equal(IMAGES[[4, 3]])
+
+
+def test_an_order_that_is_kept_in_the_first_samples_alone_is_seen_later() -> None:
+    def sorting_some(samples: list[Any]) -> Any:
+        return sorting(samples) if len(samples) == 10 else default_collate(samples)
+
+    rows = Datasets(*[items(lambda i, x, y: (x, y))] * 2, collate_fn=sorting_some).rows()
+    with pytest.raises(InputError, match="to keep the items in their order"):
+        list(rows.blocks(torch.arange(10)))
+    with pytest.raises(InputError, match="to keep the items in their order"):
+        list(rows.whole_batches(iter([(torch.arange(10), CLASSES[:10])])))
+
+
 def no_class(samples: list[Any]) -> Any:
     return {"x": torch.stack([x for x, _ in samples])}
 
@@ -195,6 +253,11 @@ def fails(samples: list[Any]) -> Any:
     [
         (no_class, "`collate_fn` of Items to put the class of each item in the batch"),
         (an_object, "`collate_fn` of Items to return a tuple or a mapping, but got object"),
+        (sorting, "to keep the items in their order, with their classes"),
+        (dropping, r"batches of all 8 items, with the items along the first dimension, but got .* \(7, "),
+        (lengths_first, "batches of all 8 items, with the items along the first dimension"),
+        (other_classes, "to keep the classes of the items, but it makes"),
+        (fewer_classes, "to keep the classes of the items, but it makes"),
         (fails, "`collate_fn` to take items of Items, but got KeyError: 'ids'"),
     ],
 )
