@@ -88,17 +88,21 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
 def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None:
     """Numbers the classes as the model takes them, where the data set has numbers with gaps, such as 1 to K.
 
+    Where the data set has floats or a column, a model with one logit gets them so.
+
     Args:
         model: Tells by its outputs whether it has one for each number up to the highest.
         datamodule: The data; its labels are forgotten if it has such numbers.
     """
-    if not datamodule.has_gaps:
+    if not datamodule.has_gaps and not datamodule.has_label_form:
         return
     sample = datamodule.sample_inputs(1)
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)
-        logits = _predictor(model, sample, sample).map(lambda batch: batch.logits)
+        predictor = _predictor(model, sample, sample)
+        logits = predictor.map(lambda batch: batch.logits)
+        datamodule.suit_logits(predictor.map(lambda batch: batch.returned_logits).shape[1])
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         LOG.debug("The model did not take a sample, which check_model will say: %r", error)
         return

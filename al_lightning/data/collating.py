@@ -17,6 +17,8 @@ from al_lightning.inputs import Inputs, tensors_of
 
 CollateFn = Callable[[list[Any]], Any]
 
+LabelForm = tuple[bool, bool]
+
 NUM_LOOKED_AT = 8  # items that are collated to find the class in a batch
 
 MAKE_TENSORS = "give it a transform that makes them, such as torchvision.transforms.ToTensor"
@@ -60,6 +62,8 @@ class Collator:
         self.is_plain = self._collate_fn is None and all(_is_plain(format, item) for item in items)
         """Whether the inputs of a batch are one tensor, and a batch is a pair of this and the classes."""
         self._label_keys: list[Key] = [1 if format.target_key is None else format.target_key]
+        self.label_form: LabelForm = (False, False)
+        """Whether a plain batch has classes as floats, and whether as a column."""
         self._draws = False
         self._kept: set[Key] = set()
         """Where the numbers that are the classes of the items are in a batch, as they are."""
@@ -67,6 +71,10 @@ class Collator:
             self._label_keys = self._find_labels(items, may_draw)
             if len(items) > 1:
                 self._look_at_order(items, may_draw)
+            batch = self._seeded([self._with_target(item, 0) for item in items], 0)
+            self.label_form = form_of(batch[self._label_keys[0]])
+        elif items and format.target_key is not None:
+            self.label_form = form_of(np.asarray(format.target_of(items[0]))[None])
 
     @classmethod
     def plain(cls, dataset: Dataset) -> "Collator":
@@ -93,24 +101,26 @@ class Collator:
 
         Args:
             items: Of the dataset.
-            targets: Their classes, int64, shape ``(B,)``; they take the place of those of the items.
+            targets: Their classes, int64, shape ``(B,)``; they take the place of those of the items. Or the same as
+                floats, or as a column.
 
         Returns:
-            What ``collate_fn`` returns, with the classes as int64 of shape ``(B,)``.
+            What ``collate_fn`` returns, with the classes in the form of ``targets``.
         """
         if self.is_plain:
             return self.inputs(items), targets
-        batch = self._collate([self._with_target(item, t) for item, t in zip(items, targets.tolist(), strict=True)])
+        numbers = targets.flatten().to(torch.int64).tolist()
+        batch = self._collate([self._with_target(item, t) for item, t in zip(items, numbers, strict=True)])
         for key in self._label_keys:
             part = batch[key]
             # a function of the user's may make something else of the class, such as rows of several numbers
             if self._collate_fn is None:
                 batch = _replaced(batch, key, targets)
             elif isinstance(part, Tensor) and part.numel() == len(targets) and (key in self._kept or not self._draws):
-                if key in self._kept and not self._draws and part.flatten().tolist() != targets.tolist():
+                if key in self._kept and not self._draws and part.flatten().tolist() != numbers:
                     raise self._refused_order()
                 # one that mixes may give the classes of other items, too
-                kept = part.flatten().to(torch.int64) if self._draws else targets
+                kept = part.reshape(targets.shape).to(targets.dtype) if self._draws else targets
                 batch = _replaced(batch, key, kept)
         if self._collate_fn is None and self._told is not None and isinstance(batch, Mapping):
             return named_pair(self._format.input_key, self._format.target_key, batch)
@@ -331,6 +341,26 @@ class Collator:
                 targets = [names[(i + first) % len(names)] for i in range(len(items))]
                 return self._collate([self._format.with_target(*pair) for pair in zip(items, targets, strict=True)])
             return self._collate([self._with_target(item, (i + first) % 2) for i, item in enumerate(items)])
+
+
+def form_of(labels: Any) -> LabelForm:
+    """Whether labels are floats, and whether they are a column.
+
+    Example:
+        >>> form_of(torch.tensor([[0.0], [1.0]])), form_of(torch.tensor([0, 1])), form_of(["cat", "dog"])
+        ((True, True), (False, False), (False, False))
+    """
+    if not isinstance(labels, Tensor | np.ndarray):
+        return False, False
+    dtype = labels.dtype
+    is_float = dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
+    return is_float, labels.ndim == 2 and labels.shape[1] == 1
+
+
+def in_form(targets: Tensor, form: LabelForm) -> Tensor:
+    """Classes of shape ``(N,)`` as floats, or as a column."""
+    targets = targets.to(torch.float32) if form[0] else targets
+    return targets[:, None] if form[1] else targets
 
 
 def _keys(batch: Any) -> list[Key]:

@@ -199,6 +199,8 @@ class Datasets:
                 zip((train, self._pool, test), (formats[0], of_pool, formats[1]), functions, strict=True)
             )
         ]
+        self.label_form = self._collators[0].label_form
+        """Whether plain batches have classes as floats, and whether as a column."""
         parts = zip((train, self._pool, test), self._collators, (formats[0], of_pool, formats[1]), strict=True)
         check_alike(*(Part(*part) for part in parts))
 

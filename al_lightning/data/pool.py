@@ -13,6 +13,7 @@ from torch import Tensor
 
 from al_lightning.data.alike import check_arrays
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
+from al_lightning.data.collating import form_of, in_form
 from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices, numbers_with_gaps, renumbered
 from al_lightning.errors import InputError
 from al_lightning.inputs import map_tensors, tensors_of
@@ -101,6 +102,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Stream of the unlabeled samples that a semi-supervised fit sees, likewise."""
         self.transform_generator: torch.Generator | None = None
         """Stream of the random transforms of training samples, likewise."""
+        self._gets_form = False
         self._source: Source | None = None
         self._labeled_rows: Rows | None = None
 
@@ -136,6 +138,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             if names is None:
                 names = getattr(source, "class_names", None)
             parts = [source.train_targets, source.test_targets]
+            self._form = getattr(source, "label_form", None) or form_of(source.train_targets)
             self._given, named, least = class_indices(parts, type(self).__name__, names)
             self._least_classes = least or 0
             if self.class_names is None and named is not None:
@@ -197,6 +200,27 @@ class PoolDataModule(L.LightningDataModule, ABC):
         if self._gaps is not None:
             self._number_classes(from_0=num_outputs <= self._gaps[-1])
             self.set_labeled(torch.empty(0, dtype=torch.int64))
+
+    def suit_logits(self, num_logits: int) -> None:
+        """Gives a model with one logit its labels in the form that the data have: floats, a column, or both.
+
+        Its loss compares them with the logits, as ``binary_cross_entropy_with_logits`` does. All other models get
+        class indices.
+
+        Args:
+            num_logits: Number of logits that ``forward`` of the model returns for a sample.
+        """
+        self._gets_form = num_logits == 1
+
+    @property
+    def has_label_form(self) -> bool:
+        """Whether the labels of the data are floats or a column; see :meth:`suit_logits`."""
+        self.setup()
+        return any(self._form)
+
+    def _in_form(self, targets: Tensor, model: Any) -> Tensor:
+        of_user = not getattr(model, "takes_pairs", False)
+        return in_form(targets, self._form) if self._gets_form and of_user else targets
 
     @property
     def has_gaps(self) -> bool:
@@ -404,7 +428,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             unlabeled = EndlessRows(self._rows, self.unlabeled_indices, self.unlabeled_generator)
         return MinibatchLoader(
             self.labeled_rows,
-            self.labeled_targets,
+            self._in_form(self.labeled_targets, model),
             self.batch_size,
             group=group,
             generator=self.shuffle_generator,
@@ -418,7 +442,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def test_dataloader(self) -> BatchLoader:
         model = None if self.trainer is None else self.trainer.lightning_module
-        return BatchLoader(self.test_blocks(), self.test_targets, as_pairs=getattr(model, "takes_pairs", False))
+        targets = self._in_form(self.test_targets, model)
+        return BatchLoader(self.test_blocks(), targets, as_pairs=getattr(model, "takes_pairs", False))
 
     def predict_dataloader(self) -> BatchLoader:
         """The test set."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, default_collate
 
+from al_lightning.data import Arrays, DatasetPool, PoolDataModule
 from al_lightning.data.collating import Collator
 from al_lightning.data.datasets import Datasets
 from al_lightning.errors import InputError
@@ -234,6 +235,39 @@ def test_an_order_that_is_kept_in_the_first_samples_alone_is_seen_later() -> Non
         list(rows.blocks(torch.arange(10)))
     with pytest.raises(InputError, match="to keep the items in their order"):
         list(rows.whole_batches(iter([(torch.arange(10), CLASSES[:10])])))
+
+
+@pytest.mark.parametrize("num_logits", [1, 2])
+@pytest.mark.parametrize("kind", ["items", "columns", "function", "arrays"])
+def test_a_model_with_one_logit_gets_labels_as_the_data_have_them(num_logits: int, kind: str) -> None:
+    function = None
+    if kind == "function":
+        function = lambda samples: {  # noqa: E731
+            "x": torch.stack([x for x, _ in samples]),
+            "y": torch.tensor([[float(y)] for _, y in samples]),
+        }
+    label: Any = {"items": float, "columns": lambda y: torch.tensor([float(y)])}.get(kind, int)
+    samples = items(lambda i, x, y: (x, label(y > 1)))
+    data: PoolDataModule = DatasetPool(samples, samples, num_initial=4, collate_fn=function)
+    column = (CLASSES > 1).float()[:, None]
+    if kind == "arrays":
+        data = InMemory(4)
+    data.label(torch.arange(12))
+    data.suit_logits(num_logits)
+    for loader in (data.train_dataloader(), data.test_dataloader()):
+        (batch,) = loader
+        x, y = batch.values() if isinstance(batch, dict) else batch
+        expected = column if kind != "items" else column.flatten()
+        assert y.shape == (expected.shape if num_logits == 1 else (12,))
+        assert y.dtype == (torch.float32 if num_logits == 1 else torch.int64)
+        order = [next(j for j in ALL if IMAGES[j].equal(one)) for one in x]
+        assert y.flatten().tolist() == column[order].flatten().tolist()
+
+
+class InMemory(PoolDataModule):
+    def load(self) -> Arrays:
+        labels = (CLASSES > 1).float()[:, None]
+        return Arrays(IMAGES, labels, IMAGES, labels)
 
 
 def no_class(samples: list[Any]) -> Any:
