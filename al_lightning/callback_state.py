@@ -22,6 +22,8 @@ RECORDS = (list, dict, set, deque)
 """What users append to in a fit and read after the run."""
 OF_LIGHTNING = ("log", "log_dict")
 """Methods of the module, which Lightning gives to all callbacks in each fit."""
+LIBRARIES = ("abc", "al_lightning", "builtins", "lightning", "pytorch_lightning", "torch", "typing")
+"""Packages whose classes keep nothing that a fit changes."""
 OUTLETS = (io.IOBase, logging.Logger, type(threading.Lock()), type(threading.RLock()), threading.Thread)
 """What is written to, and changes no fit."""
 
@@ -29,8 +31,9 @@ OUTLETS = (io.IOBase, logging.Logger, type(threading.Lock()), type(threading.RLo
 class FreshCallbacks:
     """Remembers callbacks as they are now, and puts them back before each later fit.
 
-    The attributes of a callback count, and what the functions among the attributes close over, as those of
-    LambdaCallback do. A list, set or mapping stays the same object. After the run it holds what all fits put into it.
+    The attributes of a callback count, numbers and records of its class, and what the functions among the attributes
+    close over, as those of LambdaCallback do. A list, set or mapping stays the same object. After the run it holds what
+    all fits put into it.
 
     Args:
         callbacks: The callbacks, or other objects that a trainer brings along, such as a profiler.
@@ -136,6 +139,12 @@ def _slots(callback: object, memo: dict[int, Any]) -> Iterator[_Slot]:
                     yield _slot_of_cell(cell, _copy(callback, f"{name}: {cell_name}", content, memo))
         else:
             yield _slot_of_attribute(callback, name, _copy(callback, name, value, memo), not is_lightnings)
+    for owner in type(callback).__mro__:
+        if owner.__module__.split(".")[0] in LIBRARIES:
+            continue
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, PLAIN + RECORDS) and not name.startswith("__") and not name.startswith("_abc_"):
+                yield _slot_of_class(owner, name, _copy(callback, name, value, memo))
 
 
 def _slot_of_cell(cell: types.CellType, fresh: Any) -> _Slot:
@@ -143,6 +152,10 @@ def _slot_of_cell(cell: types.CellType, fresh: Any) -> _Slot:
         cell.cell_contents = value
 
     return _Slot(lambda: cell.cell_contents, put, fresh, has_records=True)
+
+
+def _slot_of_class(owner: type, name: str, fresh: Any) -> _Slot:
+    return _Slot(lambda: vars(owner).get(name), lambda value: setattr(owner, name, value), fresh, has_records=True)
 
 
 def _slot_of_attribute(callback: object, name: str, fresh: Any, has_records: bool) -> _Slot:

@@ -13,6 +13,8 @@ PLAIN = (bool, int, float, str, bytes, type(None), torch.device, torch.dtype)
 class ModuleState:
     """Remembers frozen parameters, modes, and attributes that are numbers, texts or tensors, and puts them back.
 
+    Such an attribute that a fit added is removed.
+
     Each fit begins so as it does in a process that was just started: a counter that a ``training_step`` keeps, or a
     layer that a callback froze, does not reach the next round. Lists and mappings stay: users keep records in them.
 
@@ -23,14 +25,17 @@ class ModuleState:
     def __init__(self, model: nn.Module) -> None:
         self._trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self._training = {name: module.training for name, module in model.named_modules()}
-        self._attributes = {name: _plain_attributes(module) for name, module in model.named_modules()}
+        self._attributes = {name: copy.deepcopy(_plain_attributes(module)) for name, module in model.named_modules()}
+        self._names = {name: set(vars(module)) for name, module in model.named_modules()}
 
     def restore(self, model: nn.Module) -> None:
-        """Puts it back; what was added meanwhile stays."""
+        """Puts it back; parameters and modules that were added meanwhile stay."""
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self._trained.get(name, parameter.requires_grad))
         for name, module in model.named_modules():
             module.training = self._training.get(name, module.training)
+            for attribute in set(_plain_attributes(module)) - self._names.get(name, set(vars(module))):
+                delattr(module, attribute)
             for attribute, value in self._attributes.get(name, {}).items():
                 object.__setattr__(module, attribute, copy.deepcopy(value))
 
@@ -38,7 +43,7 @@ class ModuleState:
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     not_its_own = _OF_LIGHTNING if isinstance(module, L.LightningModule) else _OF_TORCH
     return {
-        name: copy.deepcopy(value)
+        name: value
         for name, value in vars(module).items()
         if name not in not_its_own and (isinstance(value, PLAIN) or (type(value) is Tensor and value.is_leaf))
     }

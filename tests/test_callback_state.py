@@ -116,6 +116,25 @@ class ChangesTheTrainer(Callback):
         trainer.callbacks.append(Counts())
 
 
+class CountsInTheModel(Callback):
+    """Keeps its count in an attribute that it adds to the model."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object) -> None:
+        pl_module.num_batches = getattr(pl_module, "num_batches", 0) + 1
+        set_lr(trainer, 1 / pl_module.num_batches)
+
+
+def counts_in_the_class() -> Callback:
+    class CountsInTheClass(Callback):
+        total = 0
+
+        def on_train_batch_start(self, trainer: L.Trainer, *args: object) -> None:
+            type(self).total += 1
+            set_lr(trainer, 1 / type(self).total)
+
+    return CountsInTheClass()
+
+
 CALLBACKS: dict[str, Callable[[], Callback]] = {
     "swa": lambda: StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2),
     "swa of a share of the epochs": lambda: StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=0.5),
@@ -129,6 +148,8 @@ CALLBACKS: dict[str, Callable[[], Callback]] = {
     "finetuning": lambda: BackboneFinetuning(unfreeze_backbone_at_epoch=2, backbone_initial_ratio_lr=0.5),
     "counts": Counts,
     "remembers": Remembers,
+    "counts in the model": CountsInTheModel,
+    "counts in the class": counts_in_the_class,
     "closure": closes_over,
     "noise": Noise,
     "trainer": ChangesTheTrainer,

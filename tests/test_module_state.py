@@ -37,6 +37,17 @@ def test_what_a_fit_changed_is_put_back() -> None:
         model.ramp.add_(1)
 
 
+def test_what_a_fit_added_is_removed() -> None:
+    model = Counting()
+    state = ModuleState(model)
+    model.num_batches, model.mean_loss, model.records = 3, torch.ones(()), [1]
+    model.body.calls = 2
+    state.restore(model)
+    assert not {"num_batches", "mean_loss"} & set(vars(model))
+    assert not hasattr(model.body, "calls")
+    assert model.records == [1]  # a user may read it after the run
+
+
 def test_what_lightning_keeps_in_a_model_is_left_alone() -> None:
     model = Counting()
     state = ModuleState(model)
