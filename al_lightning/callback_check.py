@@ -1,8 +1,10 @@
 """What callbacks and arguments of the trainer a run cannot have: found out before the first fit."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import lightning.pytorch as L
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
@@ -18,6 +20,8 @@ from lightning.pytorch.callbacks import (
 from torch import nn
 
 from al_lightning.errors import InputError
+
+HAS_PSUTIL = find_spec("psutil") is not None
 
 
 def check_callbacks(trainer: L.Trainer, model: L.LightningModule, callbacks: Sequence[Callback]) -> None:
@@ -95,10 +99,18 @@ def _monitor(callback: Callback, trainer: L.Trainer, model: L.LightningModule) -
     return None if trainer.loggers else "to be used with a logger, but `trainer.logger` is not set"
 
 
+def _device_stats(callback: Callback, trainer: L.Trainer, model: L.LightningModule) -> str | None:
+    wanted = getattr(callback, "_cpu_stats", None)  # with None, Lightning logs those of the CPU where the CPU trains
+    logs_cpu = isinstance(trainer.accelerator, CPUAccelerator) if wanted is None else wanted
+    if trainer.loggers and logs_cpu and not HAS_PSUTIL:
+        return "to be used with the package psutil, but it is not installed; `pip install psutil`, or `cpu_stats` False"
+    return _monitor(callback, trainer, model)
+
+
 CHECKS: dict[type[Callback], Callable[[Callback, L.Trainer, L.LightningModule], str | None]] = {
     BackboneFinetuning: _finetuning,
     BatchSizeFinder: _batch_size_finder,
-    DeviceStatsMonitor: _monitor,
+    DeviceStatsMonitor: _device_stats,
     GradientAccumulationScheduler: _accumulation,
     LearningRateMonitor: _monitor,
     ModelPruning: _pruning,

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import (
     SpikeDetection,
     StochasticWeightAveraging,
 )
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from al_lightning import Backbone, DropoutMLP, InputError, Random
@@ -235,3 +236,13 @@ def test_arguments_for_debugging_work_and_continue(tmp_path: Path, trainer: dict
     for num_rounds in range(3):
         run(tmp_path / "parts", model=Net(), query_size=100, num_rounds=num_rounds, trainer=trainer)
     assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+
+
+def test_device_stats_of_the_cpu_need_psutil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("al_lightning.callback_check.HAS_PSUTIL", False)
+    trainer = {"logger": CSVLogger(tmp_path / "logs")}
+    with pytest.raises(InputError, match="DeviceStatsMonitor to be used with the package psutil"):
+        run(tmp_path / "run", None, DeviceStatsMonitor(), model=Net(), trainer=trainer)
+    assert not (tmp_path / "run").exists()
+    run(tmp_path / "run", None, DeviceStatsMonitor(cpu_stats=False), model=Net(), trainer=trainer)
+    assert rows(tmp_path / "run")
