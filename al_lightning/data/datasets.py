@@ -179,7 +179,7 @@ class Datasets:
             if labels[i] is None:
                 labels[i] = found.read(num_workers)
                 self.has_odd_attributes |= found.differs
-                lists.append([(f"{name}, the {role} part,", names) for name, names in found.class_lists])
+                lists.append([(f"{name} of the {role} part", names) for name, names in found.class_lists])
                 if class_names is None and not found.differs:  # or the names are those of other classes
                     class_names = found.class_names
         check_class_lists(lists)

@@ -33,7 +33,7 @@ def test_folders_of_torchvision_that_lack_a_class_number_the_others_otherwise(tm
             (tmp_path / part / name).mkdir(parents=True)
             Image.new("RGB", (4, 4)).save(tmp_path / part / name / "1.png")
     train, test = (ImageFolder(str(tmp_path / part), ToTensor()) for part in ("train", "test"))
-    with pytest.raises(InputError, match="class 0 is `bird` in ImageFolder, the training part, and `cat` in I"):
+    with pytest.raises(InputError, match="class 0 is `bird` in ImageFolder of the training part and `cat` in I"):
         DatasetPool(train, test, num_initial=1).setup()
 
 
