@@ -386,8 +386,12 @@ def test_classes_in_quotes_are_text(capsys: pytest.CaptureFixture) -> None:
 def test_a_checkpoint_of_another_model_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     main(["fit", *TINY, "--loop.run_dir", str(tmp_path)])
     capsys.readouterr()
-    flags = ["--ckpt_path", str(tmp_path / "model.ckpt"), "--trainer.enable_progress_bar", "false"]
-    assert "`ckpt_path`" in refused(capsys, "test", *flags)
+    quiet = ["--trainer.enable_progress_bar", "false"]
+    flags = ["--ckpt_path", str(tmp_path / "model.ckpt"), *quiet]
+    assert "Expected the classes of the run in" in refused(capsys, "test", *flags)  # the default data have others
+    (tmp_path / "elsewhere").mkdir()
+    alone = (tmp_path / "model.ckpt").rename(tmp_path / "elsewhere" / "model.ckpt")
+    assert "`ckpt_path`" in refused(capsys, "test", "--ckpt_path", str(alone), *quiet)
 
 
 def test_a_config_may_be_given_in_place(capsys: pytest.CaptureFixture) -> None:

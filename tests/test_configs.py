@@ -150,7 +150,11 @@ def test_the_protocol_config_states_the_defaults(capsys: pytest.CaptureFixture) 
             main(["fit", *flags, "--print_config"])
         printed.append(capsys.readouterr().out)
     # short class names are resolved differently from full ones
-    assert yaml.safe_load(printed[1]) == yaml.safe_load(printed[0])
+    defaults, stated = map(yaml.safe_load, printed)
+    rule = {"monitor": "train_acc", "mode": "max", "stopping_threshold": 0.99, "patience": 1_000_000, "min_delta": 0.0}
+    assert stated.pop("convergence") == rule  # which `auto` is for the network of the protocol
+    assert set(defaults.pop("convergence").values()) <= {"auto", 0.0}
+    assert stated == defaults
 
 
 def test_configs_are_short() -> None:

@@ -260,7 +260,7 @@ class Small(nn.Module):
 
     def run(text: str, rounds: int) -> str:
         Path("small_net.py").write_text(text)
-        words = ["fit", "--data", "Digits", "--model", "Classifier", "--model.network", "small_net.Small"]
+        words = ["fit", "--data", "al_lightning.Digits", "--model", "Classifier", "--model.network", "small_net.Small"]
         words += ["--data.num_initial", "20", "--loop.num_rounds", str(rounds), "--loop.query_size", "5"]
         words += ["--trainer.max_epochs", "1", "--loop.run_dir", "run"]
         code = "import sys; from al_lightning.cli import main; main(sys.argv[1:])"

@@ -9,7 +9,7 @@ from al_lightning import ActiveLearningLoop, FashionMNIST, ImageFolder, NumpyFil
 from al_lightning.cli import main
 from al_lightning.paths import expanded
 
-TINY = ["--data", "Digits", "--model.input_dim", "64", "--data.num_initial", "20"]
+TINY = ["--data", "al_lightning.Digits", "--model.input_dim", "64", "--data.num_initial", "20"]
 TINY += ["--loop.num_rounds", "1", "--loop.query_size", "5", "--trainer.max_epochs", "1"]
 
 

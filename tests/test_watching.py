@@ -73,7 +73,7 @@ def test_a_run_goes_on_with_and_without_watchers_and_is_compared_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = ["--data", "Digits", "--model.input_dim", "64", "--data.num_initial", "20"]
+    tiny = ["--data", "al_lightning.Digits", "--model.input_dim", "64", "--data.num_initial", "20"]
     tiny += ["--loop.query_size", "5", "--trainer.max_epochs", "1"]
     watch = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.logger", "CSVLogger"]
     watch += ["--trainer.logger.save_dir", "logs", "--trainer.logger.name", "mine", "--trainer.profiler", "simple"]

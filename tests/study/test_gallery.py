@@ -35,15 +35,19 @@ class Flat(Digits):
     """No images: 63 features."""
 
     def load(self):
-        return super().load()._replace(train_inputs=digits().train_inputs[:, :63])
+        arrays = super().load()
+        return arrays._replace(train_inputs=arrays.train_inputs[:, :63], test_inputs=arrays.test_inputs[:, :63])
 
 
 class Coloured(Digits):
     """Digits with three channels."""
 
     def load(self):
-        inputs = digits().train_inputs.view(-1, 1, 8, 8).expand(-1, 3, 8, 8)
-        return super().load()._replace(train_inputs=inputs)
+        arrays = super().load()
+        train, test = (
+            inputs.view(-1, 1, 8, 8).expand(-1, 3, 8, 8) for inputs in (arrays.train_inputs, arrays.test_inputs)
+        )
+        return arrays._replace(train_inputs=train, test_inputs=test)
 
 
 class Broken(Digits):
@@ -158,7 +162,7 @@ def test_images_in_colour_stay_so(tmp_path: Path) -> None:
         ("Data", "Expected `data` to be the dotted path of a class, but got `Data`."),
         (f"{__name__}.Flat", "samples of shape (63,) are no images"),
         (f"{__name__}.Broken", "could not be loaded: the disk is gone"),
-        (f"{__name__}.FewNames", "could not be loaded: list index out of range"),
+        (f"{__name__}.FewNames", "class indices from 0 to 1, for its 2 names of classes, but got"),
         (f"{__name__}.Short", "random asked for samples that the data do not have"),
     ],
 )
