@@ -7,7 +7,6 @@ edited. What differs is said by :mod:`~al_lightning.differences`.
 import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,8 @@ from al_lightning.sketch import sketch
 from al_lightning.strategies import QueryStrategy
 from al_lightning.watching import LIGHTNING, is_watching
 
-NUM_READ = 64  # samples that are read of a data set that is not in memory
+READ_ALL = 512  # samples up to which all are read of a data set that is not in memory
+NUM_READ = 64  # samples that are read of a larger one
 MOST_NAMES = 1000  # of files that are kept by name
 TRAINER = (
     "accumulate_grad_batches",
@@ -189,12 +189,12 @@ def _inputs(datamodule: PoolDataModule, num_rows: int, is_test: bool) -> list[di
         blocks = source.test_blocks(chosen)
     else:
         blocks = source.test_blocks()
-    return sketch(list(blocks if in_memory else islice(blocks, 1)), num_rows, is_decoded)
+    return sketch(list(blocks), num_rows, is_decoded)
 
 
 def _sample(num_rows: int) -> Tensor:
-    """Some rows, always the same of a data set of this size: with the first and the last."""
-    if num_rows <= NUM_READ:
+    """All rows of a small data set; of a larger one some, always the same, with the first and the last."""
+    if num_rows <= READ_ALL:
         return torch.arange(num_rows)
     drawn = np.random.RandomState(0).choice(np.arange(1, num_rows - 1), NUM_READ - 2, replace=False)
     return torch.from_numpy(np.sort(np.concatenate([[0, num_rows - 1], drawn])))

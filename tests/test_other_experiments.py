@@ -102,6 +102,18 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("row", [0, 150, 299])
+def test_each_row_of_a_small_data_set_counts(row: int) -> None:
+    inputs = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
+    targets = (inputs[:, 0] > 0).long()
+    test = TensorDataset(INPUTS[:20], TARGETS[:20])
+    fit(Net(), DatasetPool(TensorDataset(inputs, targets), test, num_initial=6))
+    other = inputs.clone()
+    other[row, 3] += 0.25
+    with pytest.raises(InputError, match="training inputs .* the values changed"):
+        fit(Net(), DatasetPool(TensorDataset(other, targets), test, num_initial=6), rounds=1)
+
+
 def dropout(p: float) -> Net:
     net = Net()
     net.net[2] = nn.Dropout(p)

@@ -192,6 +192,22 @@ def test_the_loader_of_a_data_module_is_used(tmp_path: Path) -> None:
     assert found == run(tmp_path / "without", Net(), DataModuleAdapter(TheirsWithoutVal(), num_initial=30))
 
 
+class ByStage(Theirs):
+    """Has a validation set only as long as it is set up to fit."""
+
+    def setup(self, stage: str) -> None:
+        self.val = val_set() if stage == "fit" else None
+
+    def val_dataloader(self):
+        return DataLoader(self.val, 40)
+
+
+def test_a_validation_set_that_is_there_for_fits_alone_is_used(tmp_path: Path) -> None:
+    model = Validated()
+    run(tmp_path / "with", model, DataModuleAdapter(ByStage(), num_initial=30), 0)
+    assert len(model.seen) == 4 * 3
+
+
 def test_a_loader_with_other_classes_is_not_used(tmp_path: Path) -> None:
     model = Validated()
     data = DataModuleAdapter(Theirs(first=1), num_initial=30)

@@ -132,6 +132,7 @@ class DataModuleAdapter(PoolDataModule):
         self.input_key = _input_key(image_key, text_key)
         self._takes_its_batch_size = batch_size is None
         self._keeps_labels = True
+        self._validation: Any = None
         for hook in BATCH_HOOKS:
             if is_overridden(hook, datamodule):
                 setattr(self, hook, getattr(datamodule, hook))
@@ -146,6 +147,8 @@ class DataModuleAdapter(PoolDataModule):
     def load(self) -> Datasets:
         self.datamodule.setup("fit")
         train = self._loader("train_dataloader")
+        # before `setup("test")`, which may drop what the fits need
+        self._validation = self.datamodule.val_dataloader() if self._has("val_dataloader") else None
         self.datamodule.setup("test")
         test = self._loader("test_dataloader", "val_dataloader")
         pool = self._loader("pool_dataloader") if hasattr(self.datamodule, "pool_dataloader") else None
@@ -191,8 +194,7 @@ class DataModuleAdapter(PoolDataModule):
                 stacklevel=2,
             )
             return []
-        loaders = self.datamodule.val_dataloader()
-        return [] if loaders is None else loaders
+        return [] if self._validation is None else self._validation
 
     def _has(self, name: str) -> bool:
         return hasattr(self.datamodule, name) and (
