@@ -60,19 +60,18 @@ def stream(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> torch.
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators of torch, NumPy and Python, and puts them back.
+    """Seeds the global generators of torch on the CPU, NumPy and Python, and puts them back.
 
     Args:
-        seed: At least 0. torch on the CPU draws what it draws after ``torch.manual_seed(seed)``.
+        seed: At least 0. torch draws what it draws after ``torch.manual_seed(seed)``, which takes fifty times as long.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
     try:
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
-            random.seed(seed)
-            yield
+        yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])

@@ -21,7 +21,7 @@ ALLOWED = {
     },
     "nearest": set(),
     "outliers": {"nearest"},
-    "data": {"arrays", "errors", "inputs", "data", "paths", "spelling"},
+    "data": {"arrays", "errors", "inputs", "data", "paths", "random_streams", "spelling"},
     "inputs": set(),
     "batch_hooks": {"data", "errors", "inference", "inputs"},
     "calling": {"errors", "inputs"},

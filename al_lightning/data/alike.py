@@ -8,9 +8,10 @@ from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.collating import Collator, is_same
 from al_lightning.data.items import ItemFormat, is_same_class, plain
-from al_lightning.data.reading import num_samples, read_items, sampled_positions, seeded, short
+from al_lightning.data.reading import num_samples, read_items, sampled_positions, short
 from al_lightning.errors import InputError
 from al_lightning.inputs import Inputs, describe, take_rows, tensors_of
+from al_lightning.random_streams import seeded
 
 MANY, FEW = 2, 8
 """How often an item is read to see whether it is augmented at random: more often where there are few of them."""

@@ -13,10 +13,11 @@ from al_lightning.data.class_lists import ClassList, check_class_lists
 from al_lightning.data.collating import CollateFn, Collator
 from al_lightning.data.items import ItemFormat, Key, is_same_class
 from al_lightning.data.labels import class_indices
-from al_lightning.data.reading import load_batches, num_samples, read_item, seeded
+from al_lightning.data.reading import load_batches, num_samples, read_item
 from al_lightning.data.targets import Labels, targets_of
 from al_lightning.errors import InputError
 from al_lightning.inputs import Inputs, take_rows
+from al_lightning.random_streams import seeded
 
 __all__ = ["DatasetBlocks", "DatasetRows", "Datasets", "num_samples", "read", "targets_of"]
 

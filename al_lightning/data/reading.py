@@ -3,14 +3,13 @@
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from al_lightning.errors import InputError
+from al_lightning.random_streams import seeded
 
 NUM_SAMPLED = 64
 """Items that are looked at where reading all of them would take too long."""
@@ -111,21 +110,6 @@ def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> 
     finally:
         if hasattr(reader, "_shutdown_workers"):  # or it ends them when it is forgotten, which may be at exit
             reader._shutdown_workers()
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators that augmentations use, and puts them back."""
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        random.setstate(before[1])
-        np.random.set_state(before[2])
 
 
 def short(value: Any) -> str:

@@ -18,8 +18,9 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from al_lightning.data.reading import num_samples, seeded
+from al_lightning.data.reading import num_samples
 from al_lightning.errors import InputError
+from al_lightning.random_streams import seeded
 
 
 def chosen_indices(loader: DataLoader, name: str) -> list[int] | None:

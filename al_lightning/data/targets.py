@@ -13,8 +13,9 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 from al_lightning.data.class_lists import ClassList, class_lists
 from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, format_of_items, is_same_class, plain
 from al_lightning.data.labels import class_indices
-from al_lightning.data.reading import load_batches, num_samples, read_item, read_items, sampled_positions, seeded, short
+from al_lightning.data.reading import load_batches, num_samples, read_item, read_items, sampled_positions, short
 from al_lightning.errors import InputError
+from al_lightning.random_streams import seeded
 
 LOG = logging.getLogger(__name__)
 
