@@ -216,8 +216,8 @@ def test_a_fit_that_is_cut_short_has_not_converged(tmp_path: Path) -> None:
 
 
 def test_a_fit_without_a_cap_has_one_of_20000_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("al_lightning.loop.MAX_UPDATES", 90)
-    monkeypatch.setattr("al_lightning.loop.MAX_EPOCHS", 7)
+    monkeypatch.setattr("al_lightning.stopping.MAX_UPDATES", 90)
+    monkeypatch.setattr("al_lightning.stopping.MAX_EPOCHS", 7)
     data = clusters(10, 768, 300, 0.12)
     seen = Epochs()
     (row,) = run(tmp_path / "updates", data, Linear(768, 10), Convergence(), seen)
