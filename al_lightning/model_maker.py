@@ -3,8 +3,8 @@
 import copy
 import inspect
 import weakref
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,7 +81,7 @@ class ByConstructor:
         Raises:
             InputError: If that is no LightningModule.
         """
-        with seeded(seed), _gpus_seeded(seed):
+        with seeded(seed, with_gpus=True):  # a constructor may draw on a GPU
             model = self._make()
             if not isinstance(model, L.LightningModule):
                 raise InputError(
@@ -136,16 +136,6 @@ class ByReset:
                 if name in self._buffers and buffer.shape == self._buffers[name].shape:
                     buffer.copy_(self._buffers[name])
         draw_by_reset(model, seed, self._equal)
-
-
-@contextmanager
-def _gpus_seeded(seed: int) -> Iterator[None]:
-    """Seeds the generators of GPUs, where a constructor may draw, and puts them back."""
-    gpus = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=gpus, enabled=bool(gpus)):
-        if gpus:
-            torch.cuda.manual_seed_all(seed)
-        yield
 
 
 def draw_by_reset(model: nn.Module, seed: int, equal: list[list[str]]) -> None:

@@ -59,18 +59,23 @@ def stream(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> torch.
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, with_gpus: bool = False) -> Iterator[None]:
     """Seeds the global generators of torch on the CPU, NumPy and Python, and puts them back.
 
     Args:
         seed: At least 0. torch draws what it draws after ``torch.manual_seed(seed)``, which takes fifty times as long.
+        with_gpus: Whether the generators of all GPUs are seeded, too.
     """
+    gpus = list(range(torch.cuda.device_count())) if with_gpus else []
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     try:
-        yield
+        with torch.random.fork_rng(devices=gpus, enabled=bool(gpus)):
+            if gpus:
+                torch.cuda.manual_seed_all(seed)
+            yield
     finally:
         torch.set_rng_state(before[0])
         random.setstate(before[1])

@@ -1,15 +1,15 @@
 """Validation during fits: Lightning's, kept from changing what is trained."""
 
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
+
+from al_lightning.random_streams import seeded
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
     generators = _Generators()
 
     def run_with_own_generators() -> Any:
-        with _isolated(seed):
+        with seeded(seed, with_gpus=True):
             loop.setup_data()
             generators.rewind(loop._combined_loader)
             return run()
@@ -72,19 +72,3 @@ def _generators_of(loader: Any) -> list[torch.Generator]:
     owners = [loader, loader.sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
     found = [getattr(owner, "generator", None) for owner in owners]
     return [generator for generator in found if isinstance(generator, torch.Generator)]
-
-
-@contextmanager
-def _isolated(seed: int) -> Iterator[None]:
-    """Seeds the global generators of torch, NumPy and Python, on all devices, and puts them back."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)

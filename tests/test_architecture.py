@@ -107,7 +107,7 @@ ALLOWED = {
     "spelling": set(),
     "seeds": {"errors"},
     "arguments": {"errors"},
-    "validation": set(),
+    "validation": {"random_streams"},
     "world": {"errors"},
     "study": {"errors", "events", "paths", "run_folder", "seeds", "study"},
     "loop": {

@@ -10,7 +10,7 @@ from al_lightning.data.collating import Collator, is_same
 from al_lightning.data.items import ItemFormat, is_same_class, plain
 from al_lightning.data.reading import num_samples, read_items, sampled_positions, short
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, describe, take_rows, tensors_of
+from al_lightning.inputs import Inputs, count_rows, describe, take_rows, tensors_of
 from al_lightning.random_streams import seeded
 
 MANY, FEW = 2, 8
@@ -233,7 +233,7 @@ def _check_same_samples(train: Part, pool: Part, to_score: list[Any], scored: In
 
 def _found_elsewhere(trained: Inputs, scored: Inputs) -> tuple[int, int] | None:
     """A row of the one that is another row of the other, and not the one of the same number."""
-    rows = [[take_rows(block, slice(row, row + 1)) for row in range(_length(block))] for block in (trained, scored)]
+    rows = [[take_rows(block, slice(row, row + 1)) for row in range(count_rows(block))] for block in (trained, scored)]
     if len(rows[0]) != len(rows[1]):
         return None
     for row, one in enumerate(rows[0]):
@@ -242,10 +242,6 @@ def _found_elsewhere(trained: Inputs, scored: Inputs) -> tuple[int, int] | None:
                 if is_same(one, other):
                     return row, number
     return None
-
-
-def _length(inputs: Inputs) -> int:
-    return len(tensors_of(inputs)[0])
 
 
 def _check_kind(
