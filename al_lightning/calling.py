@@ -128,6 +128,8 @@ def _call_with_one(model: nn.Module, function: Callable[..., Any], inputs: Mappi
     for form in forms:
         try:
             result = function(form(inputs))
+        except InputError:  # what a model says of its inputs itself
+            raise
         except NOT_TAKEN as raised:
             error = raised if len(forms) > 1 and form is forms[-1] else error or raised
         else:
