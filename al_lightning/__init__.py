@@ -3,11 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from al_lightning.version import __version__
 
 if TYPE_CHECKING:
-    from al_lightning.augmentations import RandomShift
-    from al_lightning.convergence import Convergence
     from al_lightning.data import (
         Arrays,
         DataModuleAdapter,
@@ -21,7 +19,10 @@ if TYPE_CHECKING:
         PoolDataModule,
         Torchvision,
     )
+    from al_lightning.data.augmentations import RandomShift
     from al_lightning.errors import InputError, Interrupted
+    from al_lightning.fitting.convergence import Convergence
+    from al_lightning.labeling import FileOracle, Oracle, SimulatedOracle
     from al_lightning.loop import ActiveLearningLoop
     from al_lightning.models import (
         Backbone,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         MonteCarloMLP,
         PretrainedMLP,
     )
-    from al_lightning.oracles import FileOracle, Oracle, SimulatedOracle
     from al_lightning.strategies import (
         BADGE,
         BALD,
@@ -62,7 +62,7 @@ _MODULES = {
     "Backbone": "models",
     "Classifier": "models",
     "Consistency": "strategies",
-    "Convergence": "convergence",
+    "Convergence": "fitting.convergence",
     "CoreSet": "strategies",
     "DataModuleAdapter": "data",
     "DatasetPool": "data",
@@ -72,7 +72,7 @@ _MODULES = {
     "DropoutMLP": "models",
     "Entropy": "strategies",
     "FashionMNIST": "data",
-    "FileOracle": "oracles",
+    "FileOracle": "labeling",
     "ImageFolder": "data",
     "InputError": "errors",
     "Interrupted": "errors",
@@ -81,7 +81,7 @@ _MODULES = {
     "MixMatch": "models",
     "MonteCarloMLP": "models",
     "NumpyFiles": "data",
-    "Oracle": "oracles",
+    "Oracle": "labeling",
     "PlantedFashionMNIST": "data",
     "PoolDataModule": "data",
     "PoolPredictor": "inference",
@@ -89,9 +89,9 @@ _MODULES = {
     "PretrainedMLP": "models",
     "QueryStrategy": "strategies",
     "Random": "strategies",
-    "RandomShift": "augmentations",
+    "RandomShift": "data.augmentations",
     "ScoreStrategy": "strategies",
-    "SimulatedOracle": "oracles",
+    "SimulatedOracle": "labeling",
     "TensorBlocks": "data.blocks",
     "Torchvision": "data",
     "badge_query": "strategies.badge",

@@ -23,20 +23,16 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from al_lightning.batch_hooks import check_batch_hooks
-from al_lightning.callback_check import check_callbacks
-from al_lightning.callback_state import FreshCallbacks
-from al_lightning.cluster import detached
-from al_lightning.convergence import TRAIN_ACC, TRAIN_NLL
 from al_lightning.data import PoolDataModule
-from al_lightning.default_folder import default_folder
 from al_lightning.errors import InputError
-from al_lightning.events import RunEvents
-from al_lightning.first_fit import FirstFit, SharedFirstFit
-from al_lightning.identity import Remembering, identity, identity_in_python
-from al_lightning.inference import Blocks, PoolPredictor
-from al_lightning.lazy import materialise
-from al_lightning.lightning_insides import (
+from al_lightning.fitting.batch_hooks import check_batch_hooks
+from al_lightning.fitting.callback_check import check_callbacks
+from al_lightning.fitting.callback_state import FreshCallbacks
+from al_lightning.fitting.cluster import detached
+from al_lightning.fitting.convergence import TRAIN_ACC, TRAIN_NLL
+from al_lightning.fitting.first_fit import FirstFit, SharedFirstFit
+from al_lightning.fitting.lazy import materialise
+from al_lightning.fitting.lightning_insides import (
     at_end_of_training,
     callbacks_of,
     forget_fits,
@@ -45,32 +41,44 @@ from al_lightning.lightning_insides import (
     no_gpu_queries,
     quiet,
 )
-from al_lightning.model_check import check_model, settle_classes, try_query
-from al_lightning.model_maker import RESET, ByConstructor, Finish, MakeModel, ModelMaker, check_same_draws, maker_of
+from al_lightning.fitting.model_check import check_model, settle_classes, try_query
+from al_lightning.fitting.model_maker import (
+    RESET,
+    ByConstructor,
+    Finish,
+    MakeModel,
+    ModelMaker,
+    check_same_draws,
+    maker_of,
+)
+from al_lightning.fitting.module_state import ModuleState
+from al_lightning.fitting.preflight import check_sizes, check_trainer
+from al_lightning.fitting.progress import RunProgress
+from al_lightning.fitting.ranks import World, joined
+from al_lightning.fitting.run_loggers import RunLoggers, point_of
+from al_lightning.fitting.starting_weights import REINIT, Reinit, StartingWeights
+from al_lightning.fitting.stopping import capped, has_converged, rules_of, watched_by_others
+from al_lightning.fitting.trainer_state import FreshTrainer
+from al_lightning.fitting.validation import steady_validation
+from al_lightning.inference.of_trainer import make_predictor
+from al_lightning.inference.predictor import Blocks, PoolPredictor
+from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.models.metrics import ClassificationMetrics
-from al_lightning.module_state import ModuleState
-from al_lightning.oracles import Oracle, SimulatedOracle
 from al_lightning.paths import expanded
-from al_lightning.preflight import check_sizes, check_trainer
-from al_lightning.progress import RunProgress
-from al_lightning.query_rows import bought_rows, question_rows, shortest
 from al_lightning.random_streams import Purpose, stream, stream_seed
-from al_lightning.reinit import REINIT, Reinit, StartingWeights
-from al_lightning.run_folder import (
+from al_lightning.run_folder.default_folder import default_folder
+from al_lightning.run_folder.events import RunEvents
+from al_lightning.run_folder.fingerprint.fingerprints import Remembering, identity, identity_in_python
+from al_lightning.run_folder.folder import (
     SKIPPED,
     CalibrationBin,
     Diagnostic,
     Round,
     RunFolder,
 )
-from al_lightning.run_loggers import RunLoggers, point_of
-from al_lightning.run_settings import default_run_dir, describe, training_recipe, versions
-from al_lightning.scoring import make_predictor
-from al_lightning.stopping import capped, has_converged, rules_of, watched_by_others
+from al_lightning.run_folder.from_objects import default_run_dir, describe, training_recipe, versions
+from al_lightning.run_folder.query_rows import bought_rows, question_rows, shortest
 from al_lightning.strategies import QueryStrategy
-from al_lightning.trainer_state import FreshTrainer
-from al_lightning.validation import steady_validation
-from al_lightning.world import World, joined
 
 TEST_COLUMNS = ("test_acc", "test_nll", "test_brier", "test_ece")
 """Columns of rounds.csv that a model may log itself."""
@@ -125,8 +133,8 @@ class ActiveLearningLoop(Callback):
         reinit: Where the fit of each round starts: ``scratch``, new weights, as the model's constructor makes them;
             ``initial``, those that the model has before the first fit, for pretrained networks; ``warm``, those after
             the last fit.
-        oracle: Whom to ask for labels; :class:`~al_lightning.oracles.SimulatedOracle` if not given. With one that
-            answers later, such as :class:`~al_lightning.oracles.FileOracle`, a run ends after each query, and goes on
+        oracle: Whom to ask for labels; :class:`~al_lightning.SimulatedOracle` if not given. With one that
+            answers later, such as :class:`~al_lightning.labeling.FileOracle`, a run ends after each query, and goes on
             when the answers are there.
 
     Raises:
@@ -187,8 +195,8 @@ class ActiveLearningLoop(Callback):
 
         Args:
             trainer: Has this loop among its callbacks, and one that says when a fit is over, such as
-                :class:`~al_lightning.convergence.Convergence`. With several devices, which the strategy ``ddp`` makes
-                processes of, all train, score and test, and the first one writes the run folder.
+                :class:`~al_lightning.fitting.convergence.Convergence`. With several devices, which the strategy
+                ``ddp`` makes processes of, all train, score and test, and the first one writes the run folder.
             model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
                 asks for. What its ``test_step`` does not log of the test metrics comes from its logits of the test set.
                 Or a callable that makes it, ``lambda: MyModel(64)``: ``scratch`` then calls it in each round. For an

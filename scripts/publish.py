@@ -18,8 +18,8 @@ import pandas as pd
 import yaml
 
 from al_lightning.errors import InputError
+from al_lightning.report.read_run import ORIGIN, find_runs, has_no_round, parse_origin, parse_run, read_texts
 from al_lightning.run_folder import CALIBRATION, COMMIT, CONFIG, DIAGNOSTICS, QUERIES, ROUNDS
-from al_lightning.study.reading import ORIGIN, find_runs, has_no_round, parse_origin, parse_run, read_texts
 
 DIGITS = {QUERIES: 3, CALIBRATION: 4, DIAGNOSTICS: 4}
 """After the point, of the tables that are compressed: a gallery shows confidences in percent."""

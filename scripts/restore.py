@@ -29,6 +29,7 @@ import pandas as pd
 import yaml
 
 from al_lightning.errors import InputError
+from al_lightning.report.read_run import Run, find_runs, parse_origin, parse_run, read_texts
 from al_lightning.run_folder import (
     COMMIT,
     CONFIG,
@@ -40,7 +41,6 @@ from al_lightning.run_folder import (
     RunFolder,
     read_rounds,
 )
-from al_lightning.study.reading import Run, find_runs, parse_origin, parse_run, read_texts
 
 RowT = TypeVar("RowT", CalibrationBin, Diagnostic)
 

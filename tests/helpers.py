@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from al_lightning.check.pools import NUM_LABELED, NUM_POOL, fitted_model
 from al_lightning.data import Arrays
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
+from al_lightning.testing.small_pools import NUM_LABELED, NUM_POOL, fitted_model
 from tests.digits import Digits
 
 

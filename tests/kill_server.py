@@ -21,8 +21,10 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 import tests.digits
-from al_lightning import inference, loop, run_folder
+from al_lightning import inference, loop
 from al_lightning.cli import main
+from al_lightning.run_folder import events
+from al_lightning.run_folder import folder as run_folder
 
 MOMENTS = [
     (tests.digits.DigitsMLP, "training_step"),
@@ -30,7 +32,7 @@ MOMENTS = [
     (loop.ActiveLearningLoop, "on_train_end"),
     (Trainer, "test"),
     (Trainer, "save_checkpoint"),
-    (loop.RunEvents, "log_round"),
+    (events.RunEvents, "log_round"),
     (run_folder, "_write"),
     (run_folder.os, "replace"),
     (run_folder, "_sync_folder"),

@@ -1,229 +1,192 @@
-"""Dependencies go in one direction: see `How it is built` in the README."""
+"""Dependencies go in one direction: see docs/design.md."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path("al_lightning")
-ANY_OF_OURS = "al_lightning."
-ALLOWED = {
-    "arrays": {"errors"},
-    "strategies": {
-        "arrays",
-        "augmentations",
-        "errors",
+ROOT = "al_lightning"
+LOOSE = {"__init__", "__main__", "errors", "loop", "moved", "paths", "random_streams", "version"}
+LOW = {"errors", "paths", "random_streams", "version"}
+FOLDERS: dict[str, set[str]] = {
+    "data": set(),
+    "inference": {"data"},
+    "models": {"data", "inference"},
+    "strategies": {"data", "inference"},
+    "run_folder": {"data", "inference", "models", "strategies", "fitting"},
+    "labeling": {"data", "run_folder"},
+    "fitting": {"data", "inference", "models", "run_folder", "strategies"},
+    "testing": {"data", "inference", "models", "strategies"},
+    "loop": {"data", "fitting", "inference", "labeling", "models", "run_folder", "strategies"},
+    "report": {"data", "run_folder"},
+    "sweep": {"cli", "run_folder"},
+    "cli": {
+        "data",
+        "fitting",
         "inference",
-        "inputs",
-        "nearest",
-        "outliers",
-        "strategies.base",
-    },
-    "nearest": set(),
-    "outliers": {"nearest"},
-    "data": {"arrays", "errors", "inputs", "data", "paths", "random_streams", "spelling"},
-    "inputs": set(),
-    "batch_hooks": {"data", "errors", "inference", "inputs"},
-    "calling": {"errors", "inputs"},
-    "models": {
-        "augmentable",
-        "augmentations",
-        "calling",
-        "denormals",
-        "errors",
-        "inputs",
-        "layers",
-        "logits",
+        "labeling",
+        "loop",
         "models",
-        "paths",
-        "spelling",
-    },
-    "augmentable": {"errors", "inputs"},
-    "augmentations": {"augmentable", "errors", "inputs"},
-    "lazy": {"calling", "inference", "inputs"},
-    "inference": {
-        "augmentations",
-        "calling",
-        "data.blocks",
-        "errors",
-        "inputs",
-        "last_layer",
-        "layers",
-        "logits",
-        "mc_dropout",
-    },
-    "last_layer": {"logits"},
-    "logits": {"errors"},
-    "layers": {"errors", "spelling"},
-    "model_check": {"calling", "data", "errors", "inference", "inputs", "lazy", "logits", "strategies"},
-    "digest": set(),
-    "durable": set(),
-    "identity": {
-        "code_digest",
-        "data",
-        "description",
-        "digest",
-        "run_settings",
-        "same_objects",
-        "sketch",
-        "strategies",
-        "watching",
-    },
-    "code_digest": set(),
-    "description": {"code_digest"},
-    "default_folder": {"errors", "run_folder"},
-    "differences": {"errors", "sketched"},
-    "same_objects": set(),
-    "sketch": {"inputs"},
-    "sketched": set(),
-    "reinit": {"digest", "durable", "errors", "model_maker", "module_state", "random_streams"},
-    "model_maker": {"errors", "models.reset", "random_streams", "weight_proof"},
-    "module_state": set(),
-    "weight_proof": set(),
-    "lightning_insides": set(),
-    "preflight": {"cluster", "errors", "lightning_insides"},
-    "query_rows": {"data", "run_folder"},
-    "stopping": {"convergence", "lightning_insides"},
-    "mc_dropout": {"calling", "errors", "inputs", "logits", "ragged_masks"},
-    "ragged_masks": set(),
-    "random_streams": set(),
-    "errors": set(),
-    "passed_on": set(),
-    "paths": set(),
-    "watching": set(),
-    "cluster": {"errors"},
-    "run_folder": {"differences", "errors", "old_rule", "watching"},
-    "old_rule": set(),
-    "callback_check": {"errors"},
-    "run_loggers": {"durable"},
-    "callback_state": {"errors"},
-    "trainer_state": set(),
-    "progress": {"run_folder"},
-    "first_fit": {"durable", "errors"},
-    "events": {"errors"},
-    "convergence": {"falling_loss"},
-    "falling_loss": set(),
-    "explain": {"spelling"},
-    "spelling": set(),
-    "seeds": {"errors"},
-    "arguments": {"errors"},
-    "validation": {"random_streams"},
-    "world": {"errors"},
-    "study": {"errors", "events", "paths", "run_folder", "seeds", "study"},
-    "loop": {
-        "batch_hooks",
-        "callback_check",
-        "callback_state",
-        "cluster",
-        "convergence",
-        "data",
-        "default_folder",
-        "errors",
-        "events",
-        "first_fit",
-        "identity",
-        "inference",
-        "lazy",
-        "lightning_insides",
-        "model_check",
-        "model_maker",
-        "models",
-        "models.metrics",
-        "module_state",
-        "oracles",
-        "paths",
-        "preflight",
-        "progress",
-        "query_rows",
-        "random_streams",
-        "reinit",
+        "report",
         "run_folder",
-        "run_loggers",
-        "run_settings",
-        "scoring",
-        "stopping",
         "strategies",
-        "trainer_state",
-        "validation",
-        "world",
+        "sweep",
+        "testing",
     },
-    "scoring": {"inference", "inputs", "random_streams"},
-    "run_settings": {
-        "convergence",
-        "data",
-        "description",
-        "inputs",
-        "models",
-        "run_folder",
-        "same_objects",
-        "strategies",
-    },
-    "oracles": {"data", "errors", "oracles", "run_folder"},
-    "labeling": {"arguments", "errors", "labeling", "paths", "run_folder", "spelling"},
-    "suggest": {
-        "arguments",
-        "commands",
-        "data.images",
-        "errors",
-        "identity",
-        "model_check",
-        "oracles.label_studio",
-        "oracles.questions",
-        "paths",
-        "random_streams",
-        "run_folder",
-        "scoring",
-    },
-    "sweep": {"cli", "commands", "errors", "paths", "run_folder", "seeds", "spelling", "sweep", "yaml_files"},
-    "yaml_files": {"errors"},
-    "checkpoint_data": {"data", "differences", "errors", "identity", "run_folder", "sketched"},
-    "null_options": {"errors"},
-    "check": {"check", "data", "errors", "explain", "inference", "models", "spelling", "strategies"},
-    "cli": {"check", "commands", "errors", "labeling", "study", "suggest", "sweep"},
 }
+"""For each folder, and the loop, what its files may import besides files of their own and those of LOW."""
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    """Full names of the modules that a file imports."""
+def modules() -> dict[str, Path]:
+    """All modules of the package by name."""
+    found = {}
+    for path in Path(ROOT).rglob("*.py"):
+        parts = path.with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path, top_level_only: bool = False) -> set[str]:
+    """Full names of all that a file imports, in whatever form: ``import a.b``, ``from a import b``, ``from . import``.
+
+    Of ``from a import b`` it is ``a.b`` if that is a module of ours, and ``a`` otherwise.
+    """
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
     names = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
+            assert node.level == 0, f"{path} imports by a relative name"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in MODULES else node.module or "")
     return names
 
 
-def files(part: str) -> list[Path]:
-    folder = PACKAGE / part
-    return sorted(folder.glob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+def ours(name: str, path: Path) -> set[str]:
+    """The modules of ours that a file imports."""
+    return {other for other in imported(path) if other.split(".")[0] == ROOT} - {name}
 
 
-@pytest.mark.parametrize("part", ALLOWED)
-def test_a_part_imports_only_what_it_may(part: str) -> None:
-    for path in files(part):
-        if path.name == "__init__.py":
-            continue
-        ours = {name.removeprefix(ANY_OF_OURS) for name in imports(path) if name.startswith(ANY_OF_OURS)}
-        foreign = {name for name in ours if not any(name == a or name.startswith(f"{a}.") for a in ALLOWED[part])}
-        assert foreign == set(), path
+def part(module: str) -> str:
+    """Folder of a module, or its own name if it is loose."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_few_files_are_loose() -> None:
+    assert {path.stem for path in Path(ROOT).glob("*.py")} <= LOOSE
+    assert len(list(Path(ROOT).glob("*.py"))) <= 8
+
+
+def test_each_folder_is_one_of_the_layout() -> None:
+    folders = {path.parent.name for path in Path(ROOT).glob("*/*.py")}
+    assert folders == FOLDERS.keys() - {"loop"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_imports_only_what_its_folder_may(name: str) -> None:
+    mine = part(name)
+    if mine in ("__init__", "__main__", "moved"):  # public names, and the command
+        return
+    allowed = {mine} | LOW | FOLDERS.get(mine, set())
+    foreign = {other for other in ours(name, MODULES[name]) if part(other) not in allowed}
+    assert foreign == set(), MODULES[name]
+
+
+def test_no_circle_between_files() -> None:
+    graph = {name: ours(name, path) & MODULES.keys() for name, path in MODULES.items()}
+    graph[ROOT] = set()  # imports late
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"a circle: {' -> '.join([*path[path.index(name) :], name])}"
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
 
 
 def test_strategies_know_nothing_of_lightning_and_import_faiss_late() -> None:
-    for path in [*files("strategies"), *files("nearest"), *files("outliers")]:
-        assert not any(name.split(".")[0] in ("lightning", "torchvision") for name in imports(path)), path
-        assert "faiss" not in imports(path, top_level_only=True), path
+    for name, path in MODULES.items():
+        if part(name) == "strategies":
+            assert not any(other.split(".")[0] in ("lightning", "torchvision") for other in imported(path)), path
+            assert "faiss" not in imported(path, top_level_only=True), path
 
 
-def test_few_files_use_private_names_of_lightning() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        private = {
-            alias.name
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lightning")
-            for alias in node.names
-            if alias.name.startswith("_")
-        }
-        assert private == set() or path.name in ("lightning_insides.py", "preflight.py"), path
+def test_sweeps_and_reports_import_no_torch() -> None:
+    """Their processes would take seconds to start; what needs torch there runs in processes of its own."""
+    late = {"al_lightning.sweep.settings_of_arms", "al_lightning.sweep.child"}
+    for name, path in MODULES.items():
+        if part(name) in ("sweep",) and name not in late:
+            assert not any(other.split(".")[0] in ("torch", "lightning") for other in imported(path)), path
+
+
+def private_names_of_lightning(path: Path) -> set[str]:
+    """Names with an underscore that a file takes from Lightning: imported, or read off a trainer and its parts."""
+    tree = ast.parse(path.read_text())
+    found = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lightning")
+        for alias in node.names
+        if alias.name.startswith("_")
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            owner = ast.unparse(node.value)
+            parts = ("trainer", "fit_loop", "launcher", "logger", "connector")
+            is_own = owner == "self" or owner.startswith("self._")
+            if not is_own and any(word in owner.split("(")[0] for word in parts):
+                found.add(f"{owner}.{node.attr}")
+    return found
+
+
+def test_only_the_folder_of_fits_uses_private_names_of_lightning() -> None:
+    for name, path in MODULES.items():
+        if part(name) != "fitting":
+            assert private_names_of_lightning(path) == set(), path
+
+
+def test_private_names_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "from lightning.pytorch.loops import _Loop\n"
+        "def f(trainer):\n"
+        "    trainer.fit_loop.epoch_loop._batches_that_stepped = 3\n"
+        "    return trainer._signal_connector\n"
+    )
+    assert private_names_of_lightning(path) == {
+        "_Loop",
+        "trainer.fit_loop.epoch_loop._batches_that_stepped",
+        "trainer._signal_connector",
+    }
+
+
+def test_all_forms_of_imports_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import al_lightning.loop\n"
+        "from al_lightning import errors, Margin\n"
+        "def f():\n"
+        "    from al_lightning.data import pool, PoolDataModule\n"
+    )
+    assert imported(path) == {
+        "al_lightning.loop",
+        "al_lightning.errors",
+        "al_lightning",
+        "al_lightning.data.pool",
+        "al_lightning.data",
+    }
+    assert imported(path, top_level_only=True) == {"al_lightning.loop", "al_lightning.errors", "al_lightning"}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in Path("tests").rglob("test_*.py")}))
+def test_tests_mirror_the_package(folder: Path) -> None:
+    assert (Path(ROOT) / folder.relative_to("tests")).is_dir() or folder == Path("tests/scripts")

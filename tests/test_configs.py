@@ -11,9 +11,9 @@ import yaml
 
 from al_lightning import DropoutMLP, strategies
 from al_lightning.cli import main
-from al_lightning.commands import KNOWN_CLASSES
-from al_lightning.sweep.check import check
-from al_lightning.sweep.study import Arm, read_study
+from al_lightning.cli.fit import KNOWN_CLASSES
+from al_lightning.sweep.plan import Arm, read_study
+from al_lightning.sweep.settings_of_arms import check
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
 PLANTED, WHY_CORE_SET = Path("configs/planted.yaml"), Path("configs/core_set_why.yaml")

@@ -11,12 +11,12 @@ import torch
 import yaml
 from torchvision.transforms import v2
 
-from al_lightning.augmentations import RandomShift, augment_all, augment_each
-from al_lightning.check.pools import LABELED, POOL, fitted_model, images
 from al_lightning.cli import main
+from al_lightning.data.augmentations import RandomShift, augment_all, augment_each
 from al_lightning.inference import PoolPredictor
 from al_lightning.run_folder import read_rounds
 from al_lightning.strategies import Consistency, QueryStrategy
+from al_lightning.testing.small_pools import LABELED, POOL, fitted_model, images
 from tests.helpers import generator, make_pool
 from tests.strategies.test_contract import STRATEGIES, make
 from tests.test_configs import STRATEGY_CONFIGS

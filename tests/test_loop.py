@@ -27,10 +27,10 @@ from al_lightning import (
     MixMatch,
     Random,
 )
+from al_lightning.fitting.model_check import NUM_POOL
 from al_lightning.inference import PoolPredictor
-from al_lightning.model_check import NUM_POOL
 from al_lightning.random_streams import stream
-from al_lightning.run_settings import default_run_dir
+from al_lightning.run_folder.from_objects import default_run_dir
 from al_lightning.strategies import LeastConfidence, QueryStrategy
 from tests.digits import Digits, DigitsMLP
 from tests.helpers import digits

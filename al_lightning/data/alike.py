@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.collating import Collator, is_same
+from al_lightning.data.inputs import Inputs, count_rows, describe, take_rows, tensors_of
 from al_lightning.data.items import ItemFormat, is_same_class, plain
 from al_lightning.data.reading import num_samples, read_items, sampled_positions, short
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, count_rows, describe, take_rows, tensors_of
 from al_lightning.random_streams import seeded
 
 MANY, FEW = 2, 8

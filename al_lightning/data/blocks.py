@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from al_lightning.arrays import as_rows
+from al_lightning.data.arrays import as_rows
+from al_lightning.data.inputs import Inputs, count_rows, map_tensors, split_rows
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, count_rows, map_tensors, split_rows
 
 
 class Blocks(Protocol):

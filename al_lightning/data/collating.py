@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from al_lightning.data.inputs import Inputs, tensors_of
 from al_lightning.data.items import LABEL_NAMES, ItemFormat, Key, is_same_class, plain
 from al_lightning.data.named_pair import named_pair
 from al_lightning.data.reading import num_samples, read_items, sampled_positions
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, tensors_of
 from al_lightning.random_streams import seeded
 
 CollateFn = Callable[[list[Any]], Any]

@@ -11,12 +11,12 @@ from torch.utils.data import Dataset
 from al_lightning.data.alike import Part, check_alike
 from al_lightning.data.class_lists import ClassList, check_class_lists
 from al_lightning.data.collating import CollateFn, Collator
+from al_lightning.data.inputs import Inputs, take_rows
 from al_lightning.data.items import ItemFormat, Key, is_same_class
 from al_lightning.data.labels import class_indices
 from al_lightning.data.reading import load_batches, num_samples, read_item
 from al_lightning.data.targets import Labels, targets_of
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, take_rows
 from al_lightning.random_streams import seeded
 
 __all__ = ["DatasetBlocks", "DatasetRows", "Datasets", "num_samples", "read", "targets_of"]
@@ -231,7 +231,7 @@ def read(
         collator: As of :class:`DatasetBlocks`.
 
     Returns:
-        Tensors of shape ``(b, ...)``, or what else :data:`~al_lightning.inputs.Inputs` may be.
+        Tensors of shape ``(b, ...)``, or what else :data:`~al_lightning.data.inputs.Inputs` may be.
 
     Raises:
         InputError: If samples are no tensors of one shape, or reading one raises it.

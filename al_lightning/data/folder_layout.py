@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from al_lightning.data.image_suffixes import is_image, is_no_data
-from al_lightning.errors import InputError
-from al_lightning.spelling import composed
+from al_lightning.errors import InputError, composed
 
 TRAIN, TEST, VAL, UNLABELED = "train", "test", "val", "unlabeled"
 PARTS = {

@@ -17,9 +17,8 @@ from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, fin
 from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
-from al_lightning.errors import InputError
+from al_lightning.errors import InputError, composed, did_you_mean
 from al_lightning.paths import expanded
-from al_lightning.spelling import composed, did_you_mean
 
 
 class ImageFolder(PoolDataModule):

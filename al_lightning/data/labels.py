@@ -11,8 +11,7 @@ from torch import Tensor
 
 from al_lightning.data.items import plain
 from al_lightning.data.reading import short
-from al_lightning.errors import InputError
-from al_lightning.spelling import composed
+from al_lightning.errors import InputError, composed
 
 UNKNOWN = -1
 """Target of a training sample whose class is not known."""

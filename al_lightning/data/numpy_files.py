@@ -17,9 +17,8 @@ from al_lightning.data.memory import hold
 from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
 from al_lightning.data.splits import draw_test_set
 from al_lightning.data.standardize import Standardizer, loses_digits
-from al_lightning.errors import InputError
+from al_lightning.errors import InputError, composed
 from al_lightning.paths import expanded
-from al_lightning.spelling import composed
 
 NAMES = {
     "train_inputs": ("train_inputs", "x_train", "X_train", "inputs", "x", "X"),

@@ -14,9 +14,9 @@ from torch import Tensor
 from al_lightning.data.alike import check_arrays
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
 from al_lightning.data.collating import form_of, in_form
+from al_lightning.data.inputs import map_tensors, tensors_of
 from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices, numbers_with_gaps, renumbered
 from al_lightning.errors import InputError
-from al_lightning.inputs import map_tensors, tensors_of
 
 __all__ = ["UNKNOWN", "Arrays", "PoolDataModule", "Source", "check_class_names"]
 
@@ -264,7 +264,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Training inputs by index, as they are scored, as one block; ``indices`` has at least one.
 
         Returns:
-            Tensor ``(b, ...)``, or what else :data:`~al_lightning.inputs.Inputs` may be.
+            Tensor ``(b, ...)``, or what else :data:`~al_lightning.data.inputs.Inputs` may be.
         """
         self.setup()
         blocks = self._rows.blocks(indices)

@@ -1,1 +1,7 @@
-"""Answers of people: reading them, checking them, and taking them into a run."""
+"""Who is asked for labels, and how the answers come into a run."""
+
+from al_lightning.labeling.file_oracle import FileOracle
+from al_lightning.labeling.oracle import Oracle
+from al_lightning.labeling.simulated import SimulatedOracle
+
+__all__ = ["FileOracle", "Oracle", "SimulatedOracle"]

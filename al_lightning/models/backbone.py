@@ -11,12 +11,11 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from al_lightning.errors import InputError
-from al_lightning.inputs import as_floats
+from al_lightning.data.inputs import as_floats
+from al_lightning.errors import InputError, did_you_mean
 from al_lightning.models.base import ClassifierModule
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 from al_lightning.paths import expanded
-from al_lightning.spelling import did_you_mean
 
 NUM_OUTPUTS = 1000  # of torchvision's networks as they are made, those of ImageNet
 WITHOUT_AUXILIARY_HEADS: dict[str, dict[str, Any]] = {

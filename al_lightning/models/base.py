@@ -9,9 +9,9 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from al_lightning.calling import call
+from al_lightning.data.inputs import count_rows
 from al_lightning.errors import InputError
-from al_lightning.inputs import count_rows
+from al_lightning.inference.calling import call
 from al_lightning.models.metrics import ClassificationMetrics
 
 MiniBatch = tuple[Any, Tensor]

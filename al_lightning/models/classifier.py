@@ -4,10 +4,10 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from al_lightning.calling import call
-from al_lightning.inputs import Inputs, as_floats, count_rows, map_tensors
-from al_lightning.layers import named_layer
-from al_lightning.logits import class_logits, logits_of
+from al_lightning.data.inputs import Inputs, as_floats, count_rows, map_tensors
+from al_lightning.inference.calling import call
+from al_lightning.inference.layers import named_layer
+from al_lightning.inference.logits import class_logits, logits_of
 from al_lightning.models.base import ClassifierModule
 
 
@@ -16,7 +16,7 @@ class Classifier(ClassifierModule):
 
     Args:
         network: Maps inputs ``(B, ...)`` to logits ``(B, C)``, or to an object that holds them; see
-            :func:`~al_lightning.logits.logits_of`. One logit is that of the second of two classes.
+            :func:`~al_lightning.inference.logits.logits_of`. One logit is that of the second of two classes.
         num_classes: Number of classes, C, at least 2.
         feature_layer: Name of the layer of the network that makes the logits from the features, such as ``fc`` or
             ``classifier.2``. What goes into it, flattened, is the embedding, which BADGE and CoreSet need.
@@ -27,7 +27,8 @@ class Classifier(ClassifierModule):
     """
 
     passes_inputs_to = "network"
-    """Whose parameters say how inputs of several tensors are handed on; see :func:`~al_lightning.calling.call`."""
+    """Whose parameters say how inputs of several tensors are handed on; see
+    :func:`~al_lightning.inference.calling.call`."""
 
     def __init__(
         self,

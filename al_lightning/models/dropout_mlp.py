@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from al_lightning.denormals import flush_denormals
+from al_lightning.data.inputs import as_floats, count_rows
 from al_lightning.errors import InputError
-from al_lightning.inputs import as_floats, count_rows
 from al_lightning.models.base import ClassifierModule, MiniBatch
 from al_lightning.models.closure import wants_closure
+from al_lightning.models.denormals import flush_denormals
 from al_lightning.models.dropout import FastDropout
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 

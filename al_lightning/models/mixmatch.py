@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from al_lightning.augmentable import is_whole_number
-from al_lightning.augmentations import RandomShift, augment_each
+from al_lightning.data.augmentable import is_whole_number
+from al_lightning.data.augmentations import RandomShift, augment_each
+from al_lightning.data.inputs import Inputs, as_floats, describe, only_tensor
 from al_lightning.errors import InputError
-from al_lightning.inputs import Inputs, as_floats, describe, only_tensor
 from al_lightning.models.dropout_mlp import DropoutMLP
 
 
@@ -50,8 +50,8 @@ class MixMatch(DropoutMLP):
 
     An epoch is a pass over the labeled samples, or as many as it takes for ``min_updates_per_epoch`` updates. A fit
     ends as others do, but not before the ramp: when the training accuracy, here of the averaged weights, reaches the
-    threshold of :class:`~al_lightning.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed number of
-    updates is had without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
+    threshold of :class:`~al_lightning.fitting.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed
+    number of updates is had without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
 
     Args:
         input_dim: Number of input features.

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from al_lightning.arrays import ArrayLike, as_floats
-from al_lightning.augmentations import RandomShift
+from al_lightning.data.arrays import ArrayLike, as_floats
+from al_lightning.data.augmentations import RandomShift
+from al_lightning.data.inputs import Inputs, tensors_of
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor, Predictions
-from al_lightning.inputs import Inputs, tensors_of
+from al_lightning.inference.predictor import PoolPredictor, Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
 MIN_TRIES = 20  # one draw of an augmentation may well change nothing

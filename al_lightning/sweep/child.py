@@ -15,17 +15,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from al_lightning import cli
-
-GRACE = 10.0
-"""Seconds that a run has to stop by itself: it has nothing to write."""
+from al_lightning.cli.dispatch import main as run_command
+from al_lightning.sweep.processes import GRACE
 
 
 def main() -> None:
     """Runs ``al-lightning`` with the words of the command line."""
     threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     _wait_until_free(Path(sys.argv[sys.argv.index("--loop.run_dir") + 1]))
-    cli.main()
+    run_command()
 
 
 def _stop_at_end_of_input() -> None:

@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from al_lightning.run_folder import Round, read_rounds
-from al_lightning.sweep.study import Run
+from al_lightning.run_folder.folder import Round, read_rounds
+from al_lightning.sweep.plan import Run
 
 REFRESH = 1.0
 """Seconds between two looks at what the runs have written."""

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from al_lightning.errors import InputError
-from al_lightning.sweep.child import GRACE
-from al_lightning.sweep.processes import last_error, python
+from al_lightning.sweep.plan import Run, Study
+from al_lightning.sweep.processes import GRACE, last_error, python
 from al_lightning.sweep.ray_address import cluster_address
-from al_lightning.sweep.study import Run, Study
 
 
 class Launcher(Protocol):

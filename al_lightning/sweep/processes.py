@@ -4,6 +4,9 @@ import re
 import sys
 from collections.abc import Sequence
 
+GRACE = 10.0
+"""Seconds that a run has to stop by itself: it has nothing to write."""
+
 
 def python(module: str, path: Sequence[object]) -> list[str]:
     """The first words of a command that runs ``main`` of a module, which finds modules where the sweep does.

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from al_lightning.data import FashionMNIST, PlantedFashionMNIST
 from al_lightning.data.pool import Arrays
 from al_lightning.errors import InputError
-from al_lightning.study.rules_of_reasons import FIRST_PLANTED
+from al_lightning.report.claims.reasons import FIRST_PLANTED
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from label_studio_sdk.converter import Converter
 from label_studio_sdk.label_interface import LabelInterface
 
 from al_lightning.labeling.answers import Answer, read_answers
-from al_lightning.oracles.label_studio import labeling_config, task
+from al_lightning.labeling.label_studio import labeling_config, task
 from al_lightning.run_folder import Question
 
 NAMES = ["cat", 'a "big" dog', "Größe <1 & 2>"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from al_lightning.augmentations import RandomShift
+from al_lightning.data.augmentations import RandomShift
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies import Consistency

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from al_lightning import strategies
-from al_lightning.check.contract import CONTRACT, Property
-from al_lightning.check.pools import POOL, RelabeledDigits, changed_model, images, make_pool
-from al_lightning.check.subject import Subject
-from al_lightning.check.verdicts import judge
 from al_lightning.errors import InputError
 from al_lightning.strategies import BADGE, Consistency, QueryStrategy, Random
+from al_lightning.testing.properties import CONTRACT, Property
+from al_lightning.testing.small_pools import POOL, RelabeledDigits, changed_model, images, make_pool
+from al_lightning.testing.verdicts import judge
+from al_lightning.testing.watched_strategy import Subject
 from tests.helpers import digits, generator
 
 for module in pkgutil.iter_modules(strategies.__path__):

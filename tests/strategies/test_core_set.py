@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from al_lightning import nearest
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.nearest import nearest_sq_distances, upper_bounds
-from al_lightning.strategies import CoreSet, core_set
+from al_lightning.strategies import CoreSet, core_set, nearest
 from al_lightning.strategies.core_set import farthest_rows, k_center_greedy
+from al_lightning.strategies.nearest import nearest_sq_distances, upper_bounds
 from tests.helpers import digits, fitted_model, generator, labeled_inputs, make_pool, pool_inputs
 
 

@@ -1,0 +1,154 @@
+"""The command line: ``al-lightning fit --config configs/badge.yaml``.
+
+This module answers ``--help`` and ``--version``, turns what goes wrong into one sentence and an exit code, and imports
+no more than that needs. The commands are in :mod:`al_lightning.cli.fit`, whose imports take seconds.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from al_lightning.errors import InputError, Interrupted
+from al_lightning.version import __version__
+
+HELP = """\
+Deep active learning on PyTorch Lightning.
+
+usage: al-lightning COMMAND [--config FILE ...] [--OPTION VALUE ...]
+
+commands:
+  fit      run an experiment, or continue one: rounds of training, testing, querying and labeling
+  sweep    run a study, arms x seeds, in parallel processes, or continue one
+  test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
+  predict  write its class probabilities of the test images to predictions.csv, likewise
+  label    take in what people answered: al-lightning label RUN --import answers.csv
+  suggest  rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER
+  report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
+  check    run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy
+
+options:
+  -h, --help     show this message, or all options of a command: al-lightning fit --help
+  --version      show the version
+
+examples:
+  al-lightning fit --config configs/badge.yaml
+  al-lightning fit --config configs/badge.yaml --loop.strategy BALD --loop.strategy.num_samples 50
+  al-lightning fit --config configs/entropy.yaml --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
+  al-lightning fit --config configs/margin.yaml --print_config
+  al-lightning sweep --config configs/study.yaml
+  tensorboard --logdir runs
+"""
+
+COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check")
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+"""Signals that ask the program to stop: Ctrl-C, the end of a job, and SLURM's warning before that end."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs a command.
+
+    Args:
+        args: The words of the command line after the program's name; those it was called with if not given.
+
+    Raises:
+        SystemExit: With code 1 if runs or checks fail or runs wait for labels, 2 if the input is bad, 130 after Ctrl-C,
+            143 after SIGTERM, 138 after SIGUSR1, and 141 if the output of a sweep is read no longer.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    if words[0] == "--version":
+        print(f"al-lightning {__version__}")
+        return
+    if words[0] not in COMMANDS:
+        _fail(f"Expected a command, one of {', '.join(COMMANDS)}, but got `{words[0]}`; see al-lightning --help.")
+    signals = STOPS if threading.current_thread() is threading.main_thread() else ()
+    if signals and os.environ.get("LOCAL_RANK", "0") != "0":
+        # of a run on several devices this is not the first process, which says what there is to say and ends this one
+        for signum in (*STOPS[:1], *STOPS[2:]):
+            signal.signal(signum, signal.SIG_IGN)
+        signals = ()
+    previous = {signum: signal.getsignal(signum) for signum in signals}
+
+    def quit_now(signum: int, frame: FrameType | None) -> None:
+        # an exception in the middle of an import may be swallowed, or leave half a module behind
+        _say_how_to_continue(signum, words)
+        os._exit(128 + signum)
+
+    try:
+        if os.getcwd() not in sys.path:  # for --loop.strategy my_module.MyStrategy
+            sys.path.append(os.getcwd())
+        for signum in signals:
+            signal.signal(signum, quit_now)
+        if words[0] == "report":
+            from al_lightning.cli import report
+
+            report.run(words[1:])
+            return
+        if words[0] == "label":
+            from al_lightning.cli import label as labeling
+
+            labeling.run(words[1:])
+            return
+        if words[0] == "suggest":
+            from al_lightning.cli import suggest
+
+            suggest.run(words[1:])
+            return
+        if words[0] == "check":
+            from al_lightning.cli import check
+
+            check.run(words[1:])
+            return
+        if words[0] == "sweep":
+            from al_lightning.cli import sweep as command
+
+            for signum in signals:
+                signal.signal(signum, _interrupt)
+            command.run(words[1:])
+            return
+        from al_lightning.cli.fit import run
+
+        for signum in signals:
+            signal.signal(signum, _interrupt)
+        # None lets LightningCLI read the command line itself: it warns of any other list
+        run(None if args is None else words)
+    except Interrupted as error:
+        for signum in signals:  # an impatient second Ctrl-C changes nothing
+            signal.signal(signum, signal.SIG_IGN)
+        _say_how_to_continue(error.signum, words)
+        sys.exit(128 + error.signum)
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder without permission
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
+    finally:
+        if args is not None:  # called from Python, which goes on
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)
+
+
+def _say_how_to_continue(signum: int, words: list[str]) -> None:
+    name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+    program = sys.argv[0] if Path(sys.argv[0]).name == "al-lightning" else "al-lightning"
+    command = shlex.join([program, *words])
+    after_echo = "\n" if sys.stderr.isatty() else ""  # a terminal shows ^C
+    print(f"{after_echo}Stopped by {name}. To continue, give the same command: {command}", file=sys.stderr, flush=True)
+
+
+def _fail(sentence: str) -> None:
+    """Ends the program for bad input."""
+    print(f"al-lightning: error: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(2)

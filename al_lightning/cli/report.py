@@ -1,0 +1,137 @@
+"""``al-lightning report RUNS... --out DIR``: compares runs, and judges the claims."""
+
+import argparse
+import os
+import shlex
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from al_lightning.cli.seeds import parse_seeds
+from al_lightning.errors import InputError
+from al_lightning.paths import as_path
+from al_lightning.report.analysis import Analysis, analyse
+from al_lightning.report.claims.judge import Claim, judge
+from al_lightning.report.read_run import find_runs, has_no_round, read_run
+from al_lightning.report.study import read_study
+from al_lightning.report.write import write_report
+
+EPILOG = """\
+examples:
+  al-lightning report runs/study --out report
+  al-lightning report runs/badge runs/random runs/margin --out report --max_labels 5000
+  al-lightning report runs/study --arms random,margin,bald --seeds 0-2 --claims
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"Expected the options of `report`, but got: {message}; see al-lightning report --help.")
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs the command.
+
+    Args:
+        args: The words after ``report``.
+
+    Raises:
+        InputError: If an option is bad, there are no runs, or they cannot be compared.
+    """
+    options = _parser().parse_args(args)
+    arms = None if options.arms is None else [name for name in options.arms.split(",") if name]
+    if arms == []:
+        raise InputError(f"Expected `--arms` to be names, with commas between them, but got `{options.arms}`.")
+    if options.out is not None:
+        _check_out(options.out)
+    seeds = None if options.seeds is None else parse_seeds(options.seeds)
+    study = read_study(options.runs, arms, options.max_labels, seeds)
+    analysis = analyse(study, options.baseline)
+    factorial = (
+        [read_run(path) for path in find_runs([options.factorial]) if not has_no_round(path)]
+        if options.factorial
+        else []
+    )
+    planted = read_study([options.planted], max_labels=options.max_labels) if options.planted else None
+    claims = judge(analysis, factorial, planted) if options.claims or options.factorial or planted else []
+    for note in [*analysis.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]:
+        print(f"Note: {note}")
+    print(_endpoints(analysis))
+    if claims:
+        print(f"\n{_claims(claims)}")
+    if options.out is not None:
+        command = shlex.join(["al-lightning", "report", *args])
+        page = write_report(analysis, options.out, claims=claims, root=options.data_root, command=command)
+        print(f"\nWrote {page}, figures, summary.csv and summary.json to {options.out}.")
+
+
+def _check_out(out: Path) -> None:
+    """Raises :class:`InputError` if a report cannot be written there, before it takes its time."""
+    try:
+        there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    except OSError as error:  # such as too long a name
+        raise InputError(f"Expected `--out` to be a folder, but got: {error}.") from error
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"Expected `--out` {out} to be a folder that can be written, but {there} is not.")
+
+
+def _named(text: str) -> Path:
+    if not text:  # of a variable that is not set, perhaps: it would be the current folder
+        raise argparse.ArgumentTypeError("expected the name of a folder, but got an empty one")
+    return as_path(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="al-lightning report",
+        description="Compares runs that differ in their strategy or model, paired by seed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=as_path, metavar="RUNS", help="run folders, or folders of them")
+    parser.add_argument(
+        "--out", type=_named, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
+    )
+    parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
+    parser.add_argument(
+        "--factorial", type=as_path, help="runs of configs/round0.yaml, for claim C2b; implies --claims"
+    )
+    parser.add_argument("--planted", type=as_path, help="runs of configs/planted.yaml, for claim C11; implies --claims")
+    parser.add_argument("--arms", help="the arms to compare, with commas; all if not given")
+    parser.add_argument(
+        "--seeds", help="the seeds to compare, as of sweep: n for 0 to n-1, or 0-4, or 0,3,5-7; all if not given"
+    )
+    parser.add_argument("--baseline", help="the arm to compare the others with; the one of Random if not given")
+    parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
+    parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")
+    return parser
+
+
+def _endpoints(analysis: Analysis) -> str:
+    """The primary endpoint as text, best arm first."""
+    table = analysis.endpoints
+    primary = table["endpoint"].iloc[0]
+    rows = table[table["endpoint"] == primary].sort_values("mean", ascending=False)
+    width = max(map(len, rows["arm"]))
+    seeds = len(analysis.study.seeds)
+    lines = [f"{primary}, {seeds} seed{'s' * (seeds != 1)}; difference to {analysis.baseline}, 95 % intervals:"]
+    for row in rows.itertuples():
+        line = f"  {row.arm:{width}}  {row.mean:.4f}"
+        if row.arm != analysis.baseline:
+            line += f"  {row.difference:+.4f}"
+            if seeds > 1:
+                line += f" [{row.difference_low:+.4f}, {row.difference_high:+.4f}]  p {row.p_holm:.3g} (Holm)"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    """The claims as text."""
+    lines = []
+    for claim in claims:
+        lines.append(f"{claim.id:4} {claim.claim}: {claim.verdict.upper()}")
+        for text in (claim.statistic, claim.interval, claim.note):
+            lines += textwrap.wrap(text, 110, initial_indent="       ", subsequent_indent="         ")
+    return "\n".join(lines)

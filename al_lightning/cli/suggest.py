@@ -1,0 +1,147 @@
+"""``al-lightning suggest RUN FOLDER``: which images of a folder a trained run would ask for."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from al_lightning.cli.arguments import Parser
+from al_lightning.cli.fit import fit_objects, load_weights
+from al_lightning.data.images import image_files, readable
+from al_lightning.errors import InputError
+from al_lightning.fitting.model_check import settle_classes
+from al_lightning.inference.of_trainer import make_predictor
+from al_lightning.labeling.label_studio import task
+from al_lightning.labeling.questions import predicted_name, write_whole
+from al_lightning.paths import as_path
+from al_lightning.random_streams import stream
+from al_lightning.run_folder.fingerprint.fingerprints import identity
+from al_lightning.run_folder.folder import CONFIG, Question, RunFolder
+
+NO_INDEX = -1  # of images that are not in the training set
+
+
+def run(words: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: If the words are bad, the run is not trained, or its data are not images.
+    """
+    parser = Parser(
+        "al-lightning suggest RUN FOLDER --out FILE",
+        description="Ranks images by what the strategy of a trained run would ask for first.",
+    )
+    parser.add_argument("run", metavar="RUN", type=as_path, help="the run folder")
+    parser.add_argument("folder", metavar="FOLDER", type=as_path, help="a folder of images, also in its subfolders")
+    parser.add_argument("--num", type=int, help="how many to suggest; the query size of the run if not given")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=as_path,
+        default=Path("suggestions.csv"),
+        help="a .csv, or a .json with tasks for Label Studio (default: suggestions.csv)",
+    )
+    options = parser.parse_args(words)
+    if options.out.suffix not in (".csv", ".json"):
+        raise InputError(f"Expected `--out` to be a .csv or .json file, but got {options.out}.")
+    if not options.folder.is_dir():
+        raise InputError(f"Expected `FOLDER` to be a folder of images, but there is no {options.folder}.")
+    questions, names = suggest(options.run, options.folder, options.num)
+    if options.out.suffix == ".json":
+        write_whole(options.out, [task(question, names) for question in questions])
+    else:
+        write_whole(options.out, _as_csv(questions, names))
+    print(f"Wrote {len(questions)} suggestions to {options.out}.")
+
+
+def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Question], list[str]]:
+    """Asks the strategy of a run, with its last model, what to label of a folder of images.
+
+    Images that the run has asked for or is tested on are left out, and so, with a warning, are files that cannot be
+    read.
+
+    Args:
+        run_dir: The run.
+        folder: Searched for images, with its subfolders.
+        num: How many to choose; the query size of the run if not given, or as many as there are.
+
+    Returns:
+        The images in the order of their rank, and the names of the classes.
+
+    Raises:
+        InputError: If there is no trained run, no image, or fewer than ``num``.
+    """
+    config = run_dir / CONFIG
+    if not config.is_file():
+        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
+    try:
+        settings = yaml.safe_load(config.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"Expected {config} as it was written, but it was edited or is torn.") from error
+    ledger = RunFolder.peek(run_dir, settings)
+    if not ledger.rounds:
+        raise InputError(f"Expected a run with a finished round in {run_dir}, but it has none yet.")
+    trainer, model, data, loop = fit_objects(["--config", str(config)])
+    if not hasattr(data, "blocks_of"):
+        raise InputError(
+            f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
+            f"{type(data).__name__}."
+        )
+    load_weights(model, run_dir / "model.ckpt")
+    labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
+    settle_classes(model, data)
+    # the run may be tested on something else by now
+    of_run = {name: value for name, value in identity(data, loop.strategy, model).items() if name != "test"}
+    ledger.check_identity(of_run)
+    data.set_labeled(labeled)
+    asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
+    files = [file for file in map(data.file_of, asked) if file is not None]
+    known = {Path(file).resolve() for file in (*files, *data.test_files())}
+    paths = readable([path for path in image_files(folder) if path.resolve() not in known])
+    if not paths:
+        raise InputError(f"Expected images to choose from in {folder}, but got none.")
+    num = min(loop.query_size, len(paths)) if num is None else num
+    if not 1 <= num <= len(paths):
+        raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
+    round = ledger.rounds[-1].round
+    trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
+    pool = make_predictor(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
+    chosen = loop.strategy.query(pool, num, stream(loop.seed, "query", round))
+    confidences, classes = pool.map(
+        lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
+    )
+    return _questions(round + 1, paths, chosen, pool.scores, classes, confidences), data.list_class_names()
+
+
+def _questions(
+    round: int, paths: Sequence[Path], chosen: Tensor, scores: Tensor | None, classes: Tensor, confidences: Tensor
+) -> list[Question]:
+    return [
+        Question(
+            round,
+            order,
+            NO_INDEX,
+            str(paths[position]),
+            None if scores is None else float(scores[position]),
+            int(classes[order]),
+            float(confidences[order]),
+        )
+        for order, position in enumerate(chosen.tolist())
+    ]
+
+
+def _as_csv(questions: Sequence[Question], names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "file", "predicted", "confidence", "score"])
+    for question in questions:
+        row: list[Any] = [question.order + 1, question.file]
+        row += [predicted_name(question, names)]
+        row += ["" if value is None else f"{value:.6g}" for value in (question.confidence, question.score)]
+        writer.writerow(row)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""One round with Lightning: the only folder that knows the insides of Lightning."""

@@ -1,0 +1,191 @@
+"""What a model must have, for data, training and strategy: found out before the first fit, not after it."""
+
+import logging
+import warnings
+from collections.abc import Callable
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.data.blocks import OneBlock
+from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, take_rows, tensors_of
+from al_lightning.errors import InputError
+from al_lightning.fitting.lazy import has_lazy_layers, materialise
+from al_lightning.inference.calling import call
+from al_lightning.inference.logits import logits_of, warn_of_probabilities
+from al_lightning.inference.predictor import PoolPredictor, evaluation_mode
+from al_lightning.strategies import QueryStrategy
+
+LOG = logging.getLogger(__name__)
+NUM_POOL, NUM_LABELED, QUERY_SIZE = 32, 8, 8  # of the query that is tried
+
+
+def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L.Trainer | None = None) -> None:
+    """Raises :class:`InputError` if a model lacks a method or does not go with the data.
+
+    Args:
+        model: The model.
+        datamodule: The data.
+        trainer: Its precision says in which dtype a fit gives floats to the model; if it is not given, the model gets
+            them in the dtype of its weights.
+    """
+    name = type(model).__name__
+    is_split = all(callable(getattr(model, part, None)) for part in ("embed", "head"))
+    missing = [
+        method
+        for method in ("forward", "training_step", "configure_optimizers")
+        if not is_overridden(method, model) and not (method == "forward" and is_split)
+    ]
+    if missing:
+        raise InputError(f"Expected the model {name} to have `{'`, `'.join(missing)}`, but it has not.")
+    sample = datamodule.sample_inputs(1)
+    num_classes = datamodule.count_classes()
+    has_forward = is_overridden("forward", model)
+    if hasattr(model, "check_inputs"):
+        model.check_inputs(sample)  # type: ignore[operator]
+    try:
+        with isolate_rng(include_cuda=False):
+            materialise(model, sample)
+        predictor = _predictor(model, sample, sample, trainer)
+        logits = predictor.map(lambda batch: batch.returned_logits)
+        is_split = predictor.in_parts
+        returned = _returned(model, sample, trainer) if has_forward else logits
+        whole = logits
+        if is_split and isinstance(returned, Tensor):  # it may return more, which nobody asks for
+            whole = predictor.map(lambda batch: logits_of(call(model, batch.inputs), len(batch), name))
+    except InputError:
+        raise
+    except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # as layers complain of shapes, each in its own way
+        hint = "; see `model.input_dim`" if "input_dim" in model.hparams else _hint_of(sample)
+        raise InputError(
+            f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
+        ) from error
+    if logits.shape[1] < num_classes and not (logits.shape[1] == 1 and num_classes == 2):
+        raise InputError(
+            f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
+            "see `model.num_classes`."
+        )
+    if not is_split:
+        _check_first(returned, num_classes, name)
+        warn_of_probabilities(logits_of(returned, count_rows(sample), name), model)
+    if has_lazy_layers(model):
+        raise InputError(
+            f"Expected `forward` of {name} to use all its lazy layers, such as LazyLinear, but some got no shape by it."
+        )
+    is_same = whole.shape == logits.shape and whole.float().allclose(logits, rtol=1e-2, atol=1e-3, equal_nan=True)
+    if not is_same:
+        raise InputError(
+            f"Expected `head(embed(x))` of the model {name} to be its `forward` but for dropout, but it is not; "
+            "give other names to methods or layers that are something else."
+        )
+
+
+def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None:
+    """Numbers the classes as the model takes them, where the data set has numbers with gaps, such as 1 to K.
+
+    Where the data set has floats or a column, a model with one logit gets them so.
+
+    Args:
+        model: Tells by its outputs whether it has one for each number up to the highest.
+        datamodule: The data; its labels are forgotten if it has such numbers.
+    """
+    if not datamodule.has_gaps and not datamodule.has_label_form:
+        return
+    sample = datamodule.sample_inputs(1)
+    try:
+        with isolate_rng(include_cuda=False):
+            materialise(model, sample)
+        predictor = _predictor(model, sample, sample)
+        logits = predictor.map(lambda batch: batch.logits)
+        datamodule.suit_logits(predictor.map(lambda batch: batch.returned_logits).shape[1])
+    except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        LOG.debug("The model did not take a sample, which check_model will say: %r", error)
+        return
+    datamodule.suit_outputs(logits.shape[1])
+
+
+def _hint_of(sample: Inputs) -> str:
+    """What is to be said of inputs of another type than most layers take."""
+    dtypes = {tensor.dtype for tensor in tensors_of(sample)}
+    if len(dtypes) > 1 or dtypes <= {torch.float32}:
+        return ""
+    (dtype,) = dtypes
+    return f" of {dtype}, which they stay; convert them in the data set, or in `forward`"
+
+
+def _returned(model: L.LightningModule, sample: Inputs, trainer: L.Trainer | None) -> object:
+    """What `forward` returns for a sample, with its history: that tells whether a sigmoid is the last operation."""
+    transfer = _transfer(model, trainer)
+    with evaluation_mode(model), torch.enable_grad():
+        return call(model, transfer(map_tensors(torch.clone, sample)))
+
+
+def _check_first(returned: object, num_classes: int, name: str) -> None:
+    """Raises :class:`InputError` if another part of a tuple is more likely to be the logits than its first one."""
+    if not isinstance(returned, tuple | list) or isinstance(getattr(returned, "logits", None), Tensor):
+        return
+    widths = [part.shape[1] if isinstance(part, Tensor) and part.dim() == 2 else 0 for part in returned]
+    if widths and widths[0] != num_classes and num_classes in widths:
+        raise InputError(
+            f"Expected the model {name} to return logits first, but the first part of what it returns has "
+            f"{widths[0]} columns, and part {widths.index(num_classes) + 1} has {num_classes}, as many as classes."
+        )
+
+
+def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: PoolDataModule, query_size: int) -> None:
+    """Makes a small query with the model as it is, which need not be fitted, and forgets it.
+
+    What a strategy needs and a model lacks is found out so. Model and generators are left as they were.
+
+    Raises:
+        InputError: If the strategy raises it. What else it raises is left to its first query.
+    """
+    rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
+    pool = take_rows(rows, slice(NUM_POOL))
+    num_pool = count_rows(pool)
+    predictor = _predictor(model, pool, take_rows(rows, slice(-NUM_LABELED, None)))
+    # what is warned of, such as ties, is not to be held against a model that was never fitted, and is said later
+    with isolate_rng(include_cuda=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            strategy.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
+        except InputError:
+            raise
+        except Exception as error:  # the strategy may count on a larger pool: its first query will tell
+            LOG.debug("A small query before the first fit failed: %r", error)
+
+
+def _predictor(
+    model: L.LightningModule, pool: Inputs, labeled: Inputs, trainer: L.Trainer | None = None
+) -> PoolPredictor:
+    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer))
+
+
+def _transfer(model: L.LightningModule, trainer: L.Trainer | None) -> Callable[[Inputs], Inputs]:
+    """Brings inputs to the device of a model, and to the dtype of its parameters where a fit does so."""
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
+
+    def one(part: Tensor) -> Tensor:
+        suits = part.is_floating_point() and (trainer is None or _suits(part.dtype, trainer))
+        return part.to(parameter if suits else parameter.device)
+
+    return lambda block: map_tensors(one, block)
+
+
+def _suits(dtype: torch.dtype, trainer: L.Trainer) -> bool:
+    """Whether a fit gives floats of a dtype to a model in the dtype of its weights, or of what autocast makes of them.
+
+    Lightning changes all floats in a precision such as 64-true, and autocast all but float64. In 32-true they stay.
+    """
+    plugin = trainer.precision_plugin
+    made = [plugin.convert_input(torch.zeros(1, dtype=other)).dtype for other in (torch.float32, torch.float64)]
+    if made[0] == made[1]:
+        return True
+    return "mixed" in str(plugin.precision) and dtype.itemsize <= torch.float32.itemsize

@@ -1,0 +1,85 @@
+"""What a run shows while it runs: a live display on a terminal, one line a round anywhere else."""
+
+import sys
+import time
+from math import isnan
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from al_lightning.run_folder.folder import Round
+
+
+class _TimeLeft(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["left"].removeprefix(", "), style="cyan")
+
+
+class RunProgress:
+    """Shows the round, the number of labels, the last test accuracy, the epochs and the time left.
+
+    Args:
+        num_rounds: Number of the last round.
+        enabled: Whether to show anything.
+        console: Where to show it; standard output if not given.
+    """
+
+    def __init__(self, num_rounds: int, enabled: bool = True, console: Console | None = None) -> None:
+        self._num_rounds = num_rounds
+        self._enabled = enabled
+        # rich takes FORCE_COLOR for a terminal, where it may be the log of a CI
+        self._console = console or Console(
+            highlight=False, soft_wrap=True, markup=False, force_terminal=sys.stdout.isatty()
+        )
+        self._seconds: list[float] = []
+        self._accuracy = "-"
+        self._live = Progress(
+            TextColumn("[bold]round {task.completed} of {task.total}"),
+            BarColumn(),
+            TextColumn("{task.fields[labels]} labels · test acc {task.fields[accuracy]} · epoch {task.fields[epoch]}"),
+            _TimeLeft(),
+            console=self._console,
+        )
+        self._is_live = enabled and self._console.is_terminal
+        self._task = self._live.add_task("", total=num_rounds, labels=0, accuracy="-", epoch=0, left="")
+
+    def start(self) -> None:
+        if self._is_live:
+            self._live.start()
+
+    def start_round(self, round: int, num_labeled: int) -> None:
+        self._round_started = time.monotonic()
+        self._live.update(self._task, completed=round, labels=num_labeled, epoch=0, left=self._left(round))
+
+    def end_epoch(self, epoch: int) -> None:
+        self._live.update(self._task, epoch=epoch)
+
+    def end_round(self, row: Round) -> None:
+        self._seconds.append(time.monotonic() - self._round_started)
+        self._accuracy = "-" if isnan(row.test_acc) else f"{row.test_acc:.4f}"
+        self._live.update(self._task, accuracy=self._accuracy)
+        if self._enabled and not self._is_live:
+            stopped = "" if row.converged else " (not converged)"
+            self._console.print(
+                f"round {row.round} of {self._num_rounds}: {row.num_labeled} labels, test acc {self._accuracy}, "
+                f"{row.epochs} epochs{stopped}, {self._seconds[-1]:.1f} s{self._left(row.round + 1)}"
+            )
+
+    def message(self, text: str) -> None:
+        """Shows a sentence."""
+        if self._enabled:
+            self._console.print(text)
+
+    def stop(self) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def _left(self, next_round: int) -> str:
+        """Time left, guessed from the last rounds: later rounds take longer, so it is a little too low."""
+        rounds_left = self._num_rounds + 1 - next_round
+        if not self._seconds or rounds_left == 0:
+            return ""
+        recent = self._seconds[-5:]
+        seconds = round(rounds_left * sum(recent) / len(recent))
+        return f", {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"

@@ -1,0 +1,46 @@
+"""Which callbacks of a trainer end its fits, what they watch, and whether they were met."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+
+from al_lightning.fitting.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
+from al_lightning.fitting.lightning_insides import callbacks_of
+
+CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
+
+
+def rules_of(trainer: L.Trainer) -> list[Convergence]:
+    """The stopping rules of this package among the callbacks of a trainer."""
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, Convergence)]
+
+
+def watched_by_others(trainer: L.Trainer) -> set[str]:
+    """The metrics that callbacks of Lightning watch, or rules with arguments of their own."""
+    stopping = [callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping)]
+    return {c.monitor for c in stopping if not (isinstance(c, Convergence) and c.by_loss)} & {TRAIN_ACC, TRAIN_NLL}
+
+
+@contextmanager
+def capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
+    """Gives a fit by the loss rule a cap of epochs, if it has none: learning rate schedules need a finite one."""
+    if not any(rule.by_loss for rule in rules_of(trainer)) or (trainer.max_epochs, trainer.max_steps) != (-1, -1):
+        yield
+        return
+    updates = max(1, math.ceil(minibatches / trainer.world_size)) / trainer.accumulate_grad_batches
+    trainer.fit_loop.max_epochs = max(MAX_EPOCHS, math.ceil(MAX_UPDATES / updates))
+    try:
+        yield
+    finally:
+        trainer.fit_loop.max_epochs = -1
+
+
+def has_converged(trainer: L.Trainer) -> bool:
+    """Whether a stopping rule was met and ended the fit: not a cap of epochs, steps or time, and not divergence."""
+    reasons = [c.stopping_reason for c in callbacks_of(trainer) if isinstance(c, EarlyStopping)]
+    diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
+    return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)

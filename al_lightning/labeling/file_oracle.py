@@ -1,0 +1,88 @@
+"""The oracle that asks people: questions go to files, answers come by ``al-lightning label``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.labeling.label_studio import IMAGE_URL, is_image, labeling_config, task
+from al_lightning.labeling.oracle import Oracle
+from al_lightning.labeling.questions import (
+    QUERY,
+    TASKS,
+    TASKS_CONFIG,
+    is_published,
+    put_aside,
+    remember,
+    write_query,
+    write_whole,
+)
+from al_lightning.run_folder.folder import Question
+
+
+class FileOracle(Oracle):
+    """Asks people for labels.
+
+    A round ends by writing, into the run folder, ``query.csv``, a table with a column ``label`` to fill in, and
+    ``query.json``, tasks for Label Studio with what the model predicts, whose labeling interface is ``query.xml``. Then
+    the program ends. ``al-lightning label RUN --import FILE`` takes in the answers, and the same ``fit`` goes on.
+
+    Round 0 trains on the samples whose class the data say; if there are none, ``data.num_initial`` random ones are
+    asked for first.
+
+    Args:
+        image_url: URL of an image in Label Studio's tasks: ``{path}`` is its absolute path without the first slash,
+            ``{name}`` its path in ``data.root``. By default Label Studio reads local files, for which it is started
+            with ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
+            ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/``.
+    """
+
+    def __init__(self, image_url: str = IMAGE_URL) -> None:
+        if "{path}" not in image_url and "{name}" not in image_url:
+            raise InputError(
+                f"Expected `loop.oracle.image_url` to have {{path}} or {{name}} in it, but got `{image_url}`."
+            )
+        self.image_url = image_url
+
+    def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if data.class_names is None:
+            raise InputError(
+                "Expected names of the classes for `loop.oracle` FileOracle, so that people can choose among them, but "
+                "the data have none; see `data.classes`."
+            )
+        known = (data.train_targets >= 0).nonzero().squeeze(1)
+        if len(known) == len(data.train_targets):
+            raise InputError(
+                "Expected samples without a class for `loop.oracle` FileOracle to ask about, but all "
+                f"{len(known)} training samples have one."
+            )
+        if len(known):
+            return known, known[:0]
+        if data.initial == "balanced":
+            raise InputError(
+                "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
+            )
+        return known, data.draw_initial(generator)
+
+    def answer(self, data: PoolDataModule, indices: Tensor) -> None:
+        return None
+
+    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
+        if is_published(run_dir, questions):
+            return  # people may be writing to them
+        names = data.list_class_names()
+        put_aside(run_dir / QUERY)
+        write_query(run_dir / QUERY, questions, names)
+        images = all(is_image(question) for question in questions)
+        texts = ["" if images else data.text_of(question.index) for question in questions]
+        root = getattr(data, "root", None)
+        tasks = [
+            task(question, names, self.image_url, text, None if root is None else Path(root))
+            for question, text in zip(questions, texts, strict=True)
+        ]
+        write_whole(run_dir / TASKS, tasks)
+        write_whole(run_dir / TASKS_CONFIG, labeling_config(names, images=images))
+        remember(run_dir, questions)

@@ -1,0 +1,71 @@
+"""The files that questions go to."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from al_lightning.run_folder.folder import Question
+
+QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
+PUBLISHED = ".published"
+"""Says which questions these files have: they themselves are people's to change."""
+COLUMNS = ("file", "index", "rank", "predicted", "confidence", "label")
+
+
+def write_query(path: Path, questions: Sequence[Question], class_names: Sequence[str]) -> None:
+    """Writes questions as a table, with a column ``label`` to fill in.
+
+    Args:
+        path: The file; replaced when the new one is whole.
+        questions: In the order of their rank, which the file has from 1: the first is worth most.
+        class_names: Names of the classes.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for question in questions:
+        predicted = predicted_name(question, class_names)
+        confidence = "" if question.confidence is None else f"{question.confidence:.4f}"
+        writer.writerow([question.file, question.index, question.order + 1, predicted, confidence, ""])
+    write_whole(path, text.getvalue())
+
+
+def predicted_name(question: Question, class_names: Sequence[str]) -> str:
+    """Name of the predicted class; empty if there is none, as of an output that the model has beyond the classes."""
+    is_class = question.predicted is not None and question.predicted < len(class_names)
+    return class_names[question.predicted] if is_class else ""  # type: ignore[index]
+
+
+def remember(run_dir: Path, questions: Sequence[Question]) -> None:
+    """Notes which questions the files in a run folder have."""
+    write_whole(run_dir / PUBLISHED, _digest(questions))
+
+
+def is_published(run_dir: Path, questions: Sequence[Question]) -> bool:
+    """Whether the files in a run folder were written for these questions, whatever people made of them since."""
+    path = run_dir / PUBLISHED
+    return (run_dir / QUERY).exists() and path.exists() and path.read_text() == _digest(questions)
+
+
+def put_aside(path: Path) -> None:
+    """Keeps a table of earlier questions, which may have answers that nobody took in, as ``query.old.csv``."""
+    if path.exists():
+        os.replace(path, path.with_name(f"{path.stem}.old{path.suffix}"))
+
+
+def _digest(questions: Sequence[Question]) -> str:
+    asked = [(question.round, question.index) for question in questions]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def write_whole(path: Path, content: str | list[dict[str, Any]]) -> None:
+    """Writes text, or tasks as JSON, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)

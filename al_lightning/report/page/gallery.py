@@ -1,0 +1,188 @@
+"""Gallery: which images each strategy asked for, early and late, and what the model took them for."""
+
+import inspect
+import io
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from al_lightning.errors import InputError
+from al_lightning.report.study import Study
+
+if TYPE_CHECKING:
+    from al_lightning.data import PoolDataModule
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a query."""
+
+    index: int
+    """Training-set index."""
+    label: str
+    predicted: str | None
+    """What the model that asked for it took it for, if the run has kept that."""
+    confidence: float | None
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.predicted is not None and self.predicted != self.label
+
+
+@dataclass(frozen=True)
+class Row:
+    """The first images of one query of an arm."""
+
+    arm: str
+    stage: str
+    """``early``, ``middle`` or ``late``."""
+    num_labeled: int
+    """Labels that the model that asked had."""
+    tiles: tuple[Tile, ...]
+    images: np.ndarray
+    """Side by side, uint8, shape ``(height, width * len(tiles))`` in grey, or ``(..., 3)`` in colour."""
+
+    def sprite(self) -> bytes:
+        """All images as one PNG."""
+        file = io.BytesIO()
+        Image.fromarray(self.images).save(file, format="PNG", optimize=True)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Rows of images, or a sentence on why there are none."""
+
+    seed: int
+    rows: tuple[Row, ...] = ()
+    note: str | None = None
+
+
+def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gallery:
+    """Collects the first images of an early, a middle and a late query of each arm, of its first seed.
+
+    The data are those of the runs' own settings. Where they cannot be had, or are no images, the gallery has a note
+    instead: a report is not to fail for want of pictures.
+
+    Args:
+        study: The runs.
+        root: Folder of the data set, for data that have a `root`; their default if not given.
+        num_images: Images of a query.
+    """
+    seed = study.seeds[0]
+    stages = _stages(study.num_rounds)
+    if not stages:
+        return Gallery(seed, note="There are no pictures: no labels were asked for.")
+    try:
+        return Gallery(seed, tuple(_rows(study, stages, root, num_images)))
+    except _NoPictures as error:
+        return Gallery(seed, note=f"There are no pictures{error}")
+
+
+class _NoPictures(Exception):
+    """Says why there are none."""
+
+
+@contextmanager
+def _data_that_may_fail() -> Iterator[None]:
+    """For what a class of data does, and nothing else: it may be the user's, and raise anything."""
+    try:
+        yield
+    except Exception as error:  # the report says so where the pictures would be
+        what = " ".join(f"{error}".split()) or type(error).__name__
+        raise _NoPictures(f", since the data could not be loaded: {what}") from error
+
+
+def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images: int) -> Iterator[Row]:
+    """Raises :class:`_NoPictures` if the data cannot be had, or are none of these runs or no images."""
+    with _data_that_may_fail():
+        data = _load(study.protocol, root)
+        inputs, num_samples = data.sample_inputs(), len(data.train_targets)
+    if not hasattr(inputs, "shape") or not inputs.is_floating_point():
+        raise _NoPictures(": samples of several tensors, or of integers, are no images.")
+    shape = tuple(inputs.shape[1:])
+    image_shape = _image_shape(shape)
+    if image_shape is None:
+        raise _NoPictures(f": samples of shape {shape} are no images.")
+    import torch  # by now it is imported, or there are no pictures
+
+    for arm in study.arms:
+        queries = study.runs[arm][0].queries
+        for stage, round in stages.items():
+            query = queries[queries["round"] == round].sort_values("order").head(num_images)
+            if query["index"].max() >= num_samples:
+                raise _NoPictures(f": {arm} asked for samples that the data do not have.")
+            with _data_that_may_fail():  # they may have fewer names than classes, too
+                inputs = data.inputs_at(torch.tensor(query["index"].to_numpy(np.int64)))
+                tiles = tuple(_tile(row, data.class_names) for row in query.to_dict("records"))
+            images = _side_by_side(inputs.numpy().reshape(-1, *image_shape))
+            yield Row(arm, stage, int(study.num_labeled[round - 1]), tiles, images)
+
+
+def _stages(num_rounds: int) -> dict[str, int]:
+    """Rounds whose labels are shown: those of the first, a middle and the last query."""
+    last = num_rounds - 1
+    if last < 1:
+        return {}
+    stages = {"early": 1, "middle": (1 + last) // 2, "late": last}
+    if last < 3:  # there is no middle, or no late one either
+        del stages["middle"]
+    if last == 1:
+        del stages["late"]
+    return stages
+
+
+def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":
+    """Makes the data of a run's settings.
+
+    Raises:
+        InputError: If the settings do not name a class; anything that its module or itself raises is passed on.
+    """
+    name = str(settings.get("data"))
+    module, _, cls = name.rpartition(".")
+    if not module:
+        raise InputError(f"Expected `data` to be the dotted path of a class, but got `{name}`.")
+    data_class = getattr(import_module(module), cls)
+    args = {key.removeprefix("data."): value for key, value in settings.items() if key.startswith("data.")}
+    if root is not None and "root" in inspect.signature(data_class).parameters:
+        args["root"] = root
+    return data_class(**args)
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Channels, height and width of an image; vectors of a square length are taken for a grey one."""
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return tuple(shape)
+    if len(shape) == 2:
+        return 1, shape[0], shape[1]
+    if len(shape) == 1 and isqrt(shape[0]) ** 2 == shape[0] and shape[0] >= 16:
+        return 1, isqrt(shape[0]), isqrt(shape[0])
+    return None
+
+
+def _side_by_side(images: np.ndarray) -> np.ndarray:
+    """Images ``(n, channels, height, width)`` of any range as one, of bytes."""
+    low, high = float(images.min()), float(images.max())
+    values = np.rint((images - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    strip = np.concatenate(list(values.transpose(0, 2, 3, 1)), axis=1)
+    return strip[..., 0] if strip.shape[2] == 1 else strip
+
+
+def _tile(row: Mapping[Hashable, Any], class_names: Sequence[str] | None) -> Tile:
+    def name(label: Any) -> str:
+        return str(int(label)) if class_names is None else class_names[int(label)]
+
+    predicted, confidence = row.get("predicted"), row.get("confidence")
+    return Tile(
+        int(row["index"]),
+        name(row["label"]),
+        None if predicted is None or pd.isna(predicted) else name(predicted),
+        None if confidence is None or pd.isna(confidence) else float(confidence),
+    )

@@ -1,0 +1,249 @@
+"""Reads run folders: what a run was told, and the tables that it has written so far."""
+
+import io
+import json
+import lzma
+import re
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from pandas.api.types import is_integer_dtype, is_numeric_dtype
+
+from al_lightning.errors import InputError
+from al_lightning.run_folder.folder import (
+    CALIBRATION,
+    COMMIT,
+    CONFIG,
+    DIAGNOSTICS,
+    QUERIES,
+    ROUNDS,
+    Round,
+    comparable_settings,
+    read_committed,
+)
+
+FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
+MAX_CLASSES = 100_000
+"""A label above is none: tables of classes are as wide as the largest label."""
+
+ORIGIN = "origin.json"
+"""Of a published run, which has no commit.json: what that said of the data and of what the rounds were made with."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: an arm with one seed."""
+
+    path: Path
+    arm: str
+    seed: int
+    settings: Mapping[str, Any]
+    """By dotted name, without those that do not matter, such as folders."""
+    rounds: pd.DataFrame
+    """As in rounds.csv."""
+    queries: pd.DataFrame
+    """As in queries.csv, without samples that a labeler skipped; what is not known is NaN."""
+    all_queries: pd.DataFrame
+    """Likewise, with them."""
+    calibration: pd.DataFrame
+    """As in calibration.csv; empty for runs without."""
+    diagnostics: pd.DataFrame
+    """As in diagnostics.csv, likewise."""
+    num_rounds: int
+    """Rounds that the run is to have: its fits."""
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Returns the run folders at or below some folders, sorted.
+
+    Raises:
+        InputError: If a folder does not exist or has no run.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if not path.is_dir():
+            what = f"{path} is a file" if path.exists() else f"there is no folder {path}"
+            raise InputError(f"Expected a run folder or a folder of them, but {what}.")
+        below = {file.parent for name in (CONFIG, ROUNDS, COMMIT) for file in path.rglob(name)}
+        if not below:
+            raise InputError(f"Expected runs in {path}, but found no {ROUNDS} in it or below.")
+        found |= below
+    return sorted(found)
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run folder, also one that a process is working on, and also one with ``*.csv.xz``.
+
+    Raises:
+        InputError: If a file is missing, torn, or not one of a run.
+    """
+    return parse_run(path, read_texts(path))
+
+
+def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
+    """Reads the run that a folder held when its files were read, by :func:`read_texts`.
+
+    Raises:
+        InputError: If a file is not one of a run.
+    """
+    try:
+        config = yaml.safe_load(contents[CONFIG])
+        settings = comparable_settings(config)
+        seed, num_rounds = int(settings["seed_everything"]), int(config["loop"]["num_rounds"]) + 1
+        if int(settings["loop.query_size"]) < 1 or not all(isinstance(name, str) for name in settings):
+            raise ValueError("not settings that a run can have")
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
+    rounds = _table(path, ROUNDS, contents, [field.name for field in fields(Round)])
+    queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
+    _check_rounds(path, rounds)
+    _check_queries(path, queries, len(rounds))
+    return Run(
+        path=path,
+        arm=arm_of(path),
+        seed=seed,
+        settings=settings,
+        rounds=rounds,
+        queries=queries[queries["label"] >= 0],
+        all_queries=queries,
+        calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
+        diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
+        num_rounds=num_rounds,
+    )
+
+
+def parse_origin(path: Path, contents: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what is known of where a run comes from: ``data`` and ``made_with``, as in commit.json.
+
+    Args:
+        path: The folder of the run, for messages.
+        contents: Its files, by :func:`read_texts`.
+
+    Raises:
+        InputError: If the file that says so is not as it was written.
+    """
+    name = COMMIT if COMMIT in contents else ORIGIN
+    try:
+        state = json.loads(contents.get(name, "{}"))
+        made_with = [{**row, "from_round": int(row["from_round"])} for row in state.get("made_with", [])]
+        origin = {"data": dict(state.get("data", {})), "made_with": made_with}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"Expected {path / name} as it was written, but it was edited or is torn.") from error
+    return {name: value for name, value in origin.items() if value}
+
+
+def arm_of(path: Path) -> str:
+    """``runs/badge/seed0`` is a run of ``badge``; any other folder is an arm of its own name."""
+    path = path.resolve()
+    return path.parent.name if re.fullmatch(r"seed\d+", path.name) else path.name
+
+
+def has_no_round(path: Path) -> bool:
+    """Whether a run has not finished its first round yet."""
+    sha256 = _sha256_of(_read(path / COMMIT))
+    # a kill may have left the first round beside its name
+    text = read_committed(path / ROUNDS, sha256[ROUNDS]) if ROUNDS in sha256 else None
+    return len((text or _read(path / ROUNDS) or "").split()) < 2
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Reads the files of a run by name, of one moment: a process may be committing the next round just now.
+
+    Raises:
+        InputError: If a file is missing or torn.
+    """
+    for _ in range(50):
+        commit = _read(path / COMMIT)
+        sha256 = _sha256_of(commit)
+        committed = {name: read_committed(path / name, sha256[name]) for name in FILES if name in sha256}
+        whole = {name: text for name, text in committed.items() if text is not None}
+        contents = {name: text for name in FILES if (text := _read(path / name)) is not None} | whole
+        for name in (CONFIG, ROUNDS, QUERIES):
+            if name not in contents:
+                raise InputError(f"Expected {name} in the run folder {path}, but it is missing.")
+        if commit is None:  # published results have none
+            origin = _read(path / ORIGIN)
+            return contents if origin is None else {**contents, ORIGIN: origin}
+        if sha256 and whole.keys() == committed.keys():
+            return {**contents, COMMIT: commit}
+        time.sleep(0.05)
+    raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
+
+
+def _sha256_of(commit: str | None) -> dict[str, str]:
+    """Digests of the files of a run by name; none if nothing was committed, or the file that says so is torn."""
+    try:
+        return dict(json.loads(commit or "")["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _read(path: Path) -> str | None:
+    compressed = path.with_name(f"{path.name}.xz")
+    file = compressed if compressed.exists() and not path.exists() else path
+    try:
+        if not file.exists():
+            return None
+        content = file.read_bytes()
+        return (lzma.decompress(content) if file == compressed else content).decode()
+    except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
+        raise InputError(f"Expected {file} to be a file of a run, but it cannot be read: {error}.") from error
+
+
+def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str]) -> pd.DataFrame:
+    text = contents.get(name)
+    if text is None:
+        return pd.DataFrame(columns=columns)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of values that are too many, which it would drop
+            table = pd.read_csv(io.StringIO(text), dtype={"name": str}, index_col=False)
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"Expected {path / name} to be a table of a run, but it cannot be read: {what}.") from error
+    for column in columns:
+        if column not in table:
+            raise InputError(f"Expected the column `{column}` in {path / name}, but it has {', '.join(table.columns)}.")
+        if column == "name":
+            if table[column].isna().any():
+                raise InputError(f"Expected a `name` in each row of {path / name}, but one has none.")
+        elif len(table) and not is_numeric_dtype(table[column]):
+            raise InputError(f"Expected numbers in the column `{column}` of {path / name}, but got something else.")
+    return table
+
+
+def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
+    """Raises :class:`InputError` unless rounds are all there, in order, with accuracies and times that can be."""
+    where = path / ROUNDS
+    if not len(rounds):
+        raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
+    if rounds["round"].tolist() != list(range(len(rounds))):
+        raise InputError(f"Expected the rounds 0 to {len(rounds) - 1} in {where}, but one is missing or out of place.")
+    if not rounds["test_acc"].between(0, 1).all():  # nor is what is no number
+        raise InputError(f"Expected test accuracies from 0 to 1 in {where}, but one is not.")
+    if not is_integer_dtype(rounds["num_labeled"]) or (np.diff(rounds["num_labeled"], prepend=0) <= 0).any():
+        raise InputError(f"Expected more labels in each round of {where}, but they do not ascend.")
+    seconds = rounds[[name for name in rounds if str(name).startswith("seconds_")]].to_numpy(float)
+    if not (np.isfinite(seconds) & (seconds >= 0)).all():
+        raise InputError(f"Expected seconds from 0 on in {where}, but a value is missing, negative or infinite.")
+
+
+def _check_queries(path: Path, queries: pd.DataFrame, num_rounds: int) -> None:
+    """Raises :class:`InputError` unless queries are of samples that differ, in the order bought, with labels."""
+    where = path / QUERIES
+    for column in ("round", "index", "label"):
+        if len(queries) and not is_integer_dtype(queries[column]):
+            raise InputError(f"Expected whole numbers in the column `{column}` of {where}, but got something else.")
+    if (queries["index"] < 0).any() or queries["index"].duplicated().any():
+        raise InputError(f"Expected indices in {where} from 0 on, each once, but one is negative or there twice.")
+    if not queries["label"].between(-1, MAX_CLASSES - 1).all():
+        raise InputError(f"Expected labels in {where} from -1, none, to {MAX_CLASSES - 1}, but one is not.")
+    if (np.diff(queries["round"], prepend=0, append=num_rounds) < 0).any():
+        raise InputError(f"Expected rounds in {where} that ascend from 0 to {num_rounds} at most, but they do not.")

@@ -1,0 +1,207 @@
+"""More than two methods, or more than one test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from al_lightning.errors import InputError
+from al_lightning.report.stats.checks import Floats, check_share, check_values
+from al_lightning.report.stats.exact_sums import largest_tie, to_grid
+from al_lightning.report.stats.paired import contrast
+
+
+@dataclass(frozen=True)
+class Conjunction:
+    """Whether a method beats all others.
+
+    Attributes:
+        p: The largest of the one-sided p-values, NaN with one seed.
+        beats_all: Whether ``p < alpha``.
+        p_of: The one-sided p-value against each of the others, by name.
+    """
+
+    p: float
+    beats_all: bool
+    p_of: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FriedmanTest:
+    """Whether methods differ in rank.
+
+    Attributes:
+        chi2: Friedman's statistic, corrected for ties.
+        p_chi2: Its p-value, by the chi-squared distribution of K - 1 degrees of freedom.
+        f: Iman and Davenport's statistic, infinite if all blocks agree.
+        p_f: Its p-value, by the F distribution of K - 1 and (K - 1)(S - 1) degrees of freedom.
+        mean_ranks: Mean rank of each method, shape ``(K,)``; 1 is best.
+        critical_difference: Nemenyi's: mean ranks that differ by more are different at level alpha.
+    """
+
+    chi2: float
+    p_chi2: float
+    f: float
+    p_f: float
+    mean_ranks: Floats
+    critical_difference: float
+
+
+def holm(p: ArrayLike) -> Floats:
+    """Adjusts p-values for the number of tests by Holm's step-down method.
+
+    Tests whose adjusted p-value is below alpha may be called significant together: the probability of any false one
+    among them is at most alpha, however the tests depend on each other.
+
+    Args:
+        p: p-values, shape ``(M,)``.
+
+    Returns:
+        Adjusted p-values in the order given, shape ``(M,)``, each at least the raw one and at most 1.
+
+    Raises:
+        InputError: If there is none, or one is not in [0, 1].
+
+    Reference:
+        Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    raw = check_values(p, "p", 1)
+    if raw.min() < 0 or raw.max() > 1:
+        raise InputError(f"Expected `p` to be in [0, 1], but got {raw.tolist()}.")
+    return np.asarray(multipletests(raw, method="holm")[1])
+
+
+def beats_all(values: ArrayLike, others: Mapping[str, ArrayLike], alpha: float = 0.05) -> Conjunction:
+    """Tests the claim that a method is better than all others: an intersection-union test.
+
+    Each one-sided paired t test is at level alpha. The claim needs all of them, so that no correction for their number
+    is due; that some method is better than another is a different claim, and is due one, see :func:`holm`.
+
+    Args:
+        values: Values of the method, higher is better, shape ``(S,)``.
+        others: Values of the others on the same seeds, each of shape ``(S,)``, by name.
+        alpha: Level of the test.
+
+    Returns:
+        The result of the claim and of its parts.
+
+    Raises:
+        InputError: If there are no others, a shape is not ``(S,)``, a value is not finite or ``alpha`` not in (0, 1).
+
+    Reference:
+        Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling", 1982.
+
+    Example:
+        >>> others = {"margin": [0.80, 0.81, 0.80], "random": [0.70, 0.72, 0.73]}
+        >>> beats_all([0.83, 0.84, 0.85], others).beats_all
+        True
+    """
+    check_share(alpha, "alpha")
+    if not others:
+        raise InputError("Expected `others` to be at least one method, but got none.")
+    p_of = {name: contrast(values, other, alternative="greater").p_t for name, other in others.items()}
+    p = float(np.max(list(p_of.values())))
+    return Conjunction(p, p < alpha, p_of)
+
+
+def best_probability(values: ArrayLike, num_resamples: int = 10_000, seed: int = 0) -> Floats:
+    """How often each method has the highest mean, when seeds are resampled.
+
+    The bootstrap is paired: a resample takes whole seeds, with all methods. A star at the highest mean hides how close
+    the second was; this does not. It is a share of resamples, not the posterior probability of anything.
+
+    Args:
+        values: Values, higher is better, shape ``(K, S)``, K methods on the same S seeds.
+        num_resamples: Number of resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        Shares of the resamples, shape ``(K,)``, that sum to 1; methods that tie share a resample equally.
+
+    Raises:
+        InputError: If the shape is not ``(K, S)``, a value is not finite or there is no resample.
+
+    Example:
+        >>> best_probability([[0.8, 0.9], [0.8, 0.9], [0.7, 0.6]]).tolist()
+        [0.5, 0.5, 0.0]
+    """
+    values = check_values(values, "values", 2)
+    if num_resamples < 1:
+        raise InputError(f"Expected `num_resamples` to be at least 1, but got {num_resamples}.")
+    num_seeds = values.shape[1]
+    counts = np.random.default_rng(seed).multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
+    scale = float(np.abs(values).max())
+    sums = to_grid(values, scale) @ counts.T  # (K, num_resamples)
+    best = sums >= sums.max(axis=0) - largest_tie(num_seeds, scale)
+    return np.asarray((best / best.sum(axis=0)).mean(axis=1))
+
+
+def friedman(values: ArrayLike, alpha: float = 0.05) -> FriedmanTest:
+    """Tests whether methods differ, by their ranks within each block.
+
+    Blocks are seeds on one data set: the result is about seeds, not about data sets. Mean ranks and the critical
+    difference depend on which other methods are in the pool.
+
+    Args:
+        values: Values, higher is better, shape ``(S, K)``, at least 2 blocks and 3 methods.
+        alpha: Level of the critical difference.
+
+    Returns:
+        The test of Friedman, that of Iman and Davenport, which is less conservative, mean ranks and Nemenyi's critical
+        difference. If all methods tie in every block, both statistics are 0 and both p-values 1.
+
+    Raises:
+        InputError: If there are fewer blocks or methods, a value is not finite, or ``alpha`` is not in (0, 1).
+
+    Reference:
+        Iman and Davenport, "Approximations of the Critical Region of the Friedman Statistic", 1980; Demsar,
+        "Statistical Comparisons of Classifiers over Multiple Data Sets", 2006.
+
+    Example:
+        >>> result = friedman([[0.9, 0.8, 0.7], [0.9, 0.7, 0.8], [0.8, 0.7, 0.6]])
+        >>> round(result.chi2, 3), round(result.f, 3), result.mean_ranks.round(2).tolist()
+        (4.667, 7.0, [1.0, 2.33, 2.67])
+    """
+    values = check_values(values, "values", 2)
+    num_blocks, num_methods = values.shape
+    if num_blocks < 2 or num_methods < 3:
+        raise InputError(f"Expected `values` to have at least 2 rows and 3 columns, but got {values.shape}.")
+    values = to_grid(values, scale=np.abs(values).max())
+    mean_ranks = stats.rankdata(-values, axis=1).mean(axis=0)
+    critical = nemenyi_critical_difference(num_methods, num_blocks, alpha)
+    if (values == values[:, :1]).all():
+        return FriedmanTest(0.0, 1.0, 0.0, 1.0, mean_ranks, critical)
+    chi2, p_chi2 = (float(x) for x in stats.friedmanchisquare(*values.T))
+    left = num_blocks * (num_methods - 1) - chi2  # 0 up to rounding where all blocks agree
+    f = (num_blocks - 1) * chi2 / left if left > 1e-9 * chi2 else np.inf
+    p_f = float(stats.f.sf(f, num_methods - 1, (num_methods - 1) * (num_blocks - 1)))
+    return FriedmanTest(chi2, p_chi2, f, p_f, mean_ranks, critical)
+
+
+def nemenyi_critical_difference(num_methods: int, num_blocks: int, alpha: float = 0.05) -> float:
+    """Difference of mean ranks beyond which two of K methods differ at level alpha, by Nemenyi's test.
+
+    Args:
+        num_methods: Number of methods, K, at least 2.
+        num_blocks: Number of blocks, at least 1.
+        alpha: Level, for all pairs together.
+
+    Raises:
+        InputError: If there are fewer methods or blocks, or ``alpha`` is not in (0, 1).
+
+    Example:
+        >>> round(nemenyi_critical_difference(8, 10), 2)
+        3.32
+    """
+    if num_methods < 2 or num_blocks < 1:
+        raise InputError(f"Expected at least 2 methods and 1 block, but got {num_methods} and {num_blocks}.")
+    check_share(alpha, "alpha")
+    q = stats.studentized_range.ppf(1 - alpha, num_methods, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(num_methods * (num_methods + 1) / (6 * num_blocks)))

@@ -1,0 +1,213 @@
+"""Studies: runs that are compared, and sees to it that they can be."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from al_lightning.errors import InputError
+from al_lightning.report.read_run import Run, arm_of, find_runs, has_no_round, read_run
+from al_lightning.run_folder.folder import QUERIES
+
+METHOD = ("loop.strategy", "model")
+"""Settings that make an arm: what is queried and how a model is trained. All others are the protocol."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs of one protocol: K arms with S seeds each, and as many rounds R as all of them have.
+
+    Use :func:`read_study`. Row ``s`` of every array is the same seed in all arms: comparisons are paired.
+    """
+
+    runs: Mapping[str, Sequence[Run]]
+    """The runs of each arm, by ascending seed, of the common seeds."""
+    seeds: tuple[int, ...]
+    num_labeled: np.ndarray
+    """Labels in each round, int, shape ``(R,)``."""
+    notes: tuple[str, ...]
+    """What was left out and why, in sentences."""
+
+    @property
+    def arms(self) -> list[str]:
+        return list(self.runs)
+
+    @property
+    def num_rounds(self) -> int:
+        return len(self.num_labeled)
+
+    def curves(self, arm: str, column: str = "test_acc") -> np.ndarray:
+        """Returns a column of rounds.csv, float, shape ``(S, R)``."""
+        return np.stack([run.rounds[column].to_numpy(float)[: self.num_rounds] for run in self.runs[arm]])
+
+    @cached_property
+    def accuracy(self) -> dict[str, np.ndarray]:
+        """Test accuracies by arm, ``(S, R)`` each."""
+        return {arm: self.curves(arm) for arm in self.arms}
+
+    def method(self, arm: str) -> dict[str, Any]:
+        """Settings of an arm that are not those of the protocol."""
+        return {name: value for name, value in self.runs[arm][0].settings.items() if _is_method(name)}
+
+    def recipe(self, arm: str) -> dict[str, Any]:
+        """Settings of how an arm's models are trained: with the same recipe and seed, round 0 is the same."""
+        return {name: value for name, value in self.method(arm).items() if not name.startswith("loop.strategy")}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Settings that all runs share."""
+        settings = next(iter(self.runs.values()))[0].settings
+        return {name: value for name, value in settings.items() if not _is_method(name) and name != "seed_everything"}
+
+
+def read_study(
+    paths: Iterable[Path],
+    arms: Sequence[str] | None = None,
+    max_labels: int | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """Reads the runs at or below some folders.
+
+    Args:
+        paths: Run folders, or folders of them.
+        arms: The arms to keep, in this order; all of them, sorted, if not given.
+        max_labels: Rounds with more labels are left out.
+        seeds: The seeds to keep, which all arms must have; those that all arms have, if not given.
+
+    Raises:
+        InputError: If there are no runs, or they are not of one protocol; the message names the setting that differs.
+    """
+    runs: dict[tuple[str, int], Run] = {}
+    notes = []
+    found = find_runs(paths)
+    known = sorted({arm_of(path) for path in found})
+    for arm in arms or []:
+        if arm not in known:
+            raise InputError(f"Expected the arms to be among {', '.join(known)}, but got `{arm}`.")
+    for path in found:
+        if arms is not None and arm_of(path) not in arms:
+            continue
+        if has_no_round(path):
+            notes.append(f"{path} has no finished round yet: left out.")
+            continue
+        run = read_run(path)
+        other = runs.setdefault((run.arm, run.seed), run)
+        if other is not run:
+            raise InputError(f"Expected one run of `{run.arm}` with seed {run.seed}, but got {other.path} and {path}.")
+    for arm in arms or []:
+        if not any(run.arm == arm for run in runs.values()):
+            raise InputError(f"Expected a run of `{arm}` with a finished round, but there is none yet.")
+    if not runs:
+        raise InputError(f"Expected runs with finished rounds in {', '.join(map(str, paths))}, but found none.")
+    names = list(arms) if arms is not None else sorted({arm for arm, _ in runs})
+    by_arm = {
+        name: sorted((run for run in runs.values() if run.arm == name), key=lambda run: run.seed) for name in names
+    }
+    if seeds is not None:
+        _check_seeds(by_arm, seeds)
+        by_arm = _of_seeds(by_arm, seeds)
+    _check_settings(by_arm)
+    common = _common_seeds(by_arm, notes)
+    by_arm = _of_seeds(by_arm, common)
+    num_labeled = _common_rounds(by_arm, max_labels, notes)
+    _check_queries(by_arm, num_labeled)
+    return Study(by_arm, common, num_labeled, tuple(notes))
+
+
+# --------------------------------------------------------------------------------------------------- what is compared
+
+
+def _is_method(name: str) -> bool:
+    return any(name == method or name.startswith(f"{method}.") for method in METHOD)
+
+
+def _check_settings(by_arm: Mapping[str, Sequence[Run]]) -> None:
+    """Raises :class:`InputError` if runs of an arm differ in more than the seed, or arms in more than the method."""
+    first = next(iter(by_arm.values()))[0]
+    for runs in by_arm.values():
+        for run in runs:
+            for other, same_arm in ((runs[0], True), (first, False)):
+                for name in sorted(run.settings.keys() | other.settings.keys()):
+                    here, there = run.settings.get(name), other.settings.get(name)
+                    if here != there and name != "seed_everything" and (same_arm or not _is_method(name)):
+                        raise InputError(
+                            f"Expected runs of one protocol, but `{name}` is {there} in {other.path} and {here} in "
+                            f"{run.path}."
+                        )
+
+
+def _of_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Collection[int]) -> dict[str, list[Run]]:
+    return {name: [run for run in runs if run.seed in seeds] for name, runs in by_arm.items()}
+
+
+def _check_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Iterable[int]) -> None:
+    """Raises :class:`InputError` if an arm has no run with one of the seeds that were asked for."""
+    for name, runs in by_arm.items():
+        found = sorted(run.seed for run in runs)
+        if missing := sorted(set(seeds).difference(found)):
+            raise InputError(
+                f"Expected `--seeds` to be seeds that all arms have, but `{name}` has no run with seed {missing[0]}, "
+                f"only with {', '.join(map(str, found))}."
+            )
+
+
+def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tuple[int, ...]:
+    seeds = {name: {run.seed for run in runs} for name, runs in by_arm.items()}
+    common = set.intersection(*seeds.values())
+    if not common:
+        listed = ", ".join(f"{name} {sorted(found)}" for name, found in seeds.items())
+        raise InputError(f"Expected a seed that all arms have, to pair the runs by, but got {listed}.")
+    arms_of: dict[tuple[int, ...], list[str]] = {}  # by the seeds that they have beyond the common ones
+    for name, found in seeds.items():
+        if left_out := tuple(sorted(found - common)):
+            arms_of.setdefault(left_out, []).append(name)
+    if arms_of:
+        listed = "; ".join(
+            f"seed{'s' * (len(left_out) > 1)} {', '.join(map(str, left_out))} of {', '.join(names)}"
+            for left_out, names in arms_of.items()
+        )
+        notes.append(f"Not all arms have all seeds, and these are left out: {listed}.")
+    if len(common) == 1:
+        notes.append("There is one seed only: no interval and no test is possible, and a lead may be chance.")
+    return tuple(sorted(common))
+
+
+def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, notes: list[str]) -> np.ndarray:
+    runs = [run for arm_runs in by_arm.values() for run in arm_runs]
+    common = min(len(run.rounds) for run in runs)
+    shortest = min(runs, key=lambda run: len(run.rounds))
+    if any(len(run.rounds) > common for run in runs):
+        notes.append(
+            f"The runs have different numbers of rounds: the first {common}, which all have, are used "
+            f"({shortest.path} has no more)."
+        )
+    planned = max(run.num_rounds for run in runs)
+    unfinished = sum(len(run.rounds) < planned for run in runs)
+    if unfinished:
+        notes.append(
+            f"{unfinished} of {len(runs)} runs are in progress, or were stopped, before the {planned} rounds that are "
+            f"planned: figures will change."
+        )
+    num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
+    for run in runs:
+        if not np.array_equal(run.rounds["num_labeled"].to_numpy(int)[:common], num_labeled):
+            raise InputError(f"Expected the same numbers of labels in {run.path} and {shortest.path}, but they differ.")
+    if max_labels is not None:
+        if max_labels < num_labeled[0]:
+            raise InputError(f"Expected `--max_labels` to be at least {num_labeled[0]}, but got {max_labels}.")
+        num_labeled = num_labeled[num_labeled <= max_labels]
+    return num_labeled
+
+
+def _check_queries(by_arm: Mapping[str, Sequence[Run]], num_labeled: np.ndarray) -> None:
+    """Raises :class:`InputError` if labels are missing, or runs of one seed start from different ones."""
+    first = next(iter(by_arm.values()))
+    for run, other in ((run, other) for runs in by_arm.values() for run, other in zip(runs, first, strict=True)):
+        if len(run.queries) < num_labeled[-1]:
+            raise InputError(f"Expected {num_labeled[-1]} labels in {run.path / QUERIES}, but got {len(run.queries)}.")
+        initial = [set(r.queries["index"][: num_labeled[0]]) for r in (run, other)]
+        if initial[0] != initial[1]:
+            raise InputError(f"Expected the same initial set in {run.path} and {other.path}, but they differ.")

@@ -1,0 +1,77 @@
+"""Writes a report: the page, its figures and numbers, and TensorBoard events."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from al_lightning.errors import InputError
+from al_lightning.report.analysis import Analysis
+from al_lightning.report.claims.judge import Claim
+from al_lightning.report.page.figures import NARROW, draw
+from al_lightning.report.page.gallery import gallery
+from al_lightning.report.page.page import render
+from al_lightning.report.page.style import to_png, to_svg
+from al_lightning.report.summary import summary_csv, summary_json
+
+PAGE, SUMMARY_CSV, SUMMARY_JSON = "report.html", "summary.csv", "summary.json"
+FIGURES, TENSORBOARD = "figures", "tensorboard"
+
+
+def write_report(
+    analysis: Analysis,
+    out: Path,
+    claims: Sequence[Claim] = (),
+    root: str | None = None,
+    command: str | None = None,
+) -> Path:
+    """Writes ``report.html``, ``summary.csv``, ``summary.json``, ``figures`` and ``tensorboard`` to a folder.
+
+    What an earlier report left there is replaced, each file at once; the page comes last.
+
+    Args:
+        analysis: What is reported.
+        out: The folder; made if need be.
+        claims: What was found of the claims, if they were judged.
+        root: Folder of the data set, for the gallery.
+        command: The command that makes the report again.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: If the folder cannot be written.
+    """
+    from al_lightning.report.tensorboard import write_tensorboard  # imports torch, which the rest can do without
+
+    drawings = draw(analysis)
+    svgs = {drawing.name: to_svg(drawing.figure) for drawing in drawings}
+    pngs = {drawing.name: to_png(drawing.figure) for drawing in drawings}
+    narrow = {drawing.name: to_svg(drawing.figure) for drawing in draw(analysis, NARROW)}
+    images = gallery(analysis.study, root)
+    page = render(analysis, drawings, svgs, narrow, images, claims, command)
+    files = {
+        **{f"{FIGURES}/{name}.svg": svg.encode() for name, svg in svgs.items()},
+        **{f"{FIGURES}/{name}.png": png for name, png in pngs.items()},
+        SUMMARY_CSV: summary_csv(analysis).encode(),
+        SUMMARY_JSON: summary_json(analysis, claims).encode(),
+        PAGE: page.encode(),
+    }
+    try:
+        (out / FIGURES).mkdir(parents=True, exist_ok=True)
+        write_tensorboard(analysis, pngs, images, out / TENSORBOARD)
+        for name, content in files.items():
+            _replace(out / name, content)
+    except OSError as error:
+        raise InputError(f"Expected to write a report to {out}, but got: {error.strerror or error}.") from error
+    return out / PAGE
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file under another name first: under its own it is whole at all times."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_bytes(content)
+        os.replace(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""What a run is of besides its settings, as text and digests."""

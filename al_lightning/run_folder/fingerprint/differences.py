@@ -1,0 +1,135 @@
+"""How what a run is of differs from what it was of, in one sentence that says what to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from al_lightning.errors import InputError
+from al_lightning.run_folder.fingerprint.sketched import differs
+
+ELSE = "choose another `loop.run_dir`"
+MOST_NAMED = 2
+PARTS = {
+    "model": "the model",
+    "trainer": "the settings of the trainer",
+    "callbacks": "the callbacks",
+    "optimizer": "the optimizer",
+    "augmentation": "the augmentation",
+}
+"""Parts of an identity that are texts by name."""
+MOST_CHARACTERS = 160
+
+
+def check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises :class:`InputError` if a run is of other data, another model or other networks than it was.
+
+    What was not known of an earlier run, which an older version began, may be anything.
+
+    Args:
+        path: The run folder.
+        was: What the run was of, as of :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`.
+        now: What it is of.
+    """
+    known = {name for name in now if name in was}
+    data = [name for name in now if name in ("samples", "classes") and name in known and was[name] != now[name]]
+    if data:
+        raise InputError(
+            f"Expected the data of the run in {path}, but their {' and '.join(data)} changed: samples "
+            f"were added, removed or renamed; {ELSE}."
+        )
+    if "networks" in known and was["networks"] != now["networks"]:
+        before, after = was["networks"], now["networks"]
+        names = [f"`loop.strategy.{n}`" for n in sorted({*before, *after}) if before.get(n) != after.get(n)]
+        raise InputError(
+            f"Expected {' and '.join(names)} to have the weights that it had in the run in {path}, but they "
+            f"changed; {ELSE}."
+        )
+    if "inputs" in known and (difference := differs(was["inputs"], now["inputs"])):
+        raise InputError(f"Expected the training inputs of the run in {path}, but {difference}; {ELSE}.")
+    if "test" in known and (difference := _test_set(was["test"], now["test"])):
+        raise InputError(
+            f"Expected the test set of the run in {path}, but {difference}; put back what it was, or {ELSE}."
+        )
+    for part, words in PARTS.items():
+        if part in known and (difference := _texts(was[part], now[part], is_complete=part != "trainer")):
+            raise InputError(f"Expected {words} of the run in {path}, but {difference}; {ELSE}.")
+    if "code" in known:
+        changed = [name for name in was["code"] if now["code"].get(name, was["code"][name]) != was["code"][name]]
+        if changed:
+            raise InputError(
+                f"Expected the code of the run in {path}, but that of {' and '.join(changed[:MOST_NAMED])} was "
+                f"edited; {ELSE}."
+            )
+
+
+def merged(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a run that is the same: what it was of, and what was not known of it."""
+    codes = {**now.get("code", {}), **was.get("code", {})}
+    changing = {name: now[name] for name in ("own_callbacks",) if name in now}
+    return {**now, **was, **({"code": codes} if codes else {}), **changing}
+
+
+def changed_callbacks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Says which callbacks of the user's own came, went or changed: they may only watch, and are not refused."""
+    before, after = was.get("own_callbacks", {}), now.get("own_callbacks", {})
+    if "own_callbacks" not in was or "own_callbacks" not in now:
+        return []
+    words = {
+        (True, False): "there, not here",
+        (False, True): "here, not there",
+        (True, True): "other arguments or code",
+    }
+    return [
+        f"callback {name.rsplit('.', 1)[-1]} ({words[name in before, name in after]})"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def test_set_differs(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Says how the test set differs from that of a run; ``None`` if it does not, or if that is not known."""
+    return _test_set(was["test"], now["test"]) if "test" in was else None
+
+
+def _test_set(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    if was.get("names") != now.get("names") and "names" in was and "names" in now:
+        gone, new = ([n for n in a["names"] if n not in set(b["names"])] for a, b in ((was, now), (now, was)))
+        told = [f"{_listed(names)} {verb}" for names, verb in ((gone, "went"), (new, "came")) if names]
+        return f"of its files {' and '.join(told)}" if told else "its files are in another order"
+    if was["size"] != now["size"]:
+        return f"it had {was['size']} samples and has {now['size']}"
+    if was.get("files") != now.get("files"):
+        return "it has other files"
+    if was["targets"] != now["targets"]:
+        return "its classes changed"
+    difference = differs(was["inputs"], now["inputs"])
+    return f"of its inputs {difference}" if difference else None
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _texts(was: Mapping[str, str], now: Mapping[str, str], is_complete: bool) -> str | None:
+    """The first few that differ; of what is not complete only those that both have."""
+    names = [*was, *(name for name in now if name not in was)] if is_complete else [name for name in was if name in now]
+    differing = [name for name in names if was.get(name) != now.get(name)]
+    if not differing:
+        return None
+    told = [f"`{name}` {_change(was.get(name), now.get(name))}" for name in differing[:MOST_NAMED]]
+    more = f", and {len(differing) - MOST_NAMED} more differ" if len(differing) > MOST_NAMED else ""
+    return ", ".join(told) + more
+
+
+def _change(was: str | None, now: str | None) -> str:
+    if was is None or now is None:
+        return f"is new: {_short(str(now))}" if was is None else f"is missing: {_short(was)}"
+    start = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+    start = max(0, start - 40) if start > 80 else 0  # where they begin to differ
+    return f"was {_short(was[start:], start > 0)} and is {_short(now[start:], start > 0)}"
+
+
+def _short(text: str, is_cut: bool = False) -> str:
+    text = f"...{text}" if is_cut else text
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."

@@ -1,0 +1,276 @@
+"""What a run is of besides its settings: data, the model, and networks that a strategy brings along.
+
+Settings only name much of it: a path stays the same when a file in it is overwritten, and so does a class when it is
+edited. What differs is said by :mod:`~al_lightning.run_folder.fingerprint.differences`.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from al_lightning.data import Arrays, Datasets, PoolDataModule
+from al_lightning.run_folder.digest import digest
+from al_lightning.run_folder.fingerprint.code_digest import digest_of_class, is_own
+from al_lightning.run_folder.fingerprint.description import (
+    attributes_of,
+    class_path,
+    codes_of,
+    configured_optimizers,
+    lines_of,
+    schedule_of,
+    text_of,
+)
+from al_lightning.run_folder.fingerprint.same_objects import as_begun, remember
+from al_lightning.run_folder.fingerprint.sketch import sketch
+from al_lightning.run_folder.fingerprint.watching import LIGHTNING, is_watching
+from al_lightning.run_folder.from_objects import arguments_of
+from al_lightning.strategies import QueryStrategy
+
+READ_ALL = 512  # samples up to which all are read of a data set that is not in memory
+NUM_READ = 64  # samples that are read of a larger one
+MOST_NAMES = 1000  # of files that are kept by name
+TRAINER = (
+    "accumulate_grad_batches",
+    "check_val_every_n_epoch",
+    "gradient_clip_algorithm",
+    "gradient_clip_val",
+    "limit_test_batches",
+    "limit_train_batches",
+    "limit_val_batches",
+    "min_epochs",
+    "min_steps",
+    "overfit_batches",
+)
+"""Attributes of a trainer that change what a round is, besides those among the settings."""
+
+
+def identity(
+    datamodule: PoolDataModule, strategy: QueryStrategy, model: L.LightningModule | None = None
+) -> dict[str, Any]:
+    """Describes what settings only name.
+
+    Args:
+        datamodule: The data.
+        strategy: Its attributes that are networks count; one whose shapes are not known before it is used does not.
+        model: Its modules and their arguments, the shapes of its parameters, and its code if that is the user's own.
+
+    Returns:
+        Plain values, ``networks`` only if there are some, ``model`` and ``code`` only if there is a model.
+    """
+    found = identity_of_data(datamodule)
+    networks = {}
+    for name, network in vars(strategy).items():
+        if isinstance(network, nn.Module):
+            # modules may keep anything else in their state, by get_extra_state
+            weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+            if not any(is_lazy(value) for value in weights.values()):
+                networks[name] = digest(weights)
+    if networks:
+        found["networks"] = networks
+    if model is not None:
+        found["model"] = as_begun(model, "model", lines_of(model))
+        found["code"] = codes_of(model)
+        if is_own(type(strategy)):
+            found["code"][class_path(strategy)] = digest_of_class(type(strategy))
+    return found
+
+
+def identity_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
+    """Describes the samples, the classes, the training inputs and the test set."""
+    return {
+        "samples": datamodule.fingerprint(),
+        "classes": datamodule.list_class_names(),
+        "inputs": _inputs(datamodule, len(datamodule.train_targets), is_test=False),
+        "test": _test_set(datamodule),
+    }
+
+
+def identity_in_python(
+    trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule, callbacks: Iterable[Callback]
+) -> dict[str, Any]:
+    """Describes what the command line has among its settings.
+
+    Args:
+        trainer: Its limits, and how it takes steps.
+        model: Its optimizers and their schedules.
+        datamodule: How it augments.
+        callbacks: Those of the trainer but for the loop; those that only watch are left out.
+
+    Returns:
+        Mappings of texts by names. Callbacks of the user's own, which may only watch or do anything, are apart.
+    """
+    texts: dict[bool, dict[str, str]] = {False: {}, True: {}}
+    for name, callback in _callbacks(callbacks).items():
+        texts[_may_watch(callback)][name] = "; ".join(_callback(callback, known=True).values())
+    return {
+        "trainer": as_begun(trainer, "trainer", _trainer(trainer)),
+        "callbacks": texts[False],
+        "own_callbacks": texts[True],
+        "optimizer": {"optimizer": optimizer_of(model)},
+        "augmentation": _augmentation(datamodule),
+    }
+
+
+class Remembering:
+    """Remembers what objects were like when a run began, from ``with`` to its end: see ``same_objects``.
+
+    Args:
+        trainer: The trainer.
+        model: The model.
+        callbacks: As of :func:`identity_in_python`.
+        others: What else has arguments among the settings: the data, and the strategy.
+    """
+
+    def __init__(
+        self,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        callbacks: Iterable[Callback],
+        others: Iterable[object] = (),
+    ) -> None:
+        self._trainer = trainer
+        self._model = model
+        self._settings = [model, *others]
+        self._callbacks = list(_callbacks(callbacks).values())
+
+    def __enter__(self) -> None:
+        self._first = self._described(known=True)
+
+    def __exit__(self, *error: object) -> None:
+        for (thing, purpose, first), (_, _, last) in zip(self._first, self._described(known=False), strict=True):
+            remember(thing, purpose, first, last)
+
+    def _described(self, known: bool) -> list[tuple[object, str, dict[str, Any]]]:
+        things: list[tuple[object, str, dict[str, Any]]] = [
+            (self._model, "model", lines_of(self._model)),
+            (self._trainer, "trainer", _trainer(self._trainer)),
+        ]
+        things += [(thing, "settings", arguments_of(thing)) for thing in self._settings]
+        described = [(thing, name, as_begun(thing, name, now) if known else now) for thing, name, now in things]
+        return described + [(callback, "callback", _callback(callback, known)) for callback in self._callbacks]
+
+
+def optimizer_of(model: L.LightningModule) -> str:
+    """Describes the optimizers of a model and their schedules, as far as they are known without a fit."""
+    return _configured(configured_optimizers(model))
+
+
+def _configured(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_configured, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_configured(part)}' for name, part in value.items())}}}"
+    if not isinstance(value, Optimizer) and isinstance(getattr(value, "optimizer", None), Optimizer):
+        return schedule_of(value)
+    return text_of(value)
+
+
+def _inputs(datamodule: PoolDataModule, num_rows: int, is_test: bool) -> list[dict[str, Any]]:
+    """Sketches of the inputs as they are scored: of all that is in memory, or of some samples that are read."""
+    if num_rows == 0:
+        return []
+    source = datamodule.source
+    in_memory = isinstance(source, Arrays)
+    is_decoded = not in_memory or hasattr(datamodule, "blocks_of")
+    chosen = None if in_memory else _sample(num_rows)
+    if not is_test:
+        blocks = datamodule.train_blocks(chosen)
+    elif isinstance(source, Datasets):
+        blocks = source.test_blocks(chosen)
+    else:
+        blocks = source.test_blocks()
+    return sketch(list(blocks), num_rows, is_decoded)
+
+
+def _sample(num_rows: int) -> Tensor:
+    """All rows of a small data set; of a larger one some, always the same, with the first and the last."""
+    if num_rows <= READ_ALL:
+        return torch.arange(num_rows)
+    drawn = np.random.RandomState(0).choice(np.arange(1, num_rows - 1), NUM_READ - 2, replace=False)
+    return torch.from_numpy(np.sort(np.concatenate([[0, num_rows - 1], drawn])))
+
+
+def _test_set(datamodule: PoolDataModule) -> dict[str, Any]:
+    targets = datamodule.test_targets
+    found: dict[str, Any] = {
+        "size": len(targets),
+        "targets": hashlib.sha256(targets.numpy().tobytes()).hexdigest(),
+        "inputs": _inputs(datamodule, len(targets), is_test=True),
+    }
+    names = _relative(datamodule.test_files(), getattr(datamodule, "root", None))
+    if names:
+        found["files"] = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+        if len(names) <= MOST_NAMES:
+            found["names"] = names
+    return found
+
+
+def _relative(files: Iterable[str], root: Path | str | None) -> list[str]:
+    """Names of files, in the folder of the data, which may be somewhere else next time."""
+    names = []
+    for file in files:
+        path = Path(file)
+        if root is not None:
+            with suppress(ValueError):  # it lies elsewhere
+                path = path.relative_to(root)
+        names.append(path.as_posix().encode("utf-8", "backslashreplace").decode())
+    return names
+
+
+def _trainer(trainer: L.Trainer) -> dict[str, str]:
+    return {name: repr(getattr(trainer, name, None)) for name in TRAINER}
+
+
+def _callbacks(callbacks: Iterable[Callback]) -> dict[str, Callback]:
+    """Callbacks that change a fit, by name; ours, and what ends a fit, are among the settings."""
+    found: dict[str, Callback] = {}
+    for callback in callbacks:
+        cls = type(callback)
+        is_setting = cls.__module__.startswith("al_lightning.") or (
+            isinstance(callback, EarlyStopping) and not is_own(cls)
+        )
+        duration = getattr(callback, "_duration", None)
+        if not is_setting and not is_watching(f"{cls.__module__}.{cls.__qualname__}", {"duration": duration}):
+            number = sum(type(other) is cls for other in found.values()) + 1
+            found[class_path(callback) + (f" {number}" if number > 1 else "")] = callback
+    return found
+
+
+def _may_watch(callback: Callback) -> bool:
+    """Whether nobody knows what a callback does: it is not Lightning's, nor derived from one of those."""
+    bases = [base for base in type(callback).__mro__ if base.__module__.split(".")[0] in LIGHTNING]
+    return bases[0] is Callback or is_watching(f"{bases[0].__module__}.{bases[0].__qualname__}", {"duration": None})
+
+
+def _callback(callback: Callback, known: bool) -> dict[str, str]:
+    now = attributes_of(callback)
+    if is_own(type(callback)):
+        now["its code"] = digest_of_class(type(callback))
+    named = {name: f"{name}={text}" for name, text in now.items()}
+    return as_begun(callback, "callback", named) if known else named
+
+
+def _augmentation(datamodule: PoolDataModule) -> dict[str, str]:
+    """What datasets and data modules call their transforms, as far as they have any."""
+    found = {}
+    parts: list[tuple[str, Any]] = [("data", datamodule)]
+    train = getattr(datamodule, "train", None)  # of DatasetPool
+    while train is not None and len(parts) < 10:
+        parts.append((f"train{'.dataset' * (len(parts) - 1)}", train))
+        train = getattr(train, "dataset", None)  # of a Subset
+    for name, part in parts:
+        for attribute in ("transform", "transforms", "train_transform", "augmentation"):
+            value = vars(part).get(attribute) if hasattr(part, "__dict__") else None
+            if value is not None:
+                found[f"{name}.{attribute}"] = text_of(value)
+    return found

@@ -1,0 +1,328 @@
+"""The contract: what every query strategy keeps, as properties that are checked from small cases to large ones."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.models import DropoutMLP
+from al_lightning.strategies import QueryStrategy
+from al_lightning.testing.small_pools import (
+    DEGENERATE,
+    LABELED,
+    NUM_LABELED,
+    NUM_POOL,
+    OTHER_POOL,
+    POOL,
+    NormalisedMLP,
+    RelabeledDigits,
+    changed_model,
+    digits,
+    fitted_model,
+    images,
+    make_pool,
+)
+from al_lightning.testing.watched_strategy import SIZES, Answer, Subject, Violation, show
+
+TOLERANCE = 1e-6  # of scores, for the rounding of a matrix product that depends on its number of rows
+BLOCK_SIZES = {2: (1,), 20: (1, 7, 19), 300: (1, 7, 299, 300, 1000)}
+DEGENERATE_SIZES = {2: (1, 2), 40: (1, 5, 39, 40)}
+
+
+class DoesNotApply(Exception):
+    """Says why a property cannot be asked of a strategy."""
+
+
+class Remark(Violation):
+    """A case in which a strategy breaks what most strategies keep, and need not."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """Something that a query strategy keeps."""
+
+    code: str
+    says: str
+    """What is kept, in plain words."""
+    check: Callable[[Subject], None]
+    """Raises :class:`~al_lightning.testing.watched_strategy.Violation` for the first case that breaks the property;
+    its subclass :class:`Remark` if that is no fault; and :class:`DoesNotApply` if there is nothing to check."""
+
+
+def _pool(size: int, model: nn.Module | None = None, block_size: int = 64) -> PoolPredictor:
+    """Returns a pool of so many digits, in memory of its own: one query in which they are spoilt spoils no other."""
+    return make_pool(images(POOL, size), model, block_size=block_size)
+
+
+# ------------------------------------------------------------------------------------------------ U1, U2: the output
+
+
+def _check_query(answer: Answer, pool_size: int, query_size: int) -> None:
+    """Raises unless the answer is distinct positions in the pool, as many as were asked for."""
+    query = answer.result
+    if not isinstance(query, Tensor):
+        raise answer.violation(f"returned {type(query).__name__}, not a tensor")
+    if query.shape != (query_size,):
+        raise answer.violation(f"returned a tensor of shape {tuple(query.shape)}, not ({query_size},)")
+    if query.dtype != torch.int64:
+        raise answer.violation(f"returned {query.dtype}, not torch.int64")
+    if query.device.type != "cpu":
+        raise answer.violation(f"returned a tensor on {query.device}, not on the CPU")
+    if query_size and (query.min() < 0 or query.max() >= pool_size):
+        raise answer.violation(f"returned positions {show(query.tolist())}, not all from 0 to {pool_size - 1}")
+    if len(query.unique()) < query_size:
+        raise answer.violation(f"returned positions {show(query.tolist())}, some of them twice")
+
+
+def _u1_query(subject: Subject) -> None:
+    for pool_size, query_size in ((2, 1), (3, 2), (20, 7), (300, 1), (300, 7), (300, 100)):
+        answer = subject.ask(_pool(pool_size), query_size)
+        _check_query(answer, pool_size, query_size)
+
+
+def _u2_nothing_everything_and_more(subject: Subject) -> None:
+    for pool_size in (0, 1, 2, 20, 50):  # fewer than features and more
+        _check_query(subject.ask(_pool(pool_size), 0), pool_size, 0)
+        _check_query(subject.ask(_pool(pool_size), pool_size), pool_size, pool_size)
+        for query_size in (pool_size + 1, -1):
+            _check_refusal(subject, _pool(pool_size), query_size)
+
+
+def _check_refusal(subject: Subject, pool: PoolPredictor, query_size: int, where: str = "") -> None:
+    """Raises unless the strategy raises a ValueError, as which an InputError counts."""
+    try:
+        answer = subject.ask(pool, query_size, where)
+    except Violation as violation:
+        if isinstance(violation.error, ValueError):
+            return
+        raise
+    raise answer.violation(f"returned positions {show(answer.positions)} instead of raising a ValueError")
+
+
+# ------------------------------------------------------------------------- U3, U4: what the output may depend on
+
+
+def _u3_order_of_the_pool(subject: Subject) -> None:
+    if subject.is_stochastic:
+        raise DoesNotApply("the strategy draws at random, so its queries are equal in distribution only")
+    for pool_size, query_size in SIZES:
+        first = subject.ask(_pool(pool_size), query_size)
+        expected = first.positions
+        for name, order in _orders(pool_size).items():
+            answer = subject.ask(make_pool(images(POOL, pool_size)[order]), query_size, name)
+            before = dict(enumerate(order.tolist()))
+            found = [before.get(position, position) for position in answer.positions]
+            if found != expected and not _differ_by_ties(first, answer, order):
+                raise answer.violation(f"queried samples {show(found)}, and {show(expected)} in the first order")
+
+
+def _differ_by_ties(first: Answer, other: Answer, order: Tensor) -> bool:
+    """Whether each sample has the same score in both orders, and what was queried, too: ties go by position."""
+    scores, others = first.pool.scores, other.pool.scores
+    if scores is None or others is None:
+        return False
+    return scores[order].allclose(others) and scores[first.positions].allclose(others[other.positions])
+
+
+def _orders(size: int) -> dict[str, Tensor]:
+    """Other orders of so many things, by name."""
+    shuffled = torch.randperm(size, generator=torch.Generator().manual_seed(1))
+    return {"in reverse order": torch.arange(size).flip(0), "in another order": shuffled}
+
+
+def _u4_randomness(subject: Subject) -> None:
+    # the positions are not told: where they are random they would differ from run to run
+    for pool_size, query_size in SIZES:
+        first = subject.ask(_pool(pool_size), query_size).positions
+        again = subject.ask(_pool(pool_size), query_size)
+        if again.positions != first:
+            raise again.violation("two queries with the same generator differ")
+    for pool_size, query_size in SIZES:
+        first = subject.ask(_pool(pool_size), query_size).positions
+        for global_seed in (1, 2, 3):
+            answer = subject.ask(_pool(pool_size), query_size, global_seed=global_seed)
+            if answer.positions != first:
+                raise answer.violation("the query changes with the seed of a global random generator")
+
+
+# ---------------------------------------------------------------------------------- U5: what it leaves as it was
+
+
+def _u5_leaves_all_as_it_was(subject: Subject) -> None:
+    for pool_size, query_size in SIZES:
+        model, inputs, labeled = NormalisedMLP(), images(POOL, pool_size), images(LABELED)
+        before = _state_of(model)
+        answer = subject.ask(make_pool(inputs, model, labeled), query_size)
+        changed = [f"the {kind} of {name}" for kind, name in _differences(before, _state_of(model))]
+        changed += [f"the state of the global generator of {name}" for name in answer.moved]
+        changed += ["the inputs of the pool"] * (not inputs.equal(images(POOL, pool_size)))
+        changed += ["the labeled inputs"] * (not labeled.equal(images(LABELED)))
+        if changed:
+            more = f" and {len(changed) - 1} more" * (len(changed) > 1)
+            raise answer.violation(f"changed {changed[0]}{more}")
+
+
+def _state_of(model: nn.Module) -> dict[tuple[str, str], Any]:
+    """All that a strategy could change in a model, by what it is and its name."""
+    state: dict[tuple[str, str], Any] = {}
+    for name, value in model.state_dict().items():
+        state["value", f"`{name}`"] = value.clone()
+    for name, parameter in model.named_parameters():
+        state["gradient", f"`{name}`"] = None if parameter.grad is None else parameter.grad.clone()
+        state["requires_grad", f"`{name}`"] = parameter.requires_grad
+    for name, module in model.named_modules():
+        state["training mode", f"`{name}`" if name else "the model"] = module.training
+    return state
+
+
+def _differences(before: dict[tuple[str, str], Any], after: dict[tuple[str, str], Any]) -> list[tuple[str, str]]:
+    def same(a: Any, b: Any) -> bool:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return a.equal(b)
+        return a is b
+
+    return [key for key in {**before, **after} if key not in before or not same(before[key], after.get(key))]
+
+
+# ------------------------------------------------------------------------------- U6: degenerate and broken pools
+
+
+def _u6a_degenerate_pools(subject: Subject) -> None:
+    for pool_size, query_sizes in DEGENERATE_SIZES.items():
+        for where, pool in DEGENERATE.items():
+            for query_size in query_sizes:
+                answer = subject.ask(pool(pool_size), query_size, where)
+                _check_query(answer, pool_size, query_size)
+
+
+def _u6b_not_finite(subject: Subject) -> None:
+    if not subject.reads_the_pool:
+        raise DoesNotApply("the strategy does not look at the pool")
+    for pool_size, query_size, row in ((2, 1, 0), (2, 1, 1), (300, 30, 77)):
+        for name, value in (("NaN", torch.nan), ("infinity", torch.inf)):
+            inputs = images(POOL, pool_size)
+            inputs[row].view(-1)[3] = value
+            _check_refusal(subject, make_pool(inputs), query_size, f"{name} in one input")
+    if not subject.asks_the_model:
+        return
+    for pool_size, query_size in SIZES:
+        diverged = changed_model(lambda model: model.hidden.bias.fill_(torch.nan))
+        pool = make_pool(images(POOL, pool_size), diverged)
+        _check_refusal(subject, pool, query_size, "NaN in the model's weights")
+
+
+# -------------------------------------------------------------------- U7 to U11: blocks, labels, classes, prefixes
+
+
+def _u7_blocks(subject: Subject) -> None:
+    for pool_size, query_size in SIZES:
+        whole = subject.ask(_pool(pool_size, block_size=10**6), query_size)
+        for block_size in BLOCK_SIZES[pool_size]:
+            where = f"in blocks of {block_size}"
+            blocks = subject.ask(_pool(pool_size, block_size=block_size), query_size, where)
+            if blocks.positions != whole.positions:
+                raise blocks.violation(f"returned {show(blocks.positions)}, and in one block {show(whole.positions)}")
+            a, b = blocks.pool.scores, whole.pool.scores
+            if (a is None) != (b is None):
+                raise blocks.violation("there are scores in one block or in several, not in both")
+            if isinstance(a, Tensor) and isinstance(b, Tensor):
+                largest = max(1.0, float(b.abs().max()))
+                if a.shape != b.shape or not torch.allclose(a, b, atol=TOLERANCE * largest, rtol=0):
+                    raise blocks.violation("its scores are not those in one block")
+
+
+def _u8_labels(subject: Subject) -> None:
+    true = digits().train_targets[: NUM_LABELED + NUM_POOL]
+    for pool_size, query_size in SIZES:
+        answers: list[Answer] = []
+        for targets in (true[: NUM_LABELED + pool_size], torch.full((NUM_LABELED + pool_size,), -1)):
+            data = RelabeledDigits(targets)
+            data.set_labeled(torch.arange(NUM_LABELED))
+            pool = PoolPredictor(copy.deepcopy(fitted_model()), data.pool_blocks(), data.labeled_blocks())
+            answers.append(subject.ask(pool, query_size, "all labels -1" if answers else ""))
+        first, second = answers
+        if first.positions != second.positions:
+            raise second.violation(f"returned {show(second.positions)}, and with true labels {show(first.positions)}")
+
+
+def _u9_classes(subject: Subject) -> None:
+    for pool_size, query_size in SIZES:
+        expected = sorted(subject.ask(_pool(pool_size), query_size).positions)
+        for name, order in _orders(10).items():
+
+            def permute(model: DropoutMLP, order: Tensor = order) -> None:
+                model.head.weight.copy_(model.head.weight[order])
+                model.head.bias.copy_(model.head.bias[order])
+
+            answer = subject.ask(_pool(pool_size, changed_model(permute)), query_size, f"the classes {name}")
+            if sorted(answer.positions) != expected:
+                found = show(sorted(answer.positions))
+                raise answer.violation(f"returned {found}, and {show(expected)} with the classes in the first order")
+
+
+def _u10_prefix(subject: Subject) -> None:
+    """Only remarks on it: a strategy that makes as many clusters as are asked for has no such order."""
+    pools: list[tuple[str, Callable[[], PoolPredictor], tuple[int, ...]]] = [
+        ("", lambda: _pool(3), (1, 2, 3)),
+        ("", lambda: _pool(20), (1, 2, 3, 17, 20)),
+        ("two distinct inputs", lambda: DEGENERATE["two distinct inputs"](40), (1, 2, 3, 17, 39, 40)),
+        ("", lambda: _pool(300), (1, 2, 3, 17, 39, 40)),
+    ]
+    for where, pool, (*query_sizes, most) in pools:
+        largest = subject.ask(pool(), most, where).positions
+        for query_size in query_sizes:
+            answer = subject.ask(pool(), query_size, where)
+            if answer.positions != largest[:query_size]:
+                found, first = show(answer.positions), show(largest[:query_size])
+                raise Remark(answer.case, f"returned {found}, but a query of {most} begins with {first}")
+
+
+def _u11_no_state(subject: Subject) -> None:
+    for pool_size, query_size in SIZES:
+        strategy = subject.new()
+        before = _attributes(strategy)
+        first = subject.ask(make_pool(images(OTHER_POOL, pool_size)), query_size, strategy=strategy)
+        after = _attributes(strategy)
+        changed = sorted(name for name in {**before, **after} if before.get(name) != after.get(name))
+        if changed:
+            raise first.violation(f"changed its attribute{'s' * (len(changed) > 1)} `{', '.join(changed)}`")
+        used = subject.ask(_pool(pool_size), query_size, "after a query of another pool", strategy=strategy)
+        fresh = subject.ask(_pool(pool_size), query_size)
+        if used.positions != fresh.positions:
+            raise used.violation(f"returned {show(used.positions)}, and a new strategy {show(fresh.positions)}")
+
+
+def _attributes(strategy: QueryStrategy) -> dict[str, Any]:
+    """The attributes of a strategy, each as something that is equal if nothing in it was changed."""
+
+    def frozen(value: Any) -> Any:
+        try:
+            return pickle.dumps(value)
+        except (pickle.PicklingError, TypeError, AttributeError):  # a function, a lock
+            return id(value)
+
+    return {name: frozen(value) for name, value in getattr(strategy, "__dict__", {}).items()}
+
+
+CONTRACT = (
+    Property("U1", "a query is distinct positions in the pool, int64, as many as asked for", _u1_query),
+    Property(
+        "U2", "0 queries nothing, N the whole pool; more, or less than 0, raises", _u2_nothing_everything_and_more
+    ),
+    Property("U3", "the order of the pool does not matter", _u3_order_of_the_pool),
+    Property("U4", "all randomness comes from the generator it is given", _u4_randomness),
+    Property("U5", "model, inputs and global random generators are left as they were", _u5_leaves_all_as_it_was),
+    Property("U6a", "pools with little or nothing to choose by are queried as any other", _u6a_degenerate_pools),
+    Property("U6b", "an input or a prediction that is not finite raises", _u6b_not_finite),
+    Property("U7", "the size of the blocks in which the pool is read does not matter", _u7_blocks),
+    Property("U8", "labels are never read", _u8_labels),
+    Property("U9", "which number a class has does not matter", _u9_classes),
+    Property("U10", "a smaller query is the beginning of a larger one", _u10_prefix),
+    Property("U11", "nothing is kept from one query to the next", _u11_no_state),
+)
+"""All properties, in the order in which they are reported."""

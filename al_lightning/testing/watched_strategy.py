@@ -1,0 +1,231 @@
+"""Subject: a strategy that is asked under watch, so that what it does can be told from what it should do."""
+
+import contextlib
+import inspect
+import linecache
+import os
+import random
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.strategies import QueryStrategy
+from al_lightning.testing.small_pools import POOL, WatchedBlocks, images, make_pool
+
+SIZES = ((2, 1), (20, 7), (300, 30))
+"""Sizes of pool and query, from the smallest on: the first that fails is the smallest failing case."""
+
+MAX_SHOWN = 10
+
+
+class Violation(Exception):
+    """A case in which a strategy breaks a property.
+
+    Args:
+        case: The pool and the query, in words.
+        found: What the strategy did.
+        error: The exception that it raised, if that is what it did.
+    """
+
+    def __init__(self, case: str, found: str, error: BaseException | None = None) -> None:
+        super().__init__(f"{case}: {found}")
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a strategy did when it was asked."""
+
+    case: str
+    """The pool and the query, in words."""
+    result: Any
+    """What it returned, unchecked."""
+    moved: tuple[str, ...]
+    """The global random generators that it drew from or seeded."""
+    pool: PoolPredictor
+
+    @property
+    def positions(self) -> list[Any]:
+        """What it returned, as a list, for comparisons; whether that is a query is for U1 to say.
+
+        Raises:
+            Violation: If it is no tensor.
+        """
+        if not isinstance(self.result, Tensor):
+            raise Violation(self.case, f"returned {type(self.result).__name__}, not a tensor")
+        return self.result.flatten().tolist()
+
+    def violation(self, found: str) -> Violation:
+        """Returns the exception to raise."""
+        return Violation(self.case, found)
+
+
+class Subject:
+    """A strategy under check.
+
+    Args:
+        make: Makes the strategy. It is made anew for each query, so that state that it keeps shows in one property and
+            not in all.
+    """
+
+    def __init__(self, make: Callable[[], QueryStrategy]) -> None:
+        self._make = make
+        self.case = ""
+        """The case of the latest query, for one that never ends."""
+
+    def new(self) -> QueryStrategy:
+        """Makes the strategy; what its constructor draws from the global generators is always the same."""
+        with _global_generators(0), quiet():
+            return self._make()
+
+    def ask(
+        self,
+        pool: PoolPredictor,
+        query_size: int,
+        where: str = "",
+        seed: int = 0,
+        global_seed: int = 0,
+        strategy: QueryStrategy | None = None,
+    ) -> Answer:
+        """Asks a new strategy for a query.
+
+        Args:
+            pool: Goes to the strategy.
+            query_size: Goes to the strategy.
+            where: What else there is to say about the case.
+            seed: Seed of the strategy's generator.
+            global_seed: Seed of the global generators, which are put back afterwards.
+            strategy: Asked in place of a new one.
+
+        Raises:
+            Violation: If the strategy raises.
+        """
+        self.case = describe(len(pool), query_size, where)
+        strategy = self.new() if strategy is None else strategy
+        with _global_generators(global_seed), quiet():
+            before = _global_states()
+            try:
+                result = strategy.query(pool, query_size, torch.Generator().manual_seed(seed))
+            except (Exception, SystemExit) as error:
+                raise Violation(self.case, _raised(error, type(strategy)), error) from error
+            after = _global_states()
+        return Answer(self.case, result, tuple(name for name in after if after[name] != before[name]), pool)
+
+    @cached_property
+    def is_stochastic(self) -> bool:
+        """Whether the query changes with the seed of the generator, or of a global one, which U4 then reports.
+
+        Raises:
+            Violation: If the strategy raises.
+        """
+        for pool_size, query_size in SIZES:
+            first = self.ask(make_pool(images(POOL, pool_size)), query_size).positions
+            for seed, global_seed in ((1, 0), (2, 0), (3, 0), (0, 1), (0, 2)):
+                pool = make_pool(images(POOL, pool_size))
+                if self.ask(pool, query_size, seed=seed, global_seed=global_seed).positions != first:
+                    return True
+        return False
+
+    @cached_property
+    def reads_the_pool(self) -> bool:
+        """Whether it looks at the inputs of the pool, by itself or by what a model predicts for them.
+
+        Raises:
+            Violation: If the strategy raises.
+        """
+        pool_size, query_size = SIZES[0]
+        pool = self.ask(make_pool(images(POOL, pool_size)), query_size).pool
+        assert isinstance(pool._pool, WatchedBlocks)
+        return pool._pool.was_read
+
+    @cached_property
+    def asks_the_model(self) -> bool:
+        """Whether it looks at what the model predicts.
+
+        Raises:
+            Violation: If the strategy raises.
+        """
+        pool_size, query_size = SIZES[0]
+        pool, calls = make_pool(images(POOL, pool_size)), []
+        pool.model.get_submodule("hidden").register_forward_pre_hook(lambda *call: calls.append(call))
+        self.ask(pool, query_size)
+        return bool(calls)
+
+
+def describe(pool_size: int, query_size: int, where: str = "") -> str:
+    """Says in words what a strategy was asked.
+
+    Example:
+        >>> describe(1, 2, "all inputs identical")
+        'pool of 1 sample, all inputs identical, query of 2'
+    """
+    return f"pool of {pool_size} sample{'s' * (pool_size != 1)}, {f'{where}, ' * bool(where)}query of {query_size}"
+
+
+def show(positions: Sequence[Any]) -> str:
+    """Shows a query, or its beginning.
+
+    Example:
+        >>> show([4, 2]), show(range(12))
+        ('[4, 2]', '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...]')
+    """
+    shown = [str(position) for position in positions[:MAX_SHOWN]]
+    return f"[{', '.join(shown + ['...'] * (len(positions) > MAX_SHOWN))}]"
+
+
+def _raised(error: BaseException, strategy: type[QueryStrategy]) -> str:
+    """Type, message and the last line of the strategy's own code, which is that of the file it is in."""
+    text = " ".join(str(error).split())
+    raised = f"raised {type(error).__name__}{f': {text}' * bool(text)}"
+    path = inspect.getfile(strategy)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    if not lines or lines[-1] is None:
+        return raised
+    return f"{raised}\n{Path(path).name}, line {lines[-1]}: {linecache.getline(path, lines[-1]).strip()}"
+
+
+def _global_states() -> dict[str, Any]:
+    """States of the global random generators, by name, that can be compared."""
+    _, keys, *counts = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (np.asarray(keys).tobytes(), counts),
+        "random": random.getstate(),
+    }
+
+
+@contextlib.contextmanager
+def _global_generators(seed: int) -> Iterator[None]:
+    """Seeds the global random generators, and puts them back as they were."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what a strategy prints, and what it is warned of, out of the table."""
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,139 @@
+"""What the two processes of ``test_ddp.py`` do: ``python -m tests.fitting.ddp_ranks FOLDER``, of which Lightning
+starts both.
+
+Each leaves in FOLDER what it found, ``rank0.pt`` and ``rank1.pt``. Then they make a run in ``whole`` by the command
+line, and at last begin one in a folder that is in use.
+"""
+
+import sys
+from pathlib import Path
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from al_lightning import BALD, ActiveLearningLoop, CoreSet, Entropy, InputError, MixMatch
+from al_lightning.cli import main
+from al_lightning.data.blocks import TensorBlocks
+from al_lightning.fitting.ranks import World
+from al_lightning.inference import PoolPredictor, Predictions, Shards
+from al_lightning.run_folder import RunFolder
+from tests.digits import Digits, DigitsMLP
+from tests.helpers import fitted_model, generator, make_pool, pool_inputs
+from tests.test_loop import PlainMLP
+
+DEVICES = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
+FLAGS = [
+    *("--data", "tests.digits.Digits", "--data.num_initial", "107", "--data.batch_size", "8"),
+    *("--model", "tests.digits.DigitsMLP", "--loop.strategy", "BADGE", "--loop.query_size", "9"),
+    *("--loop.num_rounds", "12", "--trainer.max_epochs", "5"),
+    *(word for name, value in DEVICES.items() for word in (f"--trainer.{name}", str(value))),
+]
+
+
+class Watch(Callback):
+    """Keeps what the model of each fit is, what it was given, and how much dropout it drew."""
+
+    def __init__(self) -> None:
+        self.rounds: list[dict] = []
+        self.batches: list[list] = []
+        self.num_threads: set[int] = set()
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: list, index: int) -> None:
+        minibatches = batch if isinstance(batch[0], list | tuple) else [batch]
+        self.batches[-1] += [[part.clone() for part in minibatch] for minibatch in minibatches]
+        self.num_threads.add(torch.get_num_threads())
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.batches.append([])
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.rounds.append(
+            {
+                "labeled": trainer.datamodule.labeled.clone(),
+                "weights": {name: value.clone() for name, value in module.state_dict().items()},
+                "stream": torch.rand(4),
+            }
+        )
+
+    def on_test_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.rounds[-1]["tested"] = {name: value.clone() for name, value in trainer.callback_metrics.items()}
+
+
+def run(folder: Path, name: str) -> tuple[dict, ActiveLearningLoop]:
+    """One run of three rounds, the labels of which do not divide evenly."""
+    model, strategy, batch_size = {
+        "mlp": (DigitsMLP(), BALD(4), 8),
+        "mixmatch": (MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity()), Entropy(), 16),
+        "plain": (PlainMLP(), CoreSet(), 16),
+    }[name]
+    loop = ActiveLearningLoop(strategy, query_size=10, num_rounds=2, run_dir=str(folder / name))
+    watch = Watch()
+    trainer = L.Trainer(
+        max_epochs=3,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        callbacks=[loop, watch],
+        **DEVICES,
+    )
+    loop.run(trainer, model, Digits(num_initial=107, batch_size=batch_size))
+    found = {"rounds": watch.rounds, "batches": watch.batches, "threads": watch.num_threads}
+    return found, loop
+
+
+def scores(shards: Shards | None, num_pool: int) -> list[torch.Tensor]:
+    """What a pool gives on a model that is the same everywhere; blocks of 64 rows."""
+    pool = make_pool(pool_inputs(num_pool), shards=shards)
+    probs, mc = pool.map(lambda batch: (batch.probs, batch.mc_log_probs(3)))
+    # by now the stream of the masks has to be where it is in one process, also if there was no block here
+    again = pool.map(lambda batch: batch.mc_log_probs(2), over=TensorBlocks(pool_inputs(200), block_size=32))
+    return [probs, mc, again, pool.map(lambda batch: batch.probs.argmax(dim=1))]
+
+
+def fails_on_one(batch: Predictions) -> torch.Tensor:
+    if len(batch.inputs) < 64:
+        raise InputError("Expected whole blocks.")
+    return batch.probs
+
+
+def refusal(shards: Shards) -> str:
+    try:
+        make_pool(pool_inputs(100), shards=shards).map(fails_on_one)  # the second of two blocks is that of rank 1
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def difference(world: World) -> str:
+    world.check_same("a half", [torch.tensor([True]), torch.tensor(0.5, dtype=torch.bfloat16)])
+    try:
+        world.check_same("the rank", [torch.tensor([world.rank])])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def empty(shards: Shards) -> torch.Tensor:
+    nothing = TensorBlocks(pool_inputs(0))
+    return PoolPredictor(fitted_model(), nothing, nothing, generator(), shards=shards).probs()
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    found: dict = {}
+    for name in ("mlp", "mixmatch", "plain"):
+        found[name], loop = run(folder, name)
+    world = loop._world
+    found["sharded"] = {num_pool: scores(world, num_pool) for num_pool in (300, 64, 5)}
+    found["whole"] = {num_pool: scores(None, num_pool) for num_pool in (300, 64, 5)}
+    found["refusal"] = refusal(world)
+    found["empty"] = empty(world)
+    found["difference"] = difference(world)
+    torch.save(found, folder / f"rank{world.rank}.pt")
+    if world.is_writer:
+        in_use = RunFolder.open(folder / "in_use", {})
+    for name in ("whole", "in_use"):
+        main(["fit", *FLAGS, "--loop.run_dir", str(folder / name)])

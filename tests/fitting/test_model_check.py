@@ -1,0 +1,253 @@
+"""What a model lacks is said before its first fit; and the query that finds it out leaves no trace."""
+
+import copy
+import random
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as L
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from al_lightning import BADGE, BALD, CoreSet, Entropy, InputError, Margin, QueryStrategy
+from al_lightning.data.blocks import TensorBlocks
+from al_lightning.fitting.model_check import check_model, try_query
+from al_lightning.inference import PoolPredictor
+from tests.digits import Digits, DigitsMLP
+from tests.own_models import ForwardOnly, Scaled, WithFeatureLayer, WithTypo
+from tests.test_loop import PlainMLP, Spy, rows, run
+
+# ---------------------------------------------------------------------------------------------------------- the model
+
+
+@pytest.mark.parametrize("model", [ForwardOnly, WithFeatureLayer, PlainMLP, DigitsMLP])
+def test_a_model_that_can_be_trained_and_asked_passes(model: type) -> None:
+    check_model(model(), Digits())
+
+
+@pytest.mark.parametrize("method", ["forward", "training_step", "configure_optimizers"])
+def test_a_model_without_what_lightning_needs_is_refused(method: str) -> None:
+    lacking = type("Lacking", (ForwardOnly,), {method: getattr(L.LightningModule, method)})
+    with pytest.raises(InputError, match=f"Expected the model Lacking to have `{method}`, but it has not."):
+        check_model(lacking(), Digits())
+
+
+def test_a_layer_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="a layer of WithTypo, but got `net.fcc`; did you mean net.fc?"):
+        check_model(WithTypo(), Digits())
+
+
+def test_inputs_that_a_model_does_not_take_are_refused() -> None:
+    class Images(ForwardOnly):
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.dim() == 4, "no images"
+            return super().forward(x)
+
+    with pytest.raises(InputError, match=r"the model Images to take inputs of shape \(64,\), but got: no images"):
+        check_model(Images(), Digits())
+
+
+@pytest.mark.parametrize("num_outputs", [1, 9])
+def test_too_few_logits_are_refused(num_outputs: int) -> None:
+    model = ForwardOnly()
+    model.net.fc = nn.Linear(16, num_outputs)
+    with pytest.raises(InputError, match=rf"of shape \(B, 10\) of the model ForwardOnly, but got \('B', {num_outputs}"):
+        check_model(model, Digits())
+
+
+def test_parts_that_are_not_the_forward_of_a_model_are_refused() -> None:
+    """`embed` and `head` are names of many things."""
+
+    class Other(PlainMLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.embed(x).relu() + 1)
+
+    with pytest.raises(InputError, match=r"`head\(embed\(x\)\)` of the model Other to be its `forward`"):
+        check_model(Other(), Digits())
+
+
+def test_a_model_in_parts_may_return_more_than_logits() -> None:
+    class Pair(PlainMLP):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(x), x
+
+    check_model(Pair(), Digits())
+
+
+class TokensLike(ForwardOnly):
+    """Has parts called `embed` and `head` that are not its features and its logits: one feature map a sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Unflatten(1, (4, 16))
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x).mean(dim=1))
+
+
+def test_an_embedding_of_tokens_is_not_taken_for_the_features(tmp_path: Path) -> None:
+    model = TokensLike()
+    check_model(model, Digits())
+    inputs = Digits().load().test_inputs
+    pool = PoolPredictor(model, TensorBlocks(inputs, block_size=100), TensorBlocks(inputs[:0]))
+    logits, embeddings = pool.map(lambda batch: (batch.logits, batch.embeddings))
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model(inputs))
+        torch.testing.assert_close(embeddings, inputs.view(-1, 4, 16).mean(dim=1))
+
+
+class Returning(ForwardOnly):
+    """Returns what a function makes of the logits."""
+
+    def __init__(self, fn: Callable[[Tensor], object], num_outputs: int = 10) -> None:
+        super().__init__()
+        self.net.fc = nn.Linear(16, num_outputs)
+        self.fn = fn
+
+    def forward(self, x: Tensor) -> object:
+        return self.fn(self.net(x))
+
+
+def test_features_before_the_logits_are_refused() -> None:
+    model = Returning(lambda logits: (logits.new_zeros(len(logits), 512), logits))
+    with pytest.raises(InputError, match="return logits first, but the first part .* 512 columns, and part 2 has 10"):
+        check_model(model, Digits())
+
+
+def test_features_after_the_logits_pass() -> None:
+    check_model(Returning(lambda logits: (logits, logits.new_zeros(len(logits), 512))), Digits())
+
+
+@pytest.mark.parametrize(
+    ("fn", "got"),
+    [
+        (lambda logits: logits.argmax(dim=1), "of a float dtype, but got torch.int64"),
+        (lambda logits: logits.unsqueeze(1).repeat(1, 3, 1), r"shape \(B, C\) for B = 1 samples, but got \(1, 3, 10\)"),
+        (lambda logits: {"out": logits}, "or a tuple that begins with them, but got dict with out"),
+        (lambda logits: None, "but got NoneType"),
+        (lambda logits: logits[:0], r"B = 1 samples, but got \(0, 10\)"),
+    ],
+)
+def test_what_is_no_logits_is_refused(fn: Callable[[Tensor], object], got: str) -> None:
+    with pytest.raises(InputError, match=f"^Expected the model Returning to return logits.*{got}"):
+        check_model(Returning(fn), Digits())
+
+
+@pytest.mark.parametrize(
+    "fn", [lambda z: z.softmax(dim=1), lambda z: z.softmax(dim=1).double(), lambda z: z.sigmoid()[..., None, None]]
+)
+def test_probabilities_are_warned_of_once_a_model(fn: Callable[[Tensor], object]) -> None:
+    model = Returning(fn)
+    with pytest.warns(UserWarning, match="^The model Returning returns probabilities in place of logits") as caught:
+        [check_model(model, Digits()) for _ in range(2)]
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("fn", [lambda z: z.log_softmax(dim=1), lambda z: z, lambda z: z.softmax(dim=1).sqrt()])
+def test_logits_are_not_warned_of(fn: Callable[[Tensor], object]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_model(Returning(fn), Digits())
+
+
+# ---------------------------------------------------------------------------------------------------------- the query
+
+
+@pytest.mark.parametrize("strategy", [BADGE(), CoreSet()])
+def test_a_strategy_that_wants_embeddings_is_refused_before_the_first_fit(
+    tmp_path: Path, strategy: QueryStrategy
+) -> None:
+    fits = Spy(lambda *_: None, at="on_fit_start")
+    with pytest.raises(InputError, match="Scaled to have `embed` and `head`, or `feature_layer`"):
+        run(tmp_path / "run", strategy, fits, model=Scaled())
+    assert fits.results == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_query_nothing_is_asked_of_a_strategy(tmp_path: Path) -> None:
+    run(tmp_path, BADGE(), model=Scaled(), num_rounds=0)
+    assert len(rows(tmp_path)) == 1
+
+
+class Recording(QueryStrategy):
+    """Draws from all generators there are, and says what it was given."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int, int]] = []
+
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        self.asked.append((len(pool), len(pool.labeled_embeddings()), query_size))
+        torch.rand(3), np.random.rand(3), random.random()
+        warnings.warn("the model is new", stacklevel=2)
+        return torch.randperm(len(pool), generator=generator)[:query_size]
+
+
+@pytest.mark.parametrize(("query_size", "expected"), [(3, 3), (100, 8)])
+def test_the_query_is_small(query_size: int, expected: int) -> None:
+    strategy = Recording()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try_query(strategy, DigitsMLP(), Digits(), query_size)
+    assert strategy.asked == [(32, 8, expected)]
+
+
+def test_model_and_generators_are_left_as_they_were() -> None:
+    model = WithFeatureLayer()
+    before = copy.deepcopy(model.state_dict())
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    for strategy in (Recording(), BADGE(), BALD(3), CoreSet(), Entropy()):
+        check_model(model, Digits())
+        try_query(strategy, model, Digits(), 10)
+    assert torch.get_rng_state().equal(states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert random.getstate() == states[2]
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+
+
+def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_data() -> None:
+    class InPlace(ForwardOnly):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.mul_(2))
+
+    data = Digits()
+    before = data.source.train_inputs.clone()
+    check_model(InPlace(), data)
+    try_query(Margin(), InPlace(), data, 10)
+    assert data.source.train_inputs.equal(before)
+
+
+# ------------------------------------------------------------------------------------------------- a test of its own
+
+
+class Silent(WithFeatureLayer):
+    """Tests something else than accuracy."""
+
+    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.log("test_length", float(len(batch[0])))
+
+
+@pytest.mark.parametrize("model", [ForwardOnly, Silent])
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed"])
+def test_a_model_that_logs_no_accuracy_is_tested_by_its_logits(tmp_path: Path, model: type, precision: str) -> None:
+    fitted = model()
+    run(tmp_path, model=fitted, num_rounds=1, trainer={"max_epochs": 10, "precision": precision})
+    arrays, last = Digits().source, rows(tmp_path)[-1]
+    before = copy.deepcopy(fitted.state_dict())
+    fitted.float().eval()
+    with torch.no_grad():
+        logits = fitted(arrays.test_inputs)
+    accuracy = float((logits.argmax(1) == arrays.test_targets).float().mean())
+    nll = float(nn.functional.cross_entropy(logits, arrays.test_targets))
+    tolerance = 0.02 if precision == "bf16-mixed" else 1e-6
+    assert accuracy > 0.2
+    assert float(last["test_acc"]) == pytest.approx(accuracy, abs=tolerance)
+    assert float(last["test_nll"]) == pytest.approx(nll, abs=tolerance, rel=1e-5)
+    assert int(before["net.body.2.num_batches_tracked"]) == 10  # batches of 60 labels, and none of a test
+    bins = [row for row in rows(tmp_path, "calibration.csv") if row["round"] == "1"]
+    right = sum(int(row["count"]) * float(row["accuracy"]) for row in bins)
+    assert right / len(logits) == pytest.approx(float(last["test_acc"]), abs=1e-6)

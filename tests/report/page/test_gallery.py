@@ -1,0 +1,172 @@
+"""Gallery: the images are those that were asked for."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from al_lightning.report.page.gallery import gallery
+from al_lightning.report.read_run import Run, read_run
+from al_lightning.report.study import Study, read_study
+from tests.digits import Digits
+from tests.helpers import digits
+from tests.report.reports import ARMS, QUERY_SIZE, runs, study, write_run
+
+
+class Named(Digits):
+    """Digits with names, in a folder."""
+
+    class_names = [f"n{i}" for i in range(10)]
+
+    def __init__(self, num_initial: int = 50, root: str = "data") -> None:
+        super().__init__(num_initial)
+        self.root = root
+
+    def load(self):
+        if self.root != "right":
+            raise OSError(f"no digits in {self.root}")
+        return super().load()
+
+
+class Flat(Digits):
+    """No images: 63 features."""
+
+    def load(self):
+        arrays = super().load()
+        return arrays._replace(train_inputs=arrays.train_inputs[:, :63], test_inputs=arrays.test_inputs[:, :63])
+
+
+class Coloured(Digits):
+    """Digits with three channels."""
+
+    def load(self):
+        arrays = super().load()
+        train, test = (
+            inputs.view(-1, 1, 8, 8).expand(-1, 3, 8, 8) for inputs in (arrays.train_inputs, arrays.test_inputs)
+        )
+        return arrays._replace(train_inputs=train, test_inputs=test)
+
+
+class Broken(Digits):
+    """Raises what nobody thought of."""
+
+    def load(self):
+        raise RuntimeError("the disk\nis gone")
+
+
+class FewNames(Digits):
+    """Fewer names than classes."""
+
+    class_names = ["zero", "one"]
+
+
+class Short(Digits):
+    """Fewer samples than the runs asked for."""
+
+    def load(self):
+        return (
+            super()
+            .load()
+            ._replace(train_inputs=digits().train_inputs[:100], train_targets=digits().train_targets[:100])
+        )
+
+
+def other_data(tmp_path: Path, name: str) -> Study:
+    write_run(tmp_path / "random" / "seed0", "random", 0, data=name)
+    return read_study([tmp_path])
+
+
+def test_rows_are_the_first_images_of_an_early_a_middle_and_a_late_query() -> None:
+    rows = gallery(study(), num_images=4).rows
+    assert [(row.arm, row.stage, row.num_labeled) for row in rows] == [
+        (arm, *stage) for arm in ARMS for stage in [("early", 50), ("middle", 90), ("late", 150)]
+    ]
+    run = read_run(runs() / "entropy" / "seed0")
+    late = run.queries[run.queries["round"] == 6].head(4)
+    tiles = next(row for row in rows if (row.arm, row.stage) == ("entropy", "late")).tiles
+    assert [tile.index for tile in tiles] == late["index"].tolist()
+    assert [tile.label for tile in tiles] == late["label"].astype(str).tolist()
+    assert [tile.predicted for tile in tiles] == late["predicted"].astype(int).astype(str).tolist()
+    assert [tile.confidence for tile in tiles] == late["confidence"].tolist()
+    assert [tile.is_wrong for tile in tiles] == (late["label"] != late["predicted"]).tolist()
+
+
+def test_a_sprite_has_the_images_side_by_side() -> None:
+    row = gallery(study()).rows[0]
+    pixels = np.asarray(Image.open(io.BytesIO(row.sprite())))
+    assert pixels.shape == (8, 8 * 12)
+    inputs = digits().train_inputs
+    for i, tile in enumerate(row.tiles):
+        # digits have 17 grey values, 0 to 16
+        image = (inputs[tile.index] - inputs.min()) / (inputs.max() - inputs.min()) * 255
+        assert np.array_equal(pixels[:, 8 * i : 8 * i + 8], image.round().numpy().reshape(8, 8)), i
+
+
+def test_a_query_smaller_than_a_row_is_shown_whole() -> None:
+    assert {len(row.tiles) for row in gallery(study(), num_images=100).rows} == {QUERY_SIZE}
+
+
+def test_one_query_is_shown_once() -> None:
+    assert [row.stage for row in gallery(study(["random"], max_rounds=2)).rows] == ["early"]
+    assert [row.stage for row in gallery(study(["random"], max_rounds=3)).rows] == ["early", "late"]
+
+
+def test_without_queries_there_is_a_note() -> None:
+    found = gallery(study(["random"], max_rounds=1))
+    assert (found.rows, found.note) == ((), "There are no pictures: no labels were asked for.")
+
+
+def test_runs_of_version_01_have_no_predictions() -> None:
+    found = study(["random"])
+
+    def old(run: Run) -> Run:
+        return replace(run, queries=run.queries[["round", "order", "index", "label"]])
+
+    tiles = gallery(replace(found, runs={"random": [old(run) for run in found.runs["random"]]})).rows[0].tiles
+    assert {(tile.predicted, tile.confidence, tile.is_wrong) for tile in tiles} == {(None, None, False)}
+
+
+def test_names_of_classes_and_the_folder_of_the_data(tmp_path: Path) -> None:
+    found = other_data(tmp_path, f"{__name__}.Named")
+    tile = gallery(found, root="right").rows[0].tiles[0]
+    assert tile.label == f"n{int(digits().train_targets[tile.index])}"
+    wrong = gallery(found)
+    assert wrong.rows == ()
+    assert wrong.note == "There are no pictures, since the data could not be loaded: no digits in data"
+
+
+def test_an_error_of_our_own_is_none_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(images: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("al_lightning.report.page.gallery._side_by_side", broken)
+    with pytest.raises(ZeroDivisionError):
+        gallery(study())
+
+
+def test_images_in_colour_stay_so(tmp_path: Path) -> None:
+    row = gallery(other_data(tmp_path, f"{__name__}.Coloured"), num_images=2).rows[0]
+    assert row.images.shape == (8, 16, 3)
+    assert np.asarray(Image.open(io.BytesIO(row.sprite()))).shape == (8, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module.Data", "No module named 'no_such_module'"),
+        ("tests.digits.NoData", "no attribute 'NoData'"),
+        ("tests.digits.DigitsMLP", "unexpected keyword argument 'num_initial'"),
+        ("Data", "Expected `data` to be the dotted path of a class, but got `Data`."),
+        (f"{__name__}.Flat", "samples of shape (63,) are no images"),
+        (f"{__name__}.Broken", "could not be loaded: the disk is gone"),
+        (f"{__name__}.FewNames", "class indices from 0 to 1, for its 2 names of classes, but got"),
+        (f"{__name__}.Short", "random asked for samples that the data do not have"),
+    ],
+)
+def test_data_that_cannot_be_shown_leave_a_note(tmp_path: Path, name: str, words: str) -> None:
+    found = gallery(other_data(tmp_path, name))
+    assert found.rows == ()
+    assert words in str(found.note)

@@ -1,0 +1,164 @@
+"""report.html: one page that is whole, needs nothing else and says what it cannot say."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from al_lightning.report.analysis import Analysis
+from al_lightning.report.claims.judge import Claim
+from al_lightning.report.page.figures import NARROW, draw
+from al_lightning.report.page.gallery import gallery
+from al_lightning.report.page.page import interval, number, p_value, render, signed
+from al_lightning.report.page.style import to_svg
+from tests.report.reports import analysis, study
+
+VOID = {"meta", "wbr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what the tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def page(tables: Analysis, **kwargs: object) -> str:
+    drawings = draw(tables)
+    svgs = {drawing.name: to_svg(drawing.figure) for drawing in drawings}
+    narrow = {drawing.name: to_svg(drawing.figure) for drawing in draw(tables, NARROW)}
+    return render(tables, drawings, svgs, narrow, gallery(tables.study), **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    claim = Claim("C1", "A <i>claim</i>", "+0.0150", "[+0.0100, +0.0200]", "replicated", "")
+    return page(analysis(), claims=[claim], command="al-lightning report 'runs/<x>' --out r")
+
+
+def test_it_is_well_formed_and_loads_nothing(html: str) -> None:
+    parsed = Page(html)
+    assert "http:" not in html
+    assert "https:" not in html
+    targets = {attrs[name] for _, attrs in parsed.tags for name in ("src", "href", "xlink:href") if name in attrs}
+    assert all(target and target.startswith("#") for target in targets)
+    ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {target for target in targets if target} <= {f"#{name}" for name in ids}
+    assert not parsed.all("script")
+    assert "url(data:image/png;base64," in html
+    assert all(part.startswith(("data:", "#")) for part in (rest.split(")")[0] for rest in html.split("url(")[1:]))
+
+
+def test_every_figure_has_alternative_text_and_a_caption(html: str) -> None:
+    parsed = Page(html)
+    assert len(parsed.all("figure")) == len(parsed.all("figcaption")) == 11
+    labelled = [attrs for attrs in parsed.all("div") if attrs.get("role") == "img"]
+    assert len(labelled) == 11
+    assert all(attrs["aria-label"] for attrs in labelled)
+    assert all(attrs["aria-hidden"] == "true" for attrs in parsed.all("svg"))
+    tiles = [attrs for attrs in parsed.all("span") if "tile" in (attrs.get("class") or "")]
+    assert len(tiles) == 3 * 3 * 12
+    assert all(attrs["aria-label"] for attrs in tiles)
+
+
+def test_names_are_escaped(html: str) -> None:
+    parsed = Page(html)
+    assert not parsed.all("b")
+    assert not parsed.all("i")
+    assert "<b>&" in parsed.text
+    assert "A <i>claim</i>" in parsed.text
+    assert "al-lightning report 'runs/<x>' --out r" in parsed.text
+
+
+def test_it_has_the_numbers(html: str) -> None:
+    text, tables = Page(html).text, analysis()
+    for row in tables.endpoints.to_dict("records"):
+        assert f"{row['mean']:.4f}" in text
+    for words in ("[+0.0100, +0.0200]", "replicated", "dropout 0.1", "loop.query_size"):
+        assert words in text
+
+
+def test_what_has_to_be_known_beside_the_figures_is_there() -> None:
+    assert "<li>Some fits &lt; all.</li>" in page(replace(analysis(), notes=("Some fits < all.",)))
+
+
+def test_labels_saved_are_those_that_the_ratio_is_of() -> None:
+    tables = analysis()
+    found = {"arm": "entropy", "target_accuracy": 0.8, "low": 1.0, "high": np.inf}
+    found |= {"censored": False, "at_once": False, "bound": ""}
+    rows = [
+        found | {"target_labels": 10_000, "baseline_labels": 4_321, "labels": 2_000, "ratio": 2.16},
+        found | {"target_labels": 5_000, "baseline_labels": 1_234, "labels": 617, "ratio": 2.0},
+        found | {"target_labels": 2_500, "baseline_labels": 777, "labels": 1_554, "ratio": 0.5},
+    ]
+    rows[1] |= {"at_once": True, "bound": "at least"}
+    rows[2] |= {"censored": True, "bound": "at most"}
+    html = page(replace(tables, efficiency=pd.DataFrame(rows)))
+    assert '<td class="n">4,321</td><td class="n">2,000</td><td class="n">2.16</td>' in html
+    assert '<td class="n">1,234</td><td class="n">at most 617</td><td class="n">≥ 2.00</td>' in html
+    assert '<td class="n">777</td><td class="n">more than 1,554</td><td class="n">≤ 0.50</td>' in html
+
+
+def test_one_seed_says_that_no_test_is_possible() -> None:
+    text = Page(page(analysis(study(["random", "entropy"], num_seeds=1)))).text
+    assert "There is one seed: no interval and no test is possible" in text
+    assert "Holm" not in text
+    assert "95 %" not in text
+    assert "Claims" not in text
+
+
+def test_one_arm_with_one_round() -> None:
+    text = Page(page(analysis(study(["random"], max_rounds=1, num_seeds=1)))).text
+    assert "1 arm, 1 seed, 1 round: 50 labels" in text
+    assert "There is nothing to compare." in text
+    assert "There are no pictures" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (number(1234.5, 1), "1,234.5"),
+        (number(np.nan), "–"),
+        (number(None), "–"),
+        (number(-np.inf), "−∞"),
+        (signed(0.5, 1), "+0.5"),
+        (signed(-0.5, 1), "−0.5"),
+        (signed(0.0, 1), "0.0"),
+        (signed(np.nan), "–"),
+        (interval(np.nan, np.nan), ""),
+        (interval(0.9, np.inf, 1), "[0.9, ∞]"),
+        (interval(-0.1, 0.1, 1, sign=True), "[−0.1, +0.1]"),
+        (p_value(0.00001), "< 0.001"),
+        (p_value(0.04), "0.040"),
+        (p_value(np.nan), "–"),
+    ],
+)
+def test_numbers_are_written_as(written: str, expected: str) -> None:
+    assert written == expected
