@@ -308,7 +308,7 @@ def _overlap(study: Study) -> pd.DataFrame:
     first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
     for a, b in combinations(study.arms, 2):
         pairs = zip(study.runs[a], study.runs[b], strict=True)
-        shares = [overlap(bought(x, study), bought(y, study), [last], first).share[0] for x, y in pairs]
+        shares = [overlap(bought(x, study), bought(y, study), [last], first)[0] for x, y in pairs]
         table.loc[a, b] = table.loc[b, a] = float(np.mean(shares)) if last > first else nan
     return table
 

@@ -58,37 +58,6 @@ class LabelEfficiency:
         return "at most" if least == 0 else "at least"
 
 
-def labels_to_reach(num_labeled: ArrayLike, accuracy: ArrayLike, target: float) -> LabelsToReach:
-    """Smallest number of labels with which the monotone fit of a mean curve reaches a target.
-
-    The fit is the closest ascending curve in least squares (pool adjacent violators), linear between label counts.
-    Without it, the first round that is above the target by chance would decide.
-
-    Args:
-        num_labeled: Label counts, shape ``(R,)``, strictly ascending.
-        accuracy: Mean curve, shape ``(R,)``.
-        target: Accuracy to be reached.
-
-    Returns:
-        The number of labels and whether it is a bound, on either side.
-
-    Raises:
-        InputError: If the counts are not ascending or not of the curve, or a value is not finite.
-
-    Reference:
-        Beck, Sivasubramanian, Dani, Ramakrishnan and Iyer, "Effective Evaluation of Deep Active Learning on Image
-        Classification Tasks", 2021.
-
-    Example:
-        >>> labels_to_reach([500, 600, 700], [0.5, 0.7, 0.8], target=0.6)
-        LabelsToReach(labels=550.0, censored=False, at_once=False)
-        >>> labels_to_reach([500, 600, 700], [0.5, 0.7, 0.8], target=0.9)
-        LabelsToReach(labels=700.0, censored=True, at_once=False)
-    """
-    curve = check_values(accuracy, "accuracy", 1)
-    return _labels_to_reach(check_num_labeled(num_labeled, len(curve)), curve, _check_target(target))
-
-
 def label_efficiency(
     num_labeled: ArrayLike,
     strategy: ArrayLike,
@@ -176,7 +145,15 @@ def _range(strategy: LabelsToReach, random: LabelsToReach) -> tuple[float, float
 
 
 def _labels_to_reach(labels: Floats, curve: Floats, target: float) -> LabelsToReach:
-    """Finds the labels without the checks, which would take longer in a bootstrap."""
+    """Returns the smallest number of labels with which the monotone fit of a mean curve reaches a target.
+
+    The fit is the closest ascending curve in least squares (pool adjacent violators), linear between label counts.
+    Without the fit, the first round that is above the target by chance would decide.
+
+    Reference:
+        Beck, Sivasubramanian, Dani, Ramakrishnan and Iyer, "Effective Evaluation of Deep Active Learning on Image
+        Classification Tasks", 2021.
+    """
     fit = isotonic_regression(curve).x
     reached = int(np.searchsorted(fit, target - ROUNDING))
     if reached == len(fit):

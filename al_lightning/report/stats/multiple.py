@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from al_lightning.errors import InputError
@@ -27,27 +26,6 @@ class Conjunction:
     p: float
     beats_all: bool
     p_of: dict[str, float]
-
-
-@dataclass(frozen=True)
-class FriedmanTest:
-    """Whether methods differ in rank.
-
-    Attributes:
-        chi2: Friedman's statistic, corrected for ties.
-        p_chi2: Its p-value, by the chi-squared distribution of K - 1 degrees of freedom.
-        f: Iman and Davenport's statistic, infinite if all blocks agree.
-        p_f: Its p-value, by the F distribution of K - 1 and (K - 1)(S - 1) degrees of freedom.
-        mean_ranks: Mean rank of each method, shape ``(K,)``; 1 is best.
-        critical_difference: Nemenyi's: mean ranks that differ by more are different at level alpha.
-    """
-
-    chi2: float
-    p_chi2: float
-    f: float
-    p_f: float
-    mean_ranks: Floats
-    critical_difference: float
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -141,67 +119,3 @@ def best_probability(values: ArrayLike, num_resamples: int = 10_000, seed: int =
     sums = to_grid(values, scale) @ counts.T  # (K, num_resamples)
     best = sums >= sums.max(axis=0) - largest_tie(num_seeds, scale)
     return np.asarray((best / best.sum(axis=0)).mean(axis=1))
-
-
-def friedman(values: ArrayLike, alpha: float = 0.05) -> FriedmanTest:
-    """Tests whether methods differ, by their ranks within each block.
-
-    Blocks are seeds on one data set: the result is about seeds, not about data sets. Mean ranks and the critical
-    difference depend on which other methods are in the pool.
-
-    Args:
-        values: Values, higher is better, shape ``(S, K)``, at least 2 blocks and 3 methods.
-        alpha: Level of the critical difference.
-
-    Returns:
-        The test of Friedman, that of Iman and Davenport, which is less conservative, mean ranks and Nemenyi's critical
-        difference. If all methods tie in every block, both statistics are 0 and both p-values 1.
-
-    Raises:
-        InputError: If there are fewer blocks or methods, a value is not finite, or ``alpha`` is not in (0, 1).
-
-    Reference:
-        Iman and Davenport, "Approximations of the Critical Region of the Friedman Statistic", 1980; Demsar,
-        "Statistical Comparisons of Classifiers over Multiple Data Sets", 2006.
-
-    Example:
-        >>> result = friedman([[0.9, 0.8, 0.7], [0.9, 0.7, 0.8], [0.8, 0.7, 0.6]])
-        >>> round(result.chi2, 3), round(result.f, 3), result.mean_ranks.round(2).tolist()
-        (4.667, 7.0, [1.0, 2.33, 2.67])
-    """
-    values = check_values(values, "values", 2)
-    num_blocks, num_methods = values.shape
-    if num_blocks < 2 or num_methods < 3:
-        raise InputError(f"Expected `values` to have at least 2 rows and 3 columns, but got {values.shape}.")
-    values = to_grid(values, scale=np.abs(values).max())
-    mean_ranks = stats.rankdata(-values, axis=1).mean(axis=0)
-    critical = nemenyi_critical_difference(num_methods, num_blocks, alpha)
-    if (values == values[:, :1]).all():
-        return FriedmanTest(0.0, 1.0, 0.0, 1.0, mean_ranks, critical)
-    chi2, p_chi2 = (float(x) for x in stats.friedmanchisquare(*values.T))
-    left = num_blocks * (num_methods - 1) - chi2  # 0 up to rounding where all blocks agree
-    f = (num_blocks - 1) * chi2 / left if left > 1e-9 * chi2 else np.inf
-    p_f = float(stats.f.sf(f, num_methods - 1, (num_methods - 1) * (num_blocks - 1)))
-    return FriedmanTest(chi2, p_chi2, f, p_f, mean_ranks, critical)
-
-
-def nemenyi_critical_difference(num_methods: int, num_blocks: int, alpha: float = 0.05) -> float:
-    """Difference of mean ranks beyond which two of K methods differ at level alpha, by Nemenyi's test.
-
-    Args:
-        num_methods: Number of methods, K, at least 2.
-        num_blocks: Number of blocks, at least 1.
-        alpha: Level, for all pairs together.
-
-    Raises:
-        InputError: If there are fewer methods or blocks, or ``alpha`` is not in (0, 1).
-
-    Example:
-        >>> round(nemenyi_critical_difference(8, 10), 2)
-        3.32
-    """
-    if num_methods < 2 or num_blocks < 1:
-        raise InputError(f"Expected at least 2 methods and 1 block, but got {num_methods} and {num_blocks}.")
-    check_share(alpha, "alpha")
-    q = stats.studentized_range.ppf(1 - alpha, num_methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(num_methods * (num_methods + 1) / (6 * num_blocks)))

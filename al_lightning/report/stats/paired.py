@@ -189,24 +189,6 @@ def tost(a: ArrayLike, b: ArrayLike, margin: float, alpha: float = 0.05) -> Equi
     return Equivalence(p, p < alpha, low, high)
 
 
-def min_p_sign_flip(num_seeds: int) -> float:
-    """Smallest two-sided p-value that the exact sign-flip test can reach, 2 / 2^S.
-
-    Args:
-        num_seeds: Number of seeds, S, at least 1.
-
-    Raises:
-        InputError: If there is no seed.
-
-    Example:
-        >>> min_p_sign_flip(5), min_p_sign_flip(6)
-        (0.0625, 0.03125)
-    """
-    if num_seeds < 1:
-        raise InputError(f"Expected `num_seeds` to be at least 1, but got {num_seeds}.")
-    return 2 / 2**num_seeds
-
-
 def seeds_needed(sd: float, delta: float, power: float = 0.8, alpha: float = 0.05) -> int:
     """Number of paired seeds with which the two-sided paired t test finds a difference.
 

@@ -11,19 +11,6 @@ from al_lightning.report.stats.checks import Floats, check_num_labeled
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """How many of the labels that two runs bought are the same, at each of Q budgets.
-
-    Attributes:
-        jaccard: Size of the intersection over that of the union, in [0, 1], shape ``(Q,)``.
-        share: Size of the intersection over the number that each bought, in [0, 1], shape ``(Q,)``.
-    """
-
-    jaccard: Floats
-    share: Floats
-
-
-@dataclass(frozen=True)
 class ClassBalance:
     """Classes of the labels bought, at each of Q budgets.
 
@@ -37,8 +24,8 @@ class ClassBalance:
     entropy: Floats
 
 
-def overlap(a: ArrayLike, b: ArrayLike, num_labeled: ArrayLike, num_initial: int) -> Overlap:
-    """Overlap of what two runs with the same initial set have queried by each budget.
+def overlap(a: ArrayLike, b: ArrayLike, num_labeled: ArrayLike, num_initial: int) -> Floats:
+    """Share of the labels that two runs with the same initial set both bought by each of Q budgets.
 
     Args:
         a: Training-set indices in the order bought by one run, the initial set first, int, shape ``(N,)``.
@@ -47,16 +34,16 @@ def overlap(a: ArrayLike, b: ArrayLike, num_labeled: ArrayLike, num_initial: int
         num_initial: Size of the initial set, which is left out: it is the same by design.
 
     Returns:
-        The overlap, NaN at a budget at which nothing but the initial set was bought.
+        Size of the intersection over the number that each run bought, in [0, 1], shape ``(Q,)``. The share is NaN at a
+        budget at which only the initial set was bought.
 
     Raises:
         InputError: If an index repeats, the initial sets differ, or the budgets are not ascending or not within
             ``num_initial`` and the number of labels.
 
     Example:
-        >>> result = overlap([7, 1, 2, 3, 4], [7, 1, 4, 3, 5], num_labeled=[3, 5], num_initial=1)
-        >>> result.jaccard.tolist(), result.share.tolist()
-        ([0.3333333333333333, 0.6], [0.5, 0.75])
+        >>> overlap([7, 1, 2, 3, 4], [7, 1, 4, 3, 5], num_labeled=[3, 5], num_initial=1).tolist()
+        [0.5, 0.75]
     """
     a, b = _check_indices(a, "a"), _check_indices(b, "b")
     bought = _check_budgets(num_labeled, num_initial, min(len(a), len(b)))
@@ -64,24 +51,23 @@ def overlap(a: ArrayLike, b: ArrayLike, num_labeled: ArrayLike, num_initial: int
         raise InputError("Expected `a` and `b` to start with the same initial set, but got different ones.")
     _, when_a, when_b = np.intersect1d(a[num_initial:], b[num_initial:], assume_unique=True, return_indices=True)
     common = np.searchsorted(np.sort(np.maximum(when_a, when_b)), bought)  # bought by both before that many queries
-    return Overlap(_ratio(common, 2 * bought - common), _ratio(common, bought))
+    return _ratio(common, bought)
 
 
-def class_balance(labels: ArrayLike, num_classes: int, num_labeled: ArrayLike, num_initial: int = 0) -> ClassBalance:
+def class_balance(labels: ArrayLike, num_classes: int, num_labeled: ArrayLike) -> ClassBalance:
     """Classes of the labels that were bought by each budget.
 
     Args:
         labels: Classes in the order bought, int in [0, C), shape ``(N,)``.
         num_classes: Number of classes, C, at least 2.
         num_labeled: Budgets, numbers of labels with the initial set, strictly ascending, shape ``(Q,)``.
-        num_initial: Number of labels at the start that are left out, such as the initial set, to see queries alone.
 
     Returns:
-        Shares and normalised entropy, NaN at a budget at which no label is left.
+        Shares and normalised entropy.
 
     Raises:
-        InputError: If a label is not in [0, C), there are fewer classes than 2, or the budgets are not ascending or not
-            within ``num_initial`` and the number of labels.
+        InputError: If a label is not in [0, C), there are fewer classes than 2, or the budgets are not ascending or are
+            above the number of labels.
 
     Example:
         >>> result = class_balance([0, 0, 1, 1], 2, num_labeled=[2, 4])
@@ -94,8 +80,8 @@ def class_balance(labels: ArrayLike, num_classes: int, num_labeled: ArrayLike, n
     if classes.min() < 0 or classes.max() >= num_classes:
         got = f"{classes.min()} to {classes.max()}"
         raise InputError(f"Expected `labels` to be from 0 to {num_classes - 1}, but got {got}.")
-    bought = _check_budgets(num_labeled, num_initial, len(classes))
-    parts = np.split(classes[num_initial:], bought)[:-1]
+    bought = _check_budgets(num_labeled, 0, len(classes))
+    parts = np.split(classes, bought)[:-1]
     counts = np.cumsum([np.bincount(part, minlength=num_classes) for part in parts], axis=0)  # (Q, C)
     shares = _ratio(counts, bought[:, None])
     return ClassBalance(shares, np.asarray(stats.entropy(shares, axis=1) / np.log(num_classes)))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from al_lightning.errors import InputError
-from al_lightning.report.stats.efficiency import LabelsToReach, label_efficiency, labels_to_reach
+from al_lightning.report.stats.efficiency import LabelsToReach, label_efficiency
 
 pytestmark = pytest.mark.filterwarnings("error")
 LABELS = np.arange(500, 10_501, 100)
@@ -15,6 +15,11 @@ LABELS = np.arange(500, 10_501, 100)
 def curve(labels: np.ndarray, scale: float) -> np.ndarray:
     """A learning curve on which ``scale`` as many labels are worth as much as one of scale 1."""
     return 0.9 - 0.5 * np.exp(-labels * scale / 2000)
+
+
+def labels_to_reach(num_labeled, accuracy, target: float) -> LabelsToReach:
+    """With how many labels one curve reaches a target."""
+    return label_efficiency(num_labeled, [accuracy], [accuracy], target).strategy
 
 
 @pytest.mark.parametrize(

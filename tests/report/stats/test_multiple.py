@@ -1,13 +1,12 @@
-"""Several tests and several methods, against worked examples, SciPy and the tables."""
+"""Several tests and several methods, against worked examples."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from al_lightning.errors import InputError
-from al_lightning.report.stats.multiple import beats_all, best_probability, friedman, holm, nemenyi_critical_difference
+from al_lightning.report.stats.multiple import beats_all, best_probability, holm
 from al_lightning.report.stats.paired import contrast
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -97,67 +96,3 @@ def test_best_probability_of_bad_input():
         best_probability([1.0, 2.0])
     with pytest.raises(InputError, match="`num_resamples`"):
         best_probability([[1.0, 2.0]], num_resamples=0)
-
-
-def test_friedman_by_the_formula():
-    values = np.random.default_rng(0).normal(loc=[0.0, 0.5, 1.0, 1.5], size=(10, 4))
-    result = friedman(values)
-    n, k = values.shape
-    ranks = np.array([[1 + sum(x > y for x in row) for y in row] for row in values.tolist()]).mean(axis=0)
-    chi2 = 12 * n / (k * (k + 1)) * (np.square(ranks).sum() - k * (k + 1) ** 2 / 4)
-    f = (n - 1) * chi2 / (n * (k - 1) - chi2)
-    assert result.mean_ranks == pytest.approx(ranks)
-    assert (result.chi2, result.f) == pytest.approx((chi2, f))
-    assert result.p_chi2 == pytest.approx(stats.chi2.sf(chi2, k - 1))
-    assert result.p_f == pytest.approx(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
-    assert result.critical_difference == pytest.approx(nemenyi_critical_difference(4, 10))
-
-
-def test_iman_davenport_is_the_anova_of_ranks():
-    """Which is also so with ties: F of methods in a two-way analysis of variance of the ranks."""
-    values = np.random.default_rng(1).integers(0, 4, size=(8, 5)).astype(float)
-    ranks = stats.rankdata(-values, axis=1)
-    n, k = ranks.shape
-    methods = n * np.square(ranks.mean(axis=0) - ranks.mean()).sum()
-    rest = np.square(ranks - ranks.mean(axis=0) - ranks.mean(axis=1, keepdims=True) + ranks.mean()).sum()
-    assert friedman(values).f == pytest.approx((methods / (k - 1)) / (rest / ((k - 1) * (n - 1))))
-
-
-def test_friedman_where_all_blocks_agree():
-    result = friedman(np.arange(5)[:, None] + np.array([3.0, 2.0, 1.0]))
-    assert result.mean_ranks.tolist() == [1, 2, 3]
-    assert (result.f, result.p_f) == (np.inf, 0)
-    assert result.chi2 == pytest.approx(10)  # n (k - 1)
-
-
-def test_friedman_where_nothing_differs():
-    result = friedman([[0.1 + 0.2, 0.3, 0.3], [0.5, 0.5, 0.5]])
-    assert (result.chi2, result.p_chi2, result.f, result.p_f) == (0, 1, 0, 1)
-    assert result.mean_ranks.tolist() == [2, 2, 2]
-
-
-@pytest.mark.parametrize("shape", [(1, 3), (5, 2)])
-def test_friedman_needs_blocks_and_methods(shape):
-    with pytest.raises(InputError, match="`values`"):
-        friedman(np.ones(shape))
-
-
-NEMENYI = {2: 1.960, 3: 2.344, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.948, 8: 3.031, 9: 3.102, 10: 3.164, 14: 3.354}
-
-
-@pytest.mark.parametrize(("num_methods", "q"), NEMENYI.items())
-def test_nemenyi_table(num_methods, q):
-    num_blocks = num_methods * (num_methods + 1)  # for which the root is 1 / sqrt(6)
-    assert nemenyi_critical_difference(num_methods, num_blocks) * 6**0.5 == pytest.approx(q, abs=6e-4)
-
-
-@pytest.mark.parametrize(("num_methods", "num_blocks", "cd"), [(8, 10, 3.32), (8, 20, 2.35), (14, 10, 6.27)])
-def test_critical_differences_of_the_evaluation_method(num_methods, num_blocks, cd):
-    assert nemenyi_critical_difference(num_methods, num_blocks) == pytest.approx(cd, abs=0.006)
-
-
-def test_nemenyi_of_bad_input():
-    with pytest.raises(InputError, match="2 methods"):
-        nemenyi_critical_difference(1, 10)
-    with pytest.raises(InputError, match="`alpha`"):
-        nemenyi_critical_difference(3, 10, alpha=1)

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from al_lightning.errors import InputError
-from al_lightning.report.stats.paired import contrast, differences, min_p_sign_flip, seeds_needed, t_statistic, tost
+from al_lightning.report.stats.paired import contrast, differences, seeds_needed, t_statistic, tost
 
 pytestmark = pytest.mark.filterwarnings("error")
 ACCURACIES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=2, max_size=8)
@@ -91,7 +91,7 @@ def test_contrast_is_antisymmetric(pairs):
 def test_a_planted_difference_is_found_and_covered():
     covered = [(result := contrast(*arms(10, 0.003, seed))).low <= 0.003 <= result.high for seed in range(400)]
     assert 0.92 < np.mean(covered) < 0.98
-    assert all(contrast(*arms(10, 0.02, seed)).p_sign_flip == min_p_sign_flip(10) for seed in range(20))
+    assert all(contrast(*arms(10, 0.02, seed)).p_sign_flip == 2 / 2**10 for seed in range(20))
 
 
 def test_without_a_difference_five_percent_are_significant():
@@ -178,14 +178,8 @@ def test_tost_of_bad_options():
 
 
 @pytest.mark.parametrize(("num_seeds", "p"), [(5, 0.0625), (6, 0.03125), (8, 0.0078125), (10, 0.001953125)])
-def test_min_p_sign_flip(num_seeds, p):
-    assert min_p_sign_flip(num_seeds) == p
+def test_the_smallest_p_value_of_sign_flips(num_seeds, p):
     assert contrast(np.linspace(1, 2, num_seeds), np.zeros(num_seeds)).p_sign_flip == p
-
-
-def test_min_p_of_no_seed():
-    with pytest.raises(InputError, match="`num_seeds`"):
-        min_p_sign_flip(0)
 
 
 @pytest.mark.parametrize(("delta", "exact", "approximate"), [(0.3, 8, 7), (0.2, 15, 14), (0.1, 52, 51)])

@@ -1,4 +1,4 @@
-"""Penalty matrix: two fake algorithms, one always better, and all that is asked of the budgets."""
+"""Penalty matrix: two fake algorithms, one always better."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from al_lightning.errors import InputError
-from al_lightning.report.stats.penalty import penalty_budgets, penalty_matrix
+from al_lightning.report.stats.penalty import penalty_matrix
 
 pytestmark = pytest.mark.filterwarnings("error")
 LABELS = np.arange(500, 10_501, 100)
@@ -47,15 +47,15 @@ def test_the_critical_value_of_five_seeds(t, wins):
 
 
 @given(seed=st.integers(0, 1000))
-def test_equals_scipy_at_each_budget(seed):
+def test_equals_scipy_in_each_round(seed):
     rng = np.random.default_rng(seed)
     curves = {name: rng.normal(0, 1, (4, 6)) + rng.normal(0, 1, 6) for name in "ABC"}
-    labels = np.arange(1, 7)
-    matrix = penalty_matrix(labels, curves, budgets=[2, 3, 6])
+    labels = [1, 2, 4, 5, 7, 9]
+    matrix = penalty_matrix(labels, curves)
     for a in curves:
         for b in curves:
             if a != b:
-                d = (curves[a] - curves[b])[:, [1, 2, 5]]
+                d = curves[a] - curves[b]
                 expected = ((stats.ttest_1samp(d, 0).pvalue < 0.05) & (d.mean(axis=0) > 0)).mean()
                 assert matrix.loc[a, b] == pytest.approx(expected)
     assert (np.diag(matrix) == 0).all()
@@ -67,37 +67,6 @@ def test_alpha_and_names():
     strict, lax = (penalty_matrix(LABELS, curves, alpha=alpha) for alpha in (1e-4, 0.5))
     assert list(strict.index) == list(strict.columns) == ["b", "a"]
     assert strict.loc["b", "a"] < lax.loc["b", "a"]
-
-
-def test_budgets_double_until_random_saturates():
-    random = np.where(LABELS < 4000, 0.8, 0.9)[None]
-    assert penalty_budgets(LABELS, random, 100).tolist() == [500, 600, 700, 900, 1300, 2100, 3700]
-
-
-def test_budgets_end_at_the_first_crossing_of_the_mean():
-    random = np.full((2, 101), 0.5)
-    random[:, 9:] = [[0.81], [0.99]]  # mean .9 from 1,400 labels on
-    random[:, 5] = 0.895  # once above .891 at 1,000 labels
-    assert penalty_budgets(LABELS, random, 100).tolist() == [500, 600, 700, 900]
-
-
-def test_a_budget_at_the_end_itself_is_left_out():
-    random = np.where(LABELS < 1300, 0.8, 0.9)[None]
-    assert penalty_budgets(LABELS, random, 100).tolist() == [500, 600, 700, 900]
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 0.9])
-def test_random_that_does_not_learn_leaves_the_initial_budget(accuracy):
-    assert penalty_budgets(LABELS, np.full((2, 101), accuracy), 100).tolist() == [500]
-
-
-def test_budgets_that_are_no_rounds():
-    with pytest.raises(InputError, match=r"550"):
-        penalty_budgets(LABELS, np.linspace(0, 1, 101)[None], 50)
-    with pytest.raises(InputError, match=r"but got 550"):
-        penalty_matrix(LABELS, {"A": noisy(0)}, budgets=[550])
-    with pytest.raises(InputError, match="`query_size`"):
-        penalty_budgets(LABELS, np.ones((1, 101)), 0)
 
 
 def test_bad_curves():
