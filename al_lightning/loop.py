@@ -69,15 +69,10 @@ from al_lightning.random_streams import Purpose, stream, stream_seed
 from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.events import RunEvents
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, identity, identity_in_python
-from al_lightning.run_folder.folder import (
-    SKIPPED,
-    CalibrationBin,
-    Diagnostic,
-    Round,
-    RunFolder,
-)
+from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.from_objects import default_run_dir, describe, training_recipe, versions
-from al_lightning.run_folder.query_rows import bought_rows, question_rows, shortest
+from al_lightning.run_folder.query_rows import query_rows, shortest
+from al_lightning.run_folder.tables import SKIPPED, CalibrationBin, Diagnostic, Round
 from al_lightning.strategies import QueryStrategy
 
 TEST_COLUMNS = ("test_acc", "test_nll", "test_brier", "test_ece")
@@ -416,7 +411,8 @@ class ActiveLearningLoop(Callback):
         assert self._progress is not None
         if not folder.queries and not folder.asked:
             targets = datamodule.train_targets
-            folder.commit(queries=bought_rows(0, initial, targets[initial]), asked=question_rows(0, asked, datamodule))
+            bought = query_rows(0, initial, targets[initial], datamodule)
+            folder.commit(queries=bought, asked=query_rows(0, asked, None, datamodule))
         indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
         if not torch.equal(indices[: len(initial)], initial):
             raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
@@ -469,14 +465,13 @@ class ActiveLearningLoop(Callback):
         if self._loggers is not None:
             self._loggers.end_round(row.round, row.num_labeled, row.measured() | fit.logged)
         scores = None if fit.scores is None else fit.scores[fit.query]
-        bought = [] if answers is None else bought_rows(row.round + 1, indices, answers, scores, fit.predicted)
-        asked = question_rows(row.round + 1, indices, datamodule, scores, fit.predicted) if answers is None else []
+        rows = query_rows(row.round + 1, indices, answers, datamodule, scores, fit.predicted)
         folder.commit(
             [row],
-            bought,
+            [] if answers is None else rows,
             self._calibration_bins(row.round),
             [Diagnostic(row.round, name, value) for name, value in (fit.logged | fit.diagnostics).items()],
-            asked,
+            rows if answers is None else [],
         )
         self._weights.discard(row.round)
         self._progress.end_round(row)

@@ -33,9 +33,9 @@ MOMENTS = [
     (Trainer, "test"),
     (Trainer, "save_checkpoint"),
     (events.RunEvents, "log_round"),
-    (run_folder, "_write"),
+    (run_folder, "write_synced"),
     (run_folder.os, "replace"),
-    (run_folder, "_sync_folder"),
+    (run_folder, "sync_folder"),
 ]
 NUM_KILLS = 40
 

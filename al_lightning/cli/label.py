@@ -9,6 +9,7 @@ from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.match_answers import settle
 from al_lightning.paths import as_path
 from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.tables import SKIPPED
 
 MOST_NAMED = 20
 
@@ -60,10 +61,9 @@ def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
         raise InputError("Expected at least one answer before `--close`, but got none.")
     done = not open_ones or close
     if done:
-        bought = [question.settled() for question in answered]
-        if not any(query.label >= 0 for query in (*folder.queries, *bought)):
+        if all(query.label == SKIPPED for query in (*folder.queries, *answered)):
             raise InputError("Expected at least one label to begin with, but all samples were skipped.")
-        folder.commit(queries=bought)
+        folder.commit(queries=answered)
     elif settled.num_taken:
         folder.commit(asked=settled.questions)
     if file is not None:

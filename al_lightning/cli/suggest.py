@@ -21,7 +21,8 @@ from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
 from al_lightning.run_folder.fingerprint.fingerprints import identity
-from al_lightning.run_folder.folder import CONFIG, Question, RunFolder
+from al_lightning.run_folder.folder import CONFIG, RunFolder
+from al_lightning.run_folder.tables import SKIPPED, Query
 
 NO_INDEX = -1  # of images that are not in the training set
 
@@ -59,7 +60,7 @@ def run(words: list[str]) -> None:
     print(f"Wrote {len(questions)} suggestions to {options.out}.")
 
 
-def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Question], list[str]]:
+def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Query], list[str]]:
     """Asks the strategy of a run, with its last model, what to label of a folder of images.
 
     Images that the run has asked for or is tested on are left out, and so, with a warning, are files that cannot be
@@ -93,7 +94,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
             f"{type(data).__name__}."
         )
     load_weights(model, run_dir / "model.ckpt")
-    labeled = torch.tensor([query.index for query in ledger.queries if query.label >= 0])
+    labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
     settle_classes(model, data)
     # the run may be tested on something else by now
     of_run = {name: value for name, value in identity(data, loop.strategy, model).items() if name != "test"}
@@ -120,22 +121,23 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
 
 def _questions(
     round: int, paths: Sequence[Path], chosen: Tensor, scores: Tensor | None, classes: Tensor, confidences: Tensor
-) -> list[Question]:
+) -> list[Query]:
     return [
-        Question(
+        Query(
             round,
             order,
             NO_INDEX,
-            str(paths[position]),
+            None,
             None if scores is None else float(scores[position]),
             int(classes[order]),
             float(confidences[order]),
+            str(paths[position]),
         )
         for order, position in enumerate(chosen.tolist())
     ]
 
 
-def _as_csv(questions: Sequence[Question], names: Sequence[str]) -> str:
+def _as_csv(questions: Sequence[Query], names: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", "file", "predicted", "confidence", "score"])

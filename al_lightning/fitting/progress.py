@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from al_lightning.run_folder.folder import Round
+from al_lightning.run_folder.tables import Round
 
 
 class _TimeLeft(ProgressColumn):

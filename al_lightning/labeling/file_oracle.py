@@ -20,7 +20,7 @@ from al_lightning.labeling.questions import (
     write_query,
     write_whole,
 )
-from al_lightning.run_folder.folder import Question
+from al_lightning.run_folder.tables import Query
 
 
 class FileOracle(Oracle):
@@ -70,7 +70,7 @@ class FileOracle(Oracle):
     def answer(self, data: PoolDataModule, indices: Tensor) -> None:
         return None
 
-    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
+    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         if is_published(run_dir, questions):
             return  # people may be writing to them
         names = data.list_class_names()

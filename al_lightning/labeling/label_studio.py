@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 from al_lightning.data.image_suffixes import readable_suffixes, suffix_of
 from al_lightning.labeling.questions import predicted_name
-from al_lightning.run_folder.folder import Question
+from al_lightning.run_folder.tables import Query
 
 IMAGE_URL = "/data/local-files/?d={path}"
 """URL under which Label Studio serves a local file."""
@@ -37,13 +37,13 @@ def labeling_config(class_names: Sequence[str], images: bool = True) -> str:
     )
 
 
-def is_image(question: Question) -> bool:
+def is_image(question: Query) -> bool:
     """Whether a sample is an image file, and not a row of a table."""
     return suffix_of(question.file) in readable_suffixes()
 
 
 def task(
-    question: Question,
+    question: Query,
     class_names: Sequence[str],
     image_url: str = IMAGE_URL,
     text: str = "",

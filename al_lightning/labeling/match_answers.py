@@ -5,21 +5,21 @@ from dataclasses import dataclass, field, replace
 
 from al_lightning.errors import composed, did_you_mean
 from al_lightning.labeling.answers import Answer
-from al_lightning.run_folder.folder import SKIPPED, Question
+from al_lightning.run_folder.tables import SKIPPED, Query
 
 
 @dataclass
 class Settled:
     """Questions with their answers, and what was not taken."""
 
-    questions: list[Question]
+    questions: list[Query]
     num_taken: int = 0
     num_skipped: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names: Sequence[str]) -> Settled:
+def settle(questions: Sequence[Query], answers: Sequence[Answer], class_names: Sequence[str]) -> Settled:
     """Takes answers to the questions that they are of.
 
     An answer to something that was not asked, one of an unknown class, and all answers to a question that contradict
@@ -85,13 +85,13 @@ def settle(questions: Sequence[Question], answers: Sequence[Answer], class_names
 class _Files:
     """Questions by their files; macOS may have composed the accents of a name in its own way."""
 
-    def __init__(self, questions: Sequence[Question]) -> None:
+    def __init__(self, questions: Sequence[Query]) -> None:
         self._exact = {question.file: question for question in questions if question.file}
-        self._composed: dict[str, list[Question]] = {}
+        self._composed: dict[str, list[Query]] = {}
         for question in self._exact.values():
             self._composed.setdefault(composed(question.file), []).append(question)
 
-    def __call__(self, file: str) -> Question | None:
+    def __call__(self, file: str) -> Query | None:
         alike = self._composed.get(composed(file), [])
         return self._exact.get(file, alike[0] if len(alike) == 1 else None)
 
@@ -106,7 +106,7 @@ def _class_index(label: str | None, index_of: Mapping[str, int]) -> int | None:
     return SKIPPED if label is None else index_of.get(composed(label))
 
 
-def _sample(question: Question) -> str:
+def _sample(question: Query) -> str:
     return question.file or f"sample {question.index}"
 
 

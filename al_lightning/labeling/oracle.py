@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
-from al_lightning.run_folder.folder import Question
+from al_lightning.run_folder.tables import Query
 
 
 class Oracle(ABC):
@@ -38,5 +38,5 @@ class Oracle(ABC):
         """Returns the class indices of training samples, int64, shape ``(b,)``, or ``None`` if they come later."""
 
     @abstractmethod
-    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
+    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         """Puts questions where they are answered; if they are there already, with answers perhaps, leaves them."""

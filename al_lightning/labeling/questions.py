@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from al_lightning.run_folder.folder import Question
+from al_lightning.run_folder.tables import Query
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
 PUBLISHED = ".published"
@@ -17,7 +17,7 @@ PUBLISHED = ".published"
 COLUMNS = ("file", "index", "rank", "predicted", "confidence", "label")
 
 
-def write_query(path: Path, questions: Sequence[Question], class_names: Sequence[str]) -> None:
+def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[str]) -> None:
     """Writes questions as a table, with a column ``label`` to fill in.
 
     Args:
@@ -35,18 +35,18 @@ def write_query(path: Path, questions: Sequence[Question], class_names: Sequence
     write_whole(path, text.getvalue())
 
 
-def predicted_name(question: Question, class_names: Sequence[str]) -> str:
+def predicted_name(question: Query, class_names: Sequence[str]) -> str:
     """Name of the predicted class; empty if there is none, as of an output that the model has beyond the classes."""
     is_class = question.predicted is not None and question.predicted < len(class_names)
     return class_names[question.predicted] if is_class else ""  # type: ignore[index]
 
 
-def remember(run_dir: Path, questions: Sequence[Question]) -> None:
+def remember(run_dir: Path, questions: Sequence[Query]) -> None:
     """Notes which questions the files in a run folder have."""
     write_whole(run_dir / PUBLISHED, _digest(questions))
 
 
-def is_published(run_dir: Path, questions: Sequence[Question]) -> bool:
+def is_published(run_dir: Path, questions: Sequence[Query]) -> bool:
     """Whether the files in a run folder were written for these questions, whatever people made of them since."""
     path = run_dir / PUBLISHED
     return (run_dir / QUERY).exists() and path.exists() and path.read_text() == _digest(questions)
@@ -58,7 +58,7 @@ def put_aside(path: Path) -> None:
         os.replace(path, path.with_name(f"{path.stem}.old{path.suffix}"))
 
 
-def _digest(questions: Sequence[Question]) -> str:
+def _digest(questions: Sequence[Query]) -> str:
     asked = [(question.round, question.index) for question in questions]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 

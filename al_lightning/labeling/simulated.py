@@ -9,7 +9,7 @@ from torch import Tensor
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.labeling.oracle import Oracle
-from al_lightning.run_folder.folder import Question
+from al_lightning.run_folder.tables import Query
 
 
 class SimulatedOracle(Oracle):
@@ -27,5 +27,5 @@ class SimulatedOracle(Oracle):
     def answer(self, data: PoolDataModule, indices: Tensor) -> Tensor:
         return data.train_targets[indices]
 
-    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Question]) -> None:
+    def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         """Does nothing: all questions are answered."""

@@ -7,7 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,10 @@ import yaml
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from al_lightning.errors import InputError
-from al_lightning.run_folder.folder import (
-    CALIBRATION,
-    COMMIT,
-    CONFIG,
-    DIAGNOSTICS,
-    QUERIES,
-    ROUNDS,
-    Round,
-    comparable_settings,
-    read_committed,
-)
+from al_lightning.run_folder.files import read_committed
+from al_lightning.run_folder.folder import COMMIT, CONFIG
+from al_lightning.run_folder.settings import comparable_settings
+from al_lightning.run_folder.tables import CALIBRATION, COLUMNS, DIAGNOSTICS, QUERIES, ROUNDS
 
 FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
 MAX_CLASSES = 100_000
@@ -101,7 +94,7 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
             raise ValueError("not settings that a run can have")
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
-    rounds = _table(path, ROUNDS, contents, [field.name for field in fields(Round)])
+    rounds = _table(path, ROUNDS, contents, list(COLUMNS[ROUNDS]))
     queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
     _check_rounds(path, rounds)
     _check_queries(path, queries, len(rounds))

@@ -10,7 +10,7 @@ import numpy as np
 
 from al_lightning.errors import InputError
 from al_lightning.report.read_run import Run, arm_of, find_runs, has_no_round, read_run
-from al_lightning.run_folder.folder import QUERIES
+from al_lightning.run_folder.tables import QUERIES
 
 METHOD = ("loop.strategy", "model")
 """Settings that make an arm: what is queried and how a model is trained. All others are the protocol."""

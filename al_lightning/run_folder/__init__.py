@@ -1,12 +1,23 @@
 """What is on disk of a run."""
 
+from al_lightning.run_folder.files import (
+    read_committed,
+)
 from al_lightning.run_folder.folder import (
-    ASKED,
-    CALIBRATION,
     COMMIT,
     CONFIG,
-    DIAGNOSTICS,
+    RunFolder,
+    read_identity,
+)
+from al_lightning.run_folder.settings import (
     FREE_SETTINGS,
+    comparable_settings,
+    flatten,
+)
+from al_lightning.run_folder.tables import (
+    ASKED,
+    CALIBRATION,
+    DIAGNOSTICS,
     QUERIES,
     ROUNDS,
     SKIPPED,
@@ -16,11 +27,6 @@ from al_lightning.run_folder.folder import (
     Query,
     Question,
     Round,
-    RunFolder,
-    comparable_settings,
-    flatten,
-    read_committed,
-    read_identity,
     read_rounds,
 )
 

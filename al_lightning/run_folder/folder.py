@@ -21,163 +21,39 @@ cut off after that moment, and ignores one that was cut off before. So at all ti
 ``commit.json`` says, or its ``*.new`` is; anything else was not done by this program, and is refused.
 """
 
-import csv
 import errno
-import hashlib
-import io
 import json
 import os
-import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
+from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
-from al_lightning.run_folder.fingerprint.watching import callbacks_that_count
 from al_lightning.run_folder.old_rule import with_old_rule
-
-CONFIG, ROUNDS, QUERIES, COMMIT = "config.yaml", "rounds.csv", "queries.csv", "commit.json"
-CALIBRATION, DIAGNOSTICS, ASKED = "calibration.csv", "diagnostics.csv", "asked.csv"
-SKIPPED = -1
-"""Label of a sample that a labeler skipped: it is not trained on, and not asked for again."""
-
-FREE_SETTINGS = frozenset(
-    {
-        "config",
-        "data.num_workers",
-        "data.root",
-        "loop.num_rounds",
-        "loop.oracle.image_url",
-        "loop.run_dir",
-        "loop.shared_dir",
-        "trainer.default_root_dir",
-        "trainer.enable_checkpointing",
-        "trainer.enable_model_summary",
-        "trainer.enable_progress_bar",
-        "trainer.log_every_n_steps",
-        "trainer.logger",
-        "trainer.profiler",
-    }
+from al_lightning.run_folder.settings import comparable_settings, difference
+from al_lightning.run_folder.tables import (
+    ASKED,
+    CALIBRATION,
+    DIAGNOSTICS,
+    QUERIES,
+    ROUNDS,
+    TABLES,
+    CalibrationBin,
+    Diagnostic,
+    Query,
+    Round,
+    RowT,
+    from_csv,
+    to_csv,
 )
-"""Settings that a run may be continued without: they do not change what a round is."""
 
-LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
-    "loop.reinit": ("scratch",),
-    "loop.oracle": (None, "al_lightning.SimulatedOracle", "al_lightning.oracles.SimulatedOracle"),
-    "loop.strategy.features": ("penultimate",),
-    "loop.strategy.trim": (0,),
-    "loop.strategy.outliers": (False,),
-    "data.scaling": ("standard",),
-    "data.label_key": (None,),
-    "data.image_key": (None,),
-    "data.text_key": (None,),
-}
-"""Settings that came later, with the values that mean what was done before: published runs have none of them, and are
-to go on."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """One row of rounds.csv: a fit and what came of it."""
-
-    round: int
-    num_labeled: int
-    test_acc: float
-    test_nll: float
-    test_brier: float
-    test_ece: float
-    train_acc: float
-    epochs: int
-    converged: bool
-    seconds_fit: float
-    seconds_score: float
-    seconds_select: float
-    seconds_test: float
-
-    def measured(self) -> dict[str, float]:
-        """All but the round and the number of labels, by name."""
-        return {name: value for name, value in asdict(self).items() if name not in ("round", "num_labeled")}
-
-
-@dataclass(frozen=True)
-class Query:
-    """One row of queries.csv: a label that was bought."""
-
-    round: int
-    """The first round that trains on it; 0 for the initial set."""
-    order: int
-    """Its place in the query, from 0."""
-    index: int
-    """Training-set index."""
-    label: int
-    """Class index, or -1 if the labeler skipped it."""
-    score: float | None
-    """Acquisition score, if the strategy has one."""
-    predicted: int | None = None
-    """The class that the model predicted when it asked for the label; none in the initial set."""
-    confidence: float | None = None
-    """The probability that it gave to that class, in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One row of asked.csv: a sample whose label people are asked for, otherwise as in :class:`Query`."""
-
-    round: int
-    order: int
-    index: int
-    file: str
-    """Path of its file; empty if it has none of its own."""
-    score: float | None = None
-    predicted: int | None = None
-    confidence: float | None = None
-    label: int | None = None
-    """The answer, as in :class:`Query`; ``None`` as long as there is none."""
-
-    def settled(self) -> Query:
-        """The row of queries.csv that an answered question becomes."""
-        assert self.label is not None
-        return Query(self.round, self.order, self.index, self.label, self.score, self.predicted, self.confidence)
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """One row of calibration.csv: the test samples whose confidence fell into one of equally wide bins."""
-
-    round: int
-    bin: int
-    """From 0, the least confident; empty bins are left out."""
-    count: int
-    confidence: float
-    """Mean probability of the predicted class."""
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    """One row of diagnostics.csv: a figure that a strategy reports of a round, or that the model logs of its tests."""
-
-    round: int
-    name: str
-    value: float
-
-
-RowT = TypeVar("RowT", Round, Query, Question, CalibrationBin, Diagnostic)
-Row = Round | Query | Question | CalibrationBin | Diagnostic
-TABLES: dict[str, type[Row]] = {
-    ROUNDS: Round,
-    QUERIES: Query,
-    CALIBRATION: CalibrationBin,
-    DIAGNOSTICS: Diagnostic,
-    ASKED: Question,
-}
+CONFIG, COMMIT = "config.yaml", "commit.json"
 
 
 class RunFolder:
@@ -195,7 +71,7 @@ class RunFolder:
         self.queries: list[Query] = []
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
-        self.asked: list[Question] = []
+        self.asked: list[Query] = []
         self.identity: dict[str, Any] = {}
         """What the run is of besides its settings: see
         :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`; empty in runs of
@@ -309,7 +185,7 @@ class RunFolder:
         queries: Iterable[Query] = (),
         calibration: Iterable[CalibrationBin] = (),
         diagnostics: Iterable[Diagnostic] = (),
-        asked: Iterable[Question] = (),
+        asked: Iterable[Query] = (),
     ) -> None:
         """Adds rows, atomically: after a kill at any moment either all of them are there or none.
 
@@ -322,14 +198,14 @@ class RunFolder:
         all_bins, all_diagnostics = [*self.calibration, *calibration], [*self.diagnostics, *diagnostics]
         contents = {
             CONFIG: self._contents[CONFIG],
-            ROUNDS: _to_csv(Round, all_rounds),
-            QUERIES: _to_csv(Query, all_queries),
-            CALIBRATION: _to_csv(CalibrationBin, all_bins),
-            DIAGNOSTICS: _to_csv(Diagnostic, all_diagnostics),
+            ROUNDS: to_csv(ROUNDS, all_rounds),
+            QUERIES: to_csv(QUERIES, all_queries),
+            CALIBRATION: to_csv(CALIBRATION, all_bins),
+            DIAGNOSTICS: to_csv(DIAGNOSTICS, all_diagnostics),
         }
         all_asked = list(asked)
         if all_asked:
-            contents[ASKED] = _to_csv(Question, all_asked)
+            contents[ASKED] = to_csv(ASKED, all_asked)
         made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are made again
         if self._versions and len(all_rounds) > len(self.rounds) and _versions(made_with) != self._versions:
             made_with.append({"from_round": len(self.rounds), **self._versions})
@@ -338,12 +214,12 @@ class RunFolder:
             "data": self.identity,
             "made_with": made_with,
             **({"drawn_by": self.drawn_by} if self.drawn_by else {}),
-            "sha256": {name: _sha256(text) for name, text in contents.items()},
+            "sha256": {name: sha256_of(text) for name, text in contents.items()},
         }
         try:
             for name, text in contents.items():
-                _write(self._new(name), text)
-            _write(self._new(COMMIT), json.dumps(state, indent=1) + "\n")
+                write_synced(self._new(name), text)
+            write_synced(self._new(COMMIT), json.dumps(state, indent=1) + "\n")
         except OSError as error:
             for name in (*contents, COMMIT):  # give back the space
                 self._new(name).unlink(missing_ok=True)
@@ -353,20 +229,20 @@ class RunFolder:
                 f"Expected to write {what} to the run folder {self.path}, but got: {reason}; "
                 f"the {len(self.rounds)} rounds before it are safe."
             ) from error
-        _sync_folder(self.path)  # the new files are there before the commit says so, also after a power cut
+        sync_folder(self.path)  # the new files are there before the commit says so, also after a power cut
         os.replace(self._new(COMMIT), self.path / COMMIT)  # the commit
-        _sync_folder(self.path)
+        sync_folder(self.path)
         for name in contents:
             os.replace(self._new(name), self.path / name)
         if not all_asked:
             (self.path / ASKED).unlink(missing_ok=True)
-        _sync_folder(self.path)
+        sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
         self.made_with = made_with
 
     def _new(self, name: str) -> Path:
-        return self.path / f"{name}.new"
+        return new_name(self.path / name)
 
     # ----------------------------------------------------------------------------------------------------- reading
 
@@ -397,8 +273,8 @@ class RunFolder:
             raise InputError(f"Expected {commit_path} as it was written, but it was edited or is torn.") from error
         for name, digest in expected.items():
             path, new = self.path / name, self._new(name)
-            if not (path.exists() and _sha256(path.read_bytes()) == digest):
-                if new.exists() and _sha256(new.read_bytes()) == digest:
+            if not (path.exists() and sha256_of(path.read_bytes()) == digest):
+                if new.exists() and sha256_of(new.read_bytes()) == digest:
                     os.replace(new, path)
                 elif path.exists():
                     raise InputError(f"Expected {path} as it was committed, but it was edited or is torn.")
@@ -415,10 +291,10 @@ class RunFolder:
         self.queries = self._rows(QUERIES, Query)
         self.calibration = self._rows(CALIBRATION, CalibrationBin)
         self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
-        self.asked = self._rows(ASKED, Question)
+        self.asked = self._rows(ASKED, Query)
 
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
-        return _from_csv(row_type, self._contents.get(name, ""))
+        return from_csv(row_type, self._contents.get(name, ""))
 
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
@@ -437,13 +313,8 @@ class RunFolder:
         if not self.rounds and stored.get("loop.oracle") is None:
             self.queries, self.identity = [], {}
             return None
-        differing = [
-            name
-            for name in sorted(stored.keys() | given.keys())
-            if name not in free and stored.get(name) != given.get(name)
-        ]
-        if differing:
-            details = ", ".join(f"`{name}` ({_told(stored.get(name), given.get(name))})" for name in differing)
+        details = difference(stored, given, free)
+        if details:
             raise InputError(
                 f"Expected the settings of the run in {self.path}, but these differ: {details}; "
                 "choose another `loop.run_dir`, or `--out` of a sweep, for another run."
@@ -487,133 +358,9 @@ def _versions(made_with: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in made_with[-1].items() if name != "from_round"} if made_with else {}
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns nested mappings into one with dotted names, as on the command line: without ``init_args``.
-
-    Example:
-        >>> flatten({"loop": {"strategy": {"class_path": "BALD", "init_args": {"num_samples": 20}}, "query_size": 100}})
-        {'loop.strategy': 'BALD', 'loop.strategy.num_samples': 20, 'loop.query_size': 100}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        path = prefix if name in ("class_path", "init_args") else f"{prefix}.{name}" if prefix else name
-        if isinstance(value, Mapping) and (value or name == "init_args"):
-            flat |= flatten(value, path)
-        else:
-            flat[path] = value
-    return flat
-
-
-def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, without the free ones, and later ones where they change nothing.
-
-    A class of ours is the same by its short and its full name.
-    """
-    return {
-        name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else _lasting(value)
-        for name, value in flatten(_without_watchers(settings)).items()
-        if not _is_free(name) and value not in LATER_SETTINGS.get(name, ())
-    }
-
-
-def _lasting(value: Any) -> Any:
-    """A setting without addresses in memory, which older versions wrote down of functions: they change each time."""
-    return re.sub(r" at 0x[0-9A-Fa-f]+", "", value) if isinstance(value, str) else value
-
-
-def _told(was: Any, now: Any) -> str:
-    """How two settings differ; of texts of several lines, the lines that do."""
-    if isinstance(was, str) and isinstance(now, str) and "\n" in was + now:
-        there, here = was.splitlines(), now.splitlines()
-        was, now = (
-            ", ".join(line.strip() for line in lines if line not in others)
-            for lines, others in ((there, here), (here, there))
-        )
-    return f"{was} there, {now} here"
-
-
-def _is_free(name: str) -> bool:
-    """Whether a setting is one of FREE_SETTINGS, or an argument of one, such as ``trainer.logger.name``."""
-    parts = name.split(".")
-    return any(".".join(parts[:stop]) in FREE_SETTINGS for stop in range(1, len(parts) + 1))
-
-
-def _without_watchers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out the callbacks of a trainer that only watch: they do not change what a round is."""
-    trainer = settings.get("trainer")
-    if not isinstance(trainer, Mapping) or "callbacks" not in trainer:
-        return dict(settings)
-    return {**settings, "trainer": {**trainer, "callbacks": callbacks_that_count(trainer["callbacks"])}}
-
-
 def read_identity(path: Path) -> dict[str, Any]:
     """What a run is of; nothing if there is no run in a folder, or it was torn just now."""
     try:
         return dict(json.loads((path / COMMIT).read_bytes()).get("data", {}))
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
-
-
-def read_committed(path: Path, sha256: str) -> str | None:
-    """Text of a file as it was committed, also if a kill left it beside its name; ``None`` if it is not there."""
-    for candidate in (path, path.with_name(f"{path.name}.new")):
-        with suppress(FileNotFoundError):
-            content = candidate.read_bytes()
-            if _sha256(content) == sha256:
-                return content.decode()
-    return None
-
-
-def read_rounds(path: Path) -> list[Round]:
-    """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
-    try:
-        return _from_csv(Round, (path / ROUNDS).read_text())
-    except (OSError, ValueError, csv.Error):
-        return []
-
-
-def _to_csv(row_type: type[Row], rows: Iterable[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(row_type))
-    writer.writerows(vars(row).values() for row in rows)  # with the repr of floats: read back, they are the same bits
-    return text.getvalue()
-
-
-def _from_csv(row_type: type[RowT], text: str) -> list[RowT]:
-    """Reads a table; a column that is not there, or an empty value, is ``None``."""
-    return [
-        row_type(**{field.name: _PARSERS[field.type](row.get(field.name) or "") for field in fields(row_type)})
-        for row in csv.DictReader(io.StringIO(text))
-    ]
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {
-    str: str,
-    int: int,
-    float: float,
-    bool: "True".__eq__,
-    int | None: lambda text: int(text) if text else None,
-    float | None: lambda text: float(text) if text else None,
-}
-
-
-def _sha256(content: str | bytes) -> str:
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    """Makes renames in a folder survive a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

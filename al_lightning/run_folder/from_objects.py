@@ -23,7 +23,7 @@ from al_lightning.run_folder.fingerprint.description import (
     without_addresses,
 )
 from al_lightning.run_folder.fingerprint.same_objects import as_begun
-from al_lightning.run_folder.folder import comparable_settings
+from al_lightning.run_folder.settings import comparable_settings
 from al_lightning.strategies import QueryStrategy
 from al_lightning.version import __version__
 

@@ -1,55 +1,44 @@
-"""Rows of queries.csv and asked.csv: what a query is on disk."""
+"""The step from a query to rows of queries.csv and asked.csv."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
-from al_lightning.run_folder.folder import Query, Question
+from al_lightning.run_folder.tables import Query
 
 
-def bought_rows(
+def query_rows(
     round: int,
     indices: Tensor,
-    labels: Tensor,
-    scores: Tensor | None = None,
-    predicted: Sequence[tuple[int, float]] | None = None,
-) -> list[Query]:
-    """The rows of queries.csv for labels that are first trained on in a round."""
-    columns = _columns(indices, scores, predicted)
-    return [
-        Query(round, order, index, label, score, *prediction)
-        for (order, index, score, prediction), label in zip(columns, labels.tolist(), strict=True)
-    ]
-
-
-def question_rows(
-    round: int,
-    indices: Tensor,
+    labels: Tensor | None,
     datamodule: PoolDataModule,
     scores: Tensor | None = None,
     predicted: Sequence[tuple[int, float]] | None = None,
-) -> list[Question]:
-    """The rows of asked.csv for labels that are first trained on in a round."""
-    return [
-        Question(round, order, index, datamodule.file_of(index) or "", score, *prediction)
-        for order, index, score, prediction in _columns(indices, scores, predicted)
-    ]
+) -> list[Query]:
+    """The rows for samples that a query chose, in its order.
 
-
-def _columns(
-    indices: Tensor, scores: Tensor | None, predicted: Sequence[tuple[int, float]] | None
-) -> Iterator[tuple[int, int, float | None, tuple[int | None, float | None]]]:
-    """Order, index, score and prediction of each sample of a query."""
-    nothing = [None] * len(indices)
-    return zip(
-        range(len(indices)),
+    Args:
+        round: The first round that trains on them.
+        indices: Training-set indices, int64, shape ``(b,)``.
+        labels: Their class indices, likewise; ``None`` for open questions, which go to asked.csv.
+        datamodule: Knows the files of the samples.
+        scores: Acquisition scores, float, shape ``(b,)``, if the strategy has them.
+        predicted: Class and confidence that the model predicts for each.
+    """
+    nothing: list[None] = [None] * len(indices)
+    columns = zip(
         indices.tolist(),
+        nothing if labels is None else labels.tolist(),
         nothing if scores is None else map(shortest, scores.tolist()),
         [(None, None)] * len(indices) if predicted is None else predicted,
         strict=True,
     )
+    return [
+        Query(round, order, index, label, score, *prediction, file=datamodule.file_of(index) or "")
+        for order, (index, label, score, prediction) in enumerate(columns)
+    ]
 
 
 def shortest(value: float) -> float:

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from al_lightning.run_folder.folder import Round, read_rounds
+from al_lightning.run_folder.tables import Round, read_rounds
 from al_lightning.sweep.plan import Run
 
 REFRESH = 1.0

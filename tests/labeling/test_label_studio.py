@@ -10,21 +10,24 @@ from label_studio_sdk.label_interface import LabelInterface
 
 from al_lightning.labeling.answers import Answer, read_answers
 from al_lightning.labeling.label_studio import labeling_config, task
-from al_lightning.run_folder import Question
+from al_lightning.run_folder import Query
 
 NAMES = ["cat", 'a "big" dog', "Größe <1 & 2>"]
-QUESTIONS = [Question(3, i, 10 * i + 7, f"photos/{i} é.jpg", 0.5, i % 3, 0.25 + i / 10) for i in range(5)]
-TABLE = [Question(1, i, i, "", None, None, None) for i in range(3)]
+QUESTIONS = [
+    Query(3, i, 10 * i + 7, None, score=0.5, predicted=i % 3, confidence=0.25 + i / 10, file=f"photos/{i} é.jpg")
+    for i in range(5)
+]
+TABLE = [Query(1, i, i, None) for i in range(3)]
 
 
-def make(questions: list[Question]) -> tuple[str, list[dict[str, Any]]]:
+def make(questions: list[Query]) -> tuple[str, list[dict[str, Any]]]:
     images = bool(questions[0].file)
     config = labeling_config(NAMES, images)
     return config, json.loads(json.dumps([task(q, NAMES, text="1, 2, 3") for q in questions]))
 
 
 @pytest.mark.parametrize("questions", [QUESTIONS, TABLE], ids=["images", "tables"])
-def test_the_interface_and_the_tasks_are_valid(questions: list[Question]) -> None:
+def test_the_interface_and_the_tasks_are_valid(questions: list[Query]) -> None:
     config, tasks = make(questions)
     interface = LabelInterface(config)
     interface.validate()
@@ -65,7 +68,7 @@ def annotation(id: int, choice: str | None, to_name: str = "image") -> dict[str,
     }
 
 
-def exported(questions: list[Question], choices: list[str | None]) -> list[dict[str, Any]]:
+def exported(questions: list[Query], choices: list[str | None]) -> list[dict[str, Any]]:
     _, tasks = make(questions)
     to_name = "image" if questions[0].file else "text"
     return [
@@ -80,7 +83,7 @@ def sample_and_label(answers: list[Answer]) -> list[tuple[int | None, str | None
 
 @pytest.mark.parametrize("questions", [QUESTIONS[:3], TABLE], ids=["images", "tables"])
 @pytest.mark.parametrize("format", ["json", "json_min", "csv"])
-def test_what_it_exports_is_read(tmp_path: Path, questions: list[Question], format: str) -> None:
+def test_what_it_exports_is_read(tmp_path: Path, questions: list[Query], format: str) -> None:
     config, _ = make(questions)
     choices: list[str | None] = [NAMES[2], NAMES[0], NAMES[1]]
     tasks = exported(questions, choices)

@@ -4,10 +4,10 @@ import pytest
 
 from al_lightning.labeling.answers import Answer
 from al_lightning.labeling.match_answers import Settled, settle
-from al_lightning.run_folder import Question
+from al_lightning.run_folder import Query
 
 NAMES = ["cat", "dog", "bird"]
-QUESTIONS = [Question(1, order, index, f"{index}.jpg") for order, index in enumerate((7, 3, 5))]
+QUESTIONS = [Query(1, order, index, None, file=f"{index}.jpg") for order, index in enumerate((7, 3, 5))]
 
 
 def answer(index: int | None, label: str | None, where: str = "line 2", file: str | None = None) -> Answer:
@@ -96,13 +96,13 @@ def test_an_accent_may_be_composed_in_another_way(name: str, said: str) -> None:
     settled = settle(QUESTIONS, [answer(3, said)], ["cat", name])
     assert labels(settled) == [None, 1, None]
     assert settled.problems == []
-    asked = [Question(1, 0, 4, f"/photos/{name}.jpg")]
+    asked = [Query(1, 0, 4, None, file=f"/photos/{name}.jpg")]
     for index in (None, 4):
         assert settle(asked, [answer(index, "dog", file=f"/photos/{said}.jpg")], NAMES).questions[0].label == 1
 
 
 def test_two_files_that_differ_in_composition_alone_are_two() -> None:
-    asked = [Question(1, 0, 4, "caf\u00e9.jpg"), Question(1, 1, 5, "cafe\u0301.jpg")]
+    asked = [Query(1, 0, 4, None, file="caf\u00e9.jpg"), Query(1, 1, 5, None, file="cafe\u0301.jpg")]
     settled = settle(
         asked, [answer(None, "dog", file="cafe\u0301.jpg"), answer(None, "cat", file="caf\u00e9.jpg")], NAMES
     )

@@ -10,7 +10,7 @@ import torch
 from al_lightning import FileOracle, SimulatedOracle
 from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.errors import InputError
-from al_lightning.run_folder import Question
+from al_lightning.run_folder import Query
 from tests.helpers import digits, generator
 
 
@@ -73,7 +73,7 @@ def test_a_url_without_a_place_for_the_path_is_refused() -> None:
         FileOracle("x")
 
 
-FILES = [Question(2, i, 5 * i, f"photos/a b/{i}.jpg", None, i, 0.5) for i in range(3)]
+FILES = [Query(2, i, 5 * i, None, predicted=i, confidence=0.5, file=f"photos/a b/{i}.jpg") for i in range(3)]
 
 
 def test_questions_about_files(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_questions_about_files(tmp_path: Path) -> None:
 
 
 def test_an_output_beyond_the_classes_is_no_prediction(tmp_path: Path) -> None:
-    asked = [Question(1, order, order, "", predicted=predicted) for order, predicted in enumerate((1, 10))]
+    asked = [Query(1, order, order, None, predicted=predicted) for order, predicted in enumerate((1, 10))]
     FileOracle().publish(tmp_path, Partly(0), asked)
     with (tmp_path / "query.csv").open() as file:
         names = [row["predicted"] for row in csv.DictReader(file)]
@@ -107,7 +107,7 @@ def test_an_output_beyond_the_classes_is_no_prediction(tmp_path: Path) -> None:
 
 
 def test_questions_about_samples_without_files_show_their_values(tmp_path: Path) -> None:
-    FileOracle().publish(tmp_path, Partly(0), [Question(0, 0, 4, "")])
+    FileOracle().publish(tmp_path, Partly(0), [Query(0, 0, 4, None)])
     (task,) = json.loads((tmp_path / "query.json").read_text())
     shown = [float(value) for value in task["data"]["text"].split(", ")]
     torch.testing.assert_close(torch.tensor(shown), digits().train_inputs[4], atol=1e-3, rtol=1e-3)

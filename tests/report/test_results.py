@@ -101,7 +101,7 @@ def test_the_fits_that_fall_are_those_of_the_document() -> None:
 
 
 def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> None:
-    """A setting that came later has to mean what was done before it: run_folder.LATER_SETTINGS."""
+    """A setting that came later has to mean what was done before it: run_folder.settings.LATER_SETTINGS."""
     arms = read_sweep(["--config", "configs/study.yaml", "--seeds", "0-0"]).arms
     for name, today in check(arms).items():
         published = comparable_settings(yaml.safe_load((RESULTS / name / "seed0" / "config.yaml").read_text()))

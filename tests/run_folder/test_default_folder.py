@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from al_lightning.run_folder import Query, Question, Round, RunFolder
+from al_lightning.run_folder import Query, Round, RunFolder
 from al_lightning.run_folder.default_folder import default_folder
 
 IDENTITY = {"samples": "a", "classes": ["0", "1"], "model": {"act": "ReLU"}}
@@ -57,6 +57,6 @@ def test_a_run_of_an_older_version_goes_on_in_its_folder(path: Path) -> None:
 def test_a_run_without_a_round_is_in_nobodys_way_unless_it_asks_people(path: Path) -> None:
     write(path, settings(), OTHER, rounds=0)
     assert found(path) == "entropy/seed0"
-    write(path, settings(oracle="FileOracle"), OTHER, rounds=0, asked=[Question(0, 0, 1, "")])
+    write(path, settings(oracle="FileOracle"), OTHER, rounds=0, asked=[Query(0, 0, 1, None)])
     assert found(path, settings(oracle="FileOracle")) == "entropy-2/seed0"
     assert found(path, settings(oracle="FileOracle"), OTHER) == "entropy/seed0"

@@ -116,7 +116,7 @@ def interrupted_commit(path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "_write", counting(run_folder._write))
+        patch.setattr(run_folder, "write_synced", counting(run_folder.write_synced))
         patch.setattr(run_folder.os, "replace", counting(os.replace))
         try:
             folder.commit([FIRST], BOUGHT)
@@ -161,7 +161,7 @@ def test_a_kill_during_the_first_commit_leaves_a_run_or_an_empty_folder(
 
     folder = RunFolder.open(tmp_path, SETTINGS)
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "_write", dying(run_folder._write))
+        patch.setattr(run_folder, "write_synced", dying(run_folder.write_synced))
         patch.setattr(run_folder.os, "replace", dying(os.replace))
         with pytest.raises(Killed):
             folder.commit(queries=INITIAL)
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_the_round_before_and_gives_back_the_space(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder.open(path, SETTINGS)
-    write = run_folder._write
+    write = run_folder.write_synced
 
     def full(path: Path, text: str) -> None:
         if path.name == "queries.csv.new":
@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_the_round_before_and_gives_back_the_space(
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "_write", full)
+        patch.setattr(run_folder, "write_synced", full)
         with pytest.raises(InputError, match="disk is full; the 1 rounds before it are safe"):
             folder.commit([replace(FIRST, round=1)], [])
     folder.close()

@@ -1,0 +1,156 @@
+"""The tables of a run folder: what a row of each is, and how rows become text and text becomes rows."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
+CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
+SKIPPED = -1
+"""Label of a sample that a labeler skipped: no fit trains on it, and it is not asked for again."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One row of rounds.csv: a fit and what came of it."""
+
+    round: int
+    num_labeled: int
+    test_acc: float
+    test_nll: float
+    test_brier: float
+    test_ece: float
+    train_acc: float
+    epochs: int
+    converged: bool
+    seconds_fit: float
+    seconds_score: float
+    seconds_select: float
+    seconds_test: float
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """Further metrics by name, each a column after the ones above; ``None`` where a round has no value."""
+
+    def measured(self) -> dict[str, float]:
+        """All but the round and the number of labels, by name."""
+        row = asdict(self)
+        metrics = row.pop("metrics")
+        row |= {name: value for name, value in metrics.items() if value is not None}
+        return {name: value for name, value in row.items() if name not in ("round", "num_labeled")}
+
+
+@dataclass(frozen=True)
+class Query:
+    """One row of queries.csv: a label that was bought. Without a label it is an open question, a row of asked.csv."""
+
+    round: int
+    """The first round that trains on it; 0 for the initial set."""
+    order: int
+    """Its place in the query, from 0."""
+    index: int
+    """Training-set index."""
+    label: int | None
+    """Class index, -1 if the labeler skipped the sample, ``None`` as long as nobody answered."""
+    score: float | None = None
+    """Acquisition score, if the strategy has one."""
+    predicted: int | None = None
+    """The class that the model predicted when it asked for the label; none in the initial set."""
+    confidence: float | None = None
+    """The probability that the model gave to that class, in [0, 1]."""
+    file: str = ""
+    """Path of the sample's file; empty if it has none of its own. Only asked.csv has this column."""
+
+
+Question = Query
+"""An open question, as an oracle gets it."""
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """One row of calibration.csv: the test samples whose confidence fell into one of equally wide bins."""
+
+    round: int
+    bin: int
+    """From 0, the least confident; empty bins are left out."""
+    count: int
+    confidence: float
+    """Mean probability of the predicted class."""
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One row of diagnostics.csv: a figure that a strategy reports of a round, or that the model logs."""
+
+    round: int
+    name: str
+    value: float
+
+
+RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic)
+Row = Round | Query | CalibrationBin | Diagnostic
+TABLES: dict[str, type[Row]] = {
+    ROUNDS: Round,
+    QUERIES: Query,
+    CALIBRATION: CalibrationBin,
+    DIAGNOSTICS: Diagnostic,
+    ASKED: Query,
+}
+COLUMNS: dict[str, tuple[str, ...]] = {
+    ROUNDS: tuple(column.name for column in fields(Round) if column.name != "metrics"),
+    QUERIES: ("round", "order", "index", "label", "score", "predicted", "confidence"),
+    CALIBRATION: tuple(column.name for column in fields(CalibrationBin)),
+    DIAGNOSTICS: tuple(column.name for column in fields(Diagnostic)),
+    ASKED: ("round", "order", "index", "file", "score", "predicted", "confidence", "label"),
+}
+"""Columns of each table in their order; rounds.csv has those of further metrics after these."""
+
+
+def to_csv(table: str, rows: Iterable[Row]) -> str:
+    """Writes a table. Floats have as many digits as it takes to read the same bits back.
+
+    Args:
+        table: Name of its file, a key of :data:`TABLES`.
+        rows: Its rows.
+    """
+    rows = list(rows)
+    names = {name: None for row in rows if isinstance(row, Round) for name in row.metrics}  # in order of appearance
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS[table], *names])
+    for row in rows:
+        metrics = row.metrics if isinstance(row, Round) else {}
+        writer.writerow([*(getattr(row, name) for name in COLUMNS[table]), *(metrics.get(name) for name in names)])
+    return text.getvalue()
+
+
+def from_csv(row_type: type[RowT], text: str) -> list[RowT]:
+    """Reads a table. A column that is missing, or an empty value, is ``None``; unknown columns are metrics."""
+    known = [column for column in fields(row_type) if column.name != "metrics"]
+    rows = []
+    for row in csv.DictReader(io.StringIO(text)):
+        values = {column.name: _PARSERS[column.type](row.pop(column.name, None) or "") for column in known}
+        if row_type is Round:
+            values["metrics"] = {str(name): float(value) if value else None for name, value in row.items()}
+        rows.append(row_type(**values))
+    return rows
+
+
+def read_rounds(path: Path) -> list[Round]:
+    """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
+    try:
+        return from_csv(Round, (path / ROUNDS).read_text())
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: "True".__eq__,
+    int | None: lambda text: int(text) if text else None,
+    float | None: lambda text: float(text) if text else None,
+}
