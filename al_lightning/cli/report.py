@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from al_lightning.errors import InputError
 from al_lightning.paths import as_path
 from al_lightning.report.analysis import Analysis, analyse
 from al_lightning.report.claims.judge import Claim, judge
+from al_lightning.report.markdown import to_markdown
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.report.study import read_study
 from al_lightning.report.write import write_report
@@ -22,6 +24,7 @@ examples:
   al-lightning report runs/study --out report
   al-lightning report runs/badge runs/random runs/margin --out report --max_labels 5000
   al-lightning report runs/study --arms random,margin,bald --seeds 0-2 --claims
+  al-lightning report runs/study --markdown > report.md
 """
 
 
@@ -55,15 +58,13 @@ def run(args: Sequence[str]) -> None:
     )
     planted = read_study([options.planted], max_labels=options.max_labels) if options.planted else None
     claims = judge(analysis, factorial, planted) if options.claims or options.factorial or planted else []
-    for note in [*analysis.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]:
-        print(f"Note: {note}")
-    print(_endpoints(analysis))
-    if claims:
-        print(f"\n{_claims(claims)}")
+    notes = [*analysis.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]
+    print(to_markdown(analysis, claims, notes) if options.markdown else _text(analysis, claims, notes), end="")
     if options.out is not None:
         command = shlex.join(["al-lightning", "report", *args])
         page = write_report(analysis, options.out, claims=claims, root=options.data_root, command=command)
-        print(f"\nWrote {page}, figures, summary.csv and summary.json to {options.out}.")
+        written = f"\nWrote {page}, figures, summary.csv and summary.json to {options.out}."
+        print(written, file=sys.stderr if options.markdown else sys.stdout)  # standard output is one Markdown document
 
 
 def _check_out(out: Path) -> None:
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=_named, help="folder for report.html, figures, summary.csv, summary.json and tensorboard"
     )
+    parser.add_argument("--markdown", action="store_true", help="print all tables as Markdown instead of a summary")
     parser.add_argument("--claims", action="store_true", help="judge the claims C1 to C15 of docs/study.md")
     parser.add_argument(
         "--factorial", type=as_path, help="runs of configs/round0.yaml, for claim C2b; implies --claims"
@@ -107,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
     parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")
     return parser
+
+
+def _text(analysis: Analysis, claims: Sequence[Claim], notes: Sequence[str]) -> str:
+    """What the command prints: the notes, the primary endpoint and the claims."""
+    parts = [*(f"Note: {note}" for note in notes), _endpoints(analysis), *([f"\n{_claims(claims)}"] if claims else [])]
+    return "".join(f"{part}\n" for part in parts)
 
 
 def _endpoints(analysis: Analysis) -> str:

@@ -63,11 +63,23 @@ def write_run(path: Path, arm: str, seed: int, data: str = "tests.digits.Digits"
 
 
 def study(arms: Sequence[str] = ARMS, max_rounds: int | None = None, num_seeds: int = 2) -> Study:
+    """The runs as a study, read once; do not change it."""
+    return _study(tuple(arms), max_rounds, num_seeds)
+
+
+@cache
+def _study(arms: tuple[str, ...], max_rounds: int | None, num_seeds: int) -> Study:
     max_labels = None if max_rounds is None else NUM_INITIAL + (max_rounds - 1) * QUERY_SIZE
     return read_study([runs() / arm / f"seed{seed}" for arm in arms for seed in SEEDS[:num_seeds]], arms, max_labels)
 
 
 def analysis(found: Study | None = None) -> Analysis:
-    """The tables of an analysis; the first arm is the baseline."""
+    """The tables of an analysis, computed once for each study; the first arm is the baseline. Do not change them."""
     found = found or study()
-    return analyse(found, found.arms[0])
+    if id(found) not in _analyses:
+        _analyses[id(found)] = analyse(found, found.arms[0])
+    return _analyses[id(found)]
+
+
+_analyses: dict[int, Analysis] = {}
+"""By the identity of the study, which lives on in the analysis."""
