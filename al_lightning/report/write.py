@@ -7,7 +7,8 @@ from pathlib import Path
 from al_lightning.errors import InputError
 from al_lightning.report.analysis import Analysis
 from al_lightning.report.claims.judge import Claim
-from al_lightning.report.page.figures import NARROW, draw
+from al_lightning.report.page.figures.draw import draw
+from al_lightning.report.page.figures.parts import NARROW
 from al_lightning.report.page.gallery import gallery
 from al_lightning.report.page.page import render
 from al_lightning.report.page.style import to_png, to_svg

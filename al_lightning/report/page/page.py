@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from al_lightning.report.analysis import Analysis
 from al_lightning.report.claims.judge import Claim
-from al_lightning.report.page.figures import Drawing
+from al_lightning.report.page.figures.parts import Drawing
 from al_lightning.report.page.gallery import Gallery
 from al_lightning.report.page.style import ArmStyle, arm_styles, inline
 from al_lightning.report.summary import versions

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from al_lightning.report.page.figures import NARROW, WIDE, draw
+from al_lightning.report.page.figures.draw import draw
+from al_lightning.report.page.figures.parts import NARROW, WIDE
 from al_lightning.report.page.style import GRID, INK, arm_styles, inline, label_ends, to_png, to_svg
 from tests.report.reports import analysis, study
 

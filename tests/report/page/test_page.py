@@ -9,7 +9,8 @@ import pytest
 
 from al_lightning.report.analysis import Analysis
 from al_lightning.report.claims.judge import Claim
-from al_lightning.report.page.figures import NARROW, draw
+from al_lightning.report.page.figures.draw import draw
+from al_lightning.report.page.figures.parts import NARROW
 from al_lightning.report.page.gallery import gallery
 from al_lightning.report.page.page import interval, number, p_value, render, signed
 from al_lightning.report.page.style import to_svg
