@@ -1,6 +1,5 @@
 """ActiveLearningLoop: rounds of fit, query, test and label."""
 
-import hashlib
 import math
 import random
 import shutil
@@ -30,7 +29,6 @@ from al_lightning.fitting.callback_check import check_callbacks
 from al_lightning.fitting.callback_state import FreshCallbacks
 from al_lightning.fitting.cluster import detached
 from al_lightning.fitting.convergence import TRAIN_ACC, TRAIN_NLL
-from al_lightning.fitting.first_fit import FirstFit, SharedFirstFit
 from al_lightning.fitting.lazy import materialise
 from al_lightning.fitting.lightning_insides import (
     at_end_of_training,
@@ -70,11 +68,12 @@ from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.events import RunEvents
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, identity, identity_in_python
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.from_objects import default_run_dir, describe, training_recipe, versions
+from al_lightning.run_folder.from_objects import default_run_dir, describe, versions
 from al_lightning.run_folder.query_rows import query_rows, shortest
 from al_lightning.run_folder.tables import SKIPPED, CalibrationBin, Diagnostic, Round
 from al_lightning.strategies import QueryStrategy
 
+SHARED_DIR_IS_IGNORED = "`loop.shared_dir` is ignored, and the next version removes it: each run fits its own round 0."
 TEST_COLUMNS = ("test_acc", "test_nll", "test_brier", "test_ece")
 """Columns of rounds.csv that a model may log itself."""
 
@@ -100,11 +99,6 @@ class _Fit:
     diagnostics: dict[str, float] = field(default_factory=dict)
     logged: dict[str, float] = field(default_factory=dict)
     """What the model logs of its validation and test besides the columns of rounds.csv."""
-    shared: FirstFit | None = None
-    """The fit of another run, to be taken over instead of fitting."""
-    keep_weights: bool = False
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    """As they are when the fit ends, if they are to be kept: later hooks, and the query, may change them."""
     labeled: tuple[PoolPredictor, Blocks, Tensor] | None = None
     """What measures the training accuracy: predictor, labeled inputs, targets."""
 
@@ -122,9 +116,7 @@ class ActiveLearningLoop(Callback):
         run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given, or ``runs/<strategy>_<model>/...`` with
             another model than DropoutMLP. An unfinished run in it is continued.
         seed: Seed of all random streams.
-        shared_dir: Folder in which runs with the same seed and training recipe share their first fit, which is the same
-            for all of them: the first run makes it, the others take it over, to the same bits. Each fits on its own if
-            not given. Not for several devices.
+        shared_dir: Ignored, with a note; the next version removes it. Runs used to share their first fit in it.
         reinit: Where the fit of each round starts: ``scratch``, new weights, as the model's constructor makes them;
             ``initial``, those that the model has before the first fit, for pretrained networks; ``warm``, those after
             the last fit.
@@ -204,7 +196,7 @@ class ActiveLearningLoop(Callback):
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
-        check_trainer(trainer, self, self.shared_dir is not None)
+        check_trainer(trainer, self)
         datamodule.prepare_data()
         datamodule.setup("fit")
         if not isinstance(model, L.LightningModule):
@@ -241,6 +233,8 @@ class ActiveLearningLoop(Callback):
         ):
             if not self._world.is_writer:
                 warnings.simplefilter("ignore")  # the first process warns of the same
+            if self.shared_dir is not None:
+                warnings.warn(SHARED_DIR_IS_IGNORED, FutureWarning, stacklevel=2)
             self._progress = RunProgress(self.num_rounds, enabled=shows_progress and self._world.is_writer)
             if trainer.fast_dev_run:  # type: ignore[attr-defined]
                 if len(initial) == 0:
@@ -266,7 +260,7 @@ class ActiveLearningLoop(Callback):
                 self._remember(trainer, model, datamodule)
                 with Remembering(trainer, model, others, [datamodule, self.strategy]):
                     try:
-                        self._run_in(folder, path, settings, initial, asked, trainer, model, datamodule)
+                        self._run_in(folder, path, initial, asked, trainer, model, datamodule)
                     finally:
                         self._fresh_callbacks.gather()
             except BaseException:
@@ -331,7 +325,6 @@ class ActiveLearningLoop(Callback):
         self,
         folder: RunFolder | None,
         path: Path,
-        settings: Mapping[str, Any],
         initial: Tensor,
         asked: Tensor,
         trainer: L.Trainer,
@@ -354,10 +347,7 @@ class ActiveLearningLoop(Callback):
         try:
             for round in range(next_round, self.num_rounds + 1):
                 self._world.check_same("the labeled set", [datamodule.labeled])
-                if round == 0 and self.shared_dir is not None:
-                    row, fit = self._run_shared_round(self.shared_dir, settings, trainer, model, datamodule)
-                else:
-                    row, fit = self._run_round(round, trainer, model, datamodule)
+                row, fit = self._run_round(round, trainer, model, datamodule)
                 indices = datamodule.indices_of(fit.query)
                 answers = self.oracle.answer(datamodule, indices) if len(indices) else indices
                 if answers is not None:
@@ -485,41 +475,10 @@ class ActiveLearningLoop(Callback):
             f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE"
         )
 
-    def _run_shared_round(
-        self,
-        folder: Path,
-        settings: Mapping[str, Any],
-        trainer: L.Trainer,
-        model: L.LightningModule,
-        datamodule: PoolDataModule,
-    ) -> tuple[Round, _Fit]:
-        """Runs round 0 with the fit of another run, or leaves its own to others."""
-        device = trainer.strategy.root_device
-        recipe = training_recipe(settings, datamodule, model, device, self._weights.digest)
-        shared = SharedFirstFit(folder, f"seed{self.seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", recipe)
-        with shared.claim() as first:
-            if first is None:
-                row, fit = self._run_round(0, trainer, model, datamodule, keep_weights=True)
-                shared.save(FirstFit(recipe, fit.weights, fit.epochs, row.train_acc, fit.converged, fit.seconds_fit))
-                return row, fit
-        # the trainer would go on training until it had as many epochs and steps
-        least = trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps
-        trainer.fit_loop.min_epochs = trainer.fit_loop.epoch_loop.min_steps = None
-        try:
-            return self._run_round(0, trainer, model, datamodule, shared=first)
-        finally:
-            trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = least
-
     def _run_round(
-        self,
-        round: int,
-        trainer: L.Trainer,
-        model: L.LightningModule,
-        datamodule: PoolDataModule,
-        shared: FirstFit | None = None,
-        keep_weights: bool = False,
+        self, round: int, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
     ) -> tuple[Round, _Fit]:
-        """Fits, or takes over a fit, queries and tests; labels nothing."""
+        """Fits, queries and tests; labels nothing."""
         assert self._progress is not None
         num_labeled = int(datamodule.labeled.sum())
         self._progress.start_round(round, num_labeled)
@@ -537,7 +496,7 @@ class ActiveLearningLoop(Callback):
         self._fresh_profiler.restore()
         self._start_logging(round, trainer)
         forget_fits(trainer)
-        self._fit = fit = _Fit(round, shared=shared, keep_weights=keep_weights)
+        self._fit = fit = _Fit(round)
         seed = stream_seed(self.seed, "dropout", round, self._world.rank)
         torch.manual_seed(seed)  # for what draws before training starts, such as LearningRateFinder
         np.random.seed(seed % 2**32)  # what users draw with these is the same in a run that is continued
@@ -634,9 +593,6 @@ class ActiveLearningLoop(Callback):
         if self._fit is None:
             return
         torch.manual_seed(stream_seed(self.seed, "dropout", self._fit.round, self._world.rank))
-        if self._fit.shared is not None:
-            pl_module.load_state_dict(self._fit.shared.weights)
-            trainer.should_stop = True  # before its first epoch
         if self._loggers is not None:
             datamodule: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
             self._loggers.start_fit(self._fit.round, int(datamodule.labeled.sum()))
@@ -685,25 +641,15 @@ class ActiveLearningLoop(Callback):
         fit = self._fit
         if fit is None:
             return
-        if fit.keep_weights:
-            fit.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
-        if fit.shared is not None:
-            assert fit.epochs == 0, "a fit that is taken over trains nothing"
-            pl_module.load_state_dict(fit.shared.weights)  # the hooks at the end of training have run a second time
-            fit.epochs, fit.train_acc = fit.shared.epochs, fit.shared.train_acc
-            fit.converged, fit.seconds_fit = fit.shared.converged, fit.shared.seconds_fit
-        else:
-            self._report_epoch(trainer)
-            fit.logged = {
-                name: shortest(float(value))
-                for name, value in trainer.callback_metrics.items()
-                if name.startswith("val")
-            }
-            if fit.train_acc is None or self._may_change_weights(trainer, pl_module):
-                fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
-            # a metric that is not averaged over the devices ends the fit of all when it does so on one
-            fit.converged = any(self._world.gather(has_converged(trainer)))
-            fit.seconds_fit = time.perf_counter() - fit.started
+        self._report_epoch(trainer)
+        fit.logged = {
+            name: shortest(float(value)) for name, value in trainer.callback_metrics.items() if name.startswith("val")
+        }
+        if fit.train_acc is None or self._may_change_weights(trainer, pl_module):
+            fit.train_acc = self._measure_labeled(trainer, pl_module)[TRAIN_ACC]
+        # a metric that is not averaged over the devices ends the fit of all when it does so on one
+        fit.converged = any(self._world.gather(has_converged(trainer)))
+        fit.seconds_fit = time.perf_counter() - fit.started
         self._world.share_buffers(pl_module)
         self._world.check_same(
             f"the fitted model {type(pl_module).__name__}",

@@ -663,65 +663,39 @@ def test_diagnostics_of_a_strategy_are_kept_and_change_no_query(tmp_path: Path) 
     assert rows(tmp_path / "with", "queries.csv") == rows(tmp_path / "without", "queries.csv")
 
 
-# --------------------------------------------------------------------------------------------------- shared first fit
+# ------------------------------------------------------------------------------------------------------------ round 0
 
 
 @pytest.mark.parametrize("model", [DigitsMLP, lambda: MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity())])
-def test_runs_share_their_first_fit_to_the_same_bits(tmp_path: Path, model: Callable[[], L.LightningModule]) -> None:
-    shared = str(tmp_path / "round0")
+def test_arms_with_the_same_seed_have_the_same_round_0(tmp_path: Path, model: Callable[[], L.LightningModule]) -> None:
+    """Also with ``shared_dir``, by which runs used to share it, and which does nothing any longer."""
+    shared = tmp_path / "round0"
+    run(tmp_path / "entropy", Entropy(), model=model(), num_rounds=1)
     run(tmp_path / "alone", BADGE(), model=model())
-    run(tmp_path / "first", Entropy(), model=model(), shared_dir=shared)
-    spy = Spy(lambda trainer, module: trainer.current_epoch, at="on_train_epoch_end")
-    run(tmp_path / "second", BADGE(), spy, model=model(), shared_dir=shared)
-    assert len(spy.results) == 2 * 3  # rounds 1 and 2: round 0 trained nothing
-    assert timeless(tmp_path / "second") == timeless(tmp_path / "alone")
+    with pytest.warns(FutureWarning, match="`loop.shared_dir` is ignored"):
+        run(tmp_path / "badge", BADGE(), model=model(), shared_dir=str(shared))
+    assert not shared.exists()
+    assert timeless(tmp_path / "badge")[0] == timeless(tmp_path / "entropy")[0]
+    assert rows(tmp_path / "badge", "queries.csv")[:50] == rows(tmp_path / "entropy", "queries.csv")[:50]
+    assert rows(tmp_path / "badge", "queries.csv")[50:] != rows(tmp_path / "entropy", "queries.csv")[50:]
+    assert timeless(tmp_path / "badge") == timeless(tmp_path / "alone")
     for name in ("queries.csv", "calibration.csv"):
-        assert rows(tmp_path / "second", name) == rows(tmp_path / "alone", name)
-    assert len(list(Path(shared).glob("*.pt"))) == 1
+        assert rows(tmp_path / "badge", name) == rows(tmp_path / "alone", name)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"model": DigitsMLP(hidden_dim=16)}, {"trainer": {"max_epochs": 2}}])
-def test_other_recipes_and_seeds_have_a_first_fit_of_their_own(tmp_path: Path, change: dict) -> None:
-    shared = str(tmp_path / "round0")
-    run(tmp_path / "first", shared_dir=shared)
-    run(tmp_path / "second", shared_dir=shared, **change)
-    assert len(list(Path(shared).glob("*.pt"))) == 2
+def test_a_run_begun_with_a_shared_folder_goes_on_without_it(tmp_path: Path) -> None:
+    with pytest.warns(FutureWarning, match="`loop.shared_dir` is ignored"):
+        run(tmp_path / "run", shared_dir=str(tmp_path / "round0"), num_rounds=1)
+    run(tmp_path / "run", num_rounds=2)
+    assert len(rows(tmp_path / "run")) == 3
 
 
-def test_a_first_fit_that_is_damaged_is_made_again(tmp_path: Path) -> None:
-    run(tmp_path / "first", shared_dir=str(tmp_path / "round0"))
-    (file,) = (tmp_path / "round0").glob("*.pt")
-    content = file.read_bytes()
-    file.write_bytes(content[:-3000] + bytes(1000) + content[-2000:])
-    with pytest.warns(UserWarning, match=f"{file.name} is not as it was saved: the fit is made again"):
-        run(tmp_path / "second", shared_dir=str(tmp_path / "round0"))
-    assert timeless(tmp_path / "second") == timeless(tmp_path / "first")
-    run(tmp_path / "third", shared_dir=str(tmp_path / "round0"))
-    assert timeless(tmp_path / "third") == timeless(tmp_path / "first")
-
-
-def test_a_first_fit_on_other_hardware_is_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bits are promised on the same hardware only, and the run says on which it was made."""
-    run(tmp_path / "first", shared_dir=str(tmp_path / "round0"))
+def test_a_run_says_on_which_hardware_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits are promised on the same hardware only."""
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
-    run(tmp_path / "second", Random(), shared_dir=str(tmp_path / "round0"))
-    assert len(list((tmp_path / "round0").glob("*.pt"))) == 2
-    made_with = json.loads((tmp_path / "second" / "commit.json").read_text())["made_with"]
+    run(tmp_path, Random(), num_rounds=0)
+    made_with = json.loads((tmp_path / "commit.json").read_text())["made_with"]
     assert [row["hardware"] for row in made_with] == ["cpu another"]
-
-
-@pytest.mark.parametrize("learns_from_the_pool", [False, True])
-def test_the_pool_counts_where_a_fit_learns_from_it(tmp_path: Path, learns_from_the_pool: bool) -> None:
-    for name, flip in (("first", False), ("second", True)):
-        data = Digits(num_initial=50)
-        data.setup()
-        loop = make_loop(tmp_path / name, shared_dir=str(tmp_path / "round0"), num_rounds=0)
-        if flip:
-            initial = torch.tensor([int(row["index"]) for row in rows(tmp_path / "first", "queries.csv")])
-            data.source.train_inputs[torch.isin(torch.arange(len(data.train_targets)), initial, invert=True)] *= -1
-        model = MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity()) if learns_from_the_pool else DigitsMLP()
-        loop.run(make_trainer(loop), model, data)
-    assert len(list((tmp_path / "round0").glob("*.pt"))) == 1 + learns_from_the_pool
 
 
 def test_a_model_that_cannot_be_written_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -739,39 +713,3 @@ def test_a_model_that_cannot_be_written_is_said_to_be(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     run(tmp_path, num_rounds=1)
     assert len(rows(tmp_path)) == 2
-
-
-def test_a_run_continues_whatever_becomes_of_the_shared_folder(tmp_path: Path) -> None:
-    run(tmp_path / "run", shared_dir=str(tmp_path / "round0"), num_rounds=1)
-    run(tmp_path / "run", num_rounds=2)
-    assert len(rows(tmp_path / "run")) == 3
-
-
-class HalvesAtTheEnd(DigitsMLP):
-    """Changes its weights in a hook that runs after the query."""
-
-    def on_train_end(self) -> None:
-        for parameter in self.parameters():
-            parameter.data.mul_(0.5)
-
-
-@pytest.mark.parametrize(
-    ("model", "trainer"), [(HalvesAtTheEnd, {}), (DigitsMLP, {"min_epochs": 2}), (DigitsMLP, {"min_steps": 2})]
-)
-def test_a_shared_fit_is_taken_over_as_it_was_queried(tmp_path: Path, model: type, trainer: dict) -> None:
-    run(tmp_path / "alone", BADGE(), model=model(), trainer=trainer)
-    run(tmp_path / "first", Entropy(), model=model(), trainer=trainer, shared_dir=str(tmp_path / "round0"))
-    run(tmp_path / "second", BADGE(), model=model(), trainer=trainer, shared_dir=str(tmp_path / "round0"))
-    assert timeless(tmp_path / "second") == timeless(tmp_path / "alone")
-    assert rows(tmp_path / "second", "queries.csv") == rows(tmp_path / "alone", "queries.csv")
-
-
-def test_other_data_have_a_first_fit_of_their_own(tmp_path: Path) -> None:
-    for name, flip in (("first", False), ("second", True)):
-        data = Digits(num_initial=50)
-        data.setup()
-        if flip:
-            data.source.train_inputs.neg_()
-        loop = make_loop(tmp_path / name, shared_dir=str(tmp_path / "round0"))
-        loop.run(make_trainer(loop), DigitsMLP(), data)
-    assert len(list((tmp_path / "round0").glob("*.pt"))) == 2

@@ -10,18 +10,17 @@ from al_lightning.fitting.cluster import check_tasks
 from al_lightning.fitting.lightning_insides import callbacks_of
 
 
-def check_trainer(trainer: L.Trainer, loop: Callback, shares_first_fit: bool) -> None:
+def check_trainer(trainer: L.Trainer, loop: Callback) -> None:
     """Raises :class:`InputError` if a trainer cannot run a loop.
 
     Args:
         trainer: Its callbacks, devices and limits are looked at.
         loop: Has to be among the callbacks.
-        shares_first_fit: Whether the run has a `loop.shared_dir`, which is for one device.
     """
     if loop not in callbacks_of(trainer):
         raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
     if trainer.world_size > 1:
-        _check_devices(trainer, shares_first_fit)
+        _check_devices(trainer)
     if trainer.limit_test_batches == 0:
         raise InputError("Expected `trainer.limit_test_batches` to leave something to test, but got 0.")
 
@@ -37,7 +36,7 @@ def check_sizes(pool_size: int, query_size: int, num_rounds: int) -> None:
         )
 
 
-def _check_devices(trainer: L.Trainer, shares_first_fit: bool) -> None:
+def _check_devices(trainer: L.Trainer) -> None:
     """Refuses what starts processes anew in each fit (Lightning #18775), and what was never tried."""
     strategy, launcher = trainer.strategy, trainer.strategy.launcher
     if type(strategy) is not DDPStrategy or not isinstance(launcher, _SubprocessScriptLauncher):
@@ -49,8 +48,3 @@ def _check_devices(trainer: L.Trainer, shares_first_fit: bool) -> None:
     check_tasks(trainer)
     if trainer.num_nodes > 1:
         raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
-    if shares_first_fit:
-        raise InputError(
-            "Expected `trainer.devices` to be 1 for a run with `loop.shared_dir`, as those of a sweep are, but got "
-            f"{trainer.world_size}."
-        )

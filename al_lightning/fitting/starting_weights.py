@@ -52,11 +52,6 @@ class StartingWeights:
         self._maker = maker
         self._state = state
 
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of the weights before the first fit, if that starts from them."""
-        return None if self._reinit == "scratch" or self._folder is None else digest(self._load("initial.pt"))
-
     def begin(self, model: nn.Module, is_new: bool) -> None:
         """Keeps the weights before the first fit; a run that is continued has kept them."""
         if self._reinit != "scratch" and is_new:

@@ -1,10 +1,7 @@
-"""What identifies a run: its default folder, its settings, and what its first fit depends on."""
+"""What identifies a run that was not started from the command line: its default folder and its settings."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +10,14 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from al_lightning.data import PoolDataModule
-from al_lightning.data.inputs import tensors_of
 from al_lightning.fitting.convergence import Convergence
 from al_lightning.models import Classifier, DropoutMLP
 from al_lightning.run_folder.fingerprint.description import (
-    codes_of,
     configured_optimizers,
     settings_of,
     without_addresses,
 )
 from al_lightning.run_folder.fingerprint.same_objects import as_begun
-from al_lightning.run_folder.settings import comparable_settings
 from al_lightning.strategies import QueryStrategy
 from al_lightning.version import __version__
 
@@ -35,44 +29,6 @@ def default_run_dir(strategy: QueryStrategy, model: L.LightningModule, seed: int
     parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
     names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower() for part in parts]
     return Path("runs", "_".join(names), f"seed{seed}")
-
-
-def training_recipe(
-    settings: Mapping[str, Any],
-    datamodule: PoolDataModule,
-    model: L.LightningModule,
-    device: torch.device,
-    weights: str | None = None,
-) -> str:
-    """All that a first fit depends on, as text: settings, data, versions and hardware, but not what is queried later.
-
-    Args:
-        settings: Of the run.
-        datamodule: Its labeled samples count, and all others if the model learns from them as well.
-        model: The model.
-        device: Where it is trained.
-        weights: Digest of the weights from which it starts, if they are not drawn.
-    """
-    recipe = {
-        name: value
-        for name, value in comparable_settings(settings).items()
-        if not name.startswith("loop.strategy") and name != "loop.query_size"
-    }
-    digest = hashlib.sha256()
-    parts = [datamodule.labeled_blocks()]
-    if getattr(model, "needs_unlabeled", False):
-        parts.append(datamodule.pool_blocks())
-    for block in chain.from_iterable(parts):
-        for tensor in tensors_of(block):
-            digest.update(tensor.contiguous().numpy().data)
-    digest.update(datamodule.labeled_targets.numpy().tobytes())
-    recipe["data"] = digest.hexdigest()
-    if weights is not None:
-        recipe["weights"] = weights
-    if code := codes_of(model):  # the user's own, which may be edited between two runs
-        recipe["code"] = code
-    recipe["versions"] = versions(device)
-    return json.dumps(recipe, sort_keys=True, default=str)
 
 
 def versions(device: torch.device) -> dict[str, str]:

@@ -16,9 +16,6 @@ from al_lightning.cli.yaml_files import check_yaml
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.paths import as_path
 
-SHARED_ROUND_0 = "round0"
-"""Folder in that of the study where runs with the same seed and training recipe share their first fit."""
-
 MAX_NAME = 255
 """The most bytes in the name of a folder, on nearly all file systems."""
 LAUNCHERS = ("local", "ray")
@@ -28,7 +25,6 @@ KEYS = ("out", "seeds", "processes", "launcher", "fit", "arms")
 INSTEAD = {
     "--seed_everything": "Expected `--seeds` instead of `--seed_everything`, which the sweep sets for each run.",
     "--loop.run_dir": "Expected `--out` instead of `--loop.run_dir`, which the sweep sets for each run.",
-    "--loop.shared_dir": "Expected no `--loop.shared_dir`, which the sweep sets to a folder in `--out`.",
     "--print_config": "Expected `--dry_run` instead of `--print_config`.",
 }
 # all other options of fit have a dot in their names, and are left to fit to judge
@@ -46,9 +42,9 @@ An arm is a name and flags of `al-lightning fit`. A study is a file of them:
     margin: --config configs/margin.yaml
     margin_dropout0: --config configs/margin.yaml --model.dropout 0
 
-Each run is an ordinary run folder, OUT/ARM/seedK, with what it printed beside it, in OUT/ARM/seedK.log. Runs with the
-same seed and training recipe fit their round 0 once. The same command continues a sweep that was stopped: runs that are
-finished are skipped, unfinished ones go on from their last round; a higher --loop.num_rounds extends them all.
+Each run is an ordinary run folder, OUT/ARM/seedK. What a run prints is in OUT/ARM/seedK.log. The same command continues
+a sweep that was stopped: finished runs are skipped, and unfinished runs go on from their last round. A higher
+--loop.num_rounds extends all runs.
 
 Exit code: 0 if all runs are finished, 1 if one has failed or waits for labels of people, 2 if the input is bad, 130 and
 143 if it was stopped.
@@ -96,7 +92,6 @@ class Run:
     def words(self) -> list[str]:
         """The words after ``al-lightning``."""
         given = ["--seed_everything", str(self.seed), "--loop.run_dir", str(self.folder)]
-        given += ["--loop.shared_dir", str(self.out / SHARED_ROUND_0)]
         return ["fit", *self.arm.flags, *given]
 
     @property
@@ -287,11 +282,8 @@ def _arm_name(name: object) -> str:
             f"Expected the name of an arm to be text, but got `{name}`, which is how YAML reads what has no quotes and "
             "is like a number or a date, or yes, no, on, off or null; write it in quotes, as in `'1': --config FILE`."
         )
-    if not re.fullmatch(r"\w[\w.-]*", name) or name == SHARED_ROUND_0:
-        raise InputError(
-            f"Expected the name of an arm to be letters, digits and any of _.-, and not {SHARED_ROUND_0}, "
-            f"but got `{name}`."
-        )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"Expected the name of an arm to be letters, digits and any of _.-, but got `{name}`.")
     if len(name.encode()) > MAX_NAME:
         raise InputError(
             f"Expected the name of an arm, which its folder gets, to be at most {MAX_NAME} bytes long, but got "

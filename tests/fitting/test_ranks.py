@@ -181,7 +181,6 @@ def test_what_there_is_to_say_is_said_once(ranks):
         ({"strategy": "ddp_spawn"}, {}, "`trainer.strategy` to be ddp for 2 devices, but got ddp_spawn"),
         ({"strategy": "ddp_fork"}, {}, "`trainer.strategy` to be ddp for 2 devices, but got ddp_fork"),
         ({"strategy": "ddp", "num_nodes": 2}, {}, "`trainer.num_nodes` to be 1, but got 2"),
-        ({"strategy": "ddp"}, {"shared_dir": "x"}, "`trainer.devices` to be 1 for a run with `loop.shared_dir`"),
     ],
 )
 def test_other_ways_to_several_processes_are_refused(tmp_path: Path, trainer: dict, loop: dict, message: str) -> None:

@@ -175,17 +175,14 @@ def test_warm_goes_on_to_the_same_bits_in_any_precision(tmp_path: Path, precisio
     assert_same(tmp_path / "parts", tmp_path / "whole")
 
 
-def test_first_fits_from_other_weights_are_not_shared(tmp_path: Path) -> None:
-    shared = str(tmp_path / "round0")
+def test_arms_from_the_same_weights_have_the_same_round_0(tmp_path: Path) -> None:
     other = make_model()
     nn.init.zeros_(other.network.fc.weight)
-    run(tmp_path / "alone", "initial", num_rounds=1, strategy=Random())
-    run(tmp_path / "first", "initial", shared_dir=shared)
-    run(tmp_path / "second", "initial", shared_dir=shared, num_rounds=1, strategy=Random())
-    assert len(list(Path(shared).glob("*.pt"))) == 1
-    assert timeless(tmp_path / "second") == timeless(tmp_path / "alone")
-    run(tmp_path / "other", "initial", shared_dir=shared, model=other)
-    assert len(list(Path(shared).glob("*.pt"))) == 2
+    run(tmp_path / "random", "initial", num_rounds=1, strategy=Random())
+    run(tmp_path / "first", "initial", num_rounds=0)
+    assert timeless(tmp_path / "random")[:1] == timeless(tmp_path / "first")
+    run(tmp_path / "other", "initial", num_rounds=0, model=other)
+    assert timeless(tmp_path / "other") != timeless(tmp_path / "first")
 
 
 # ----------------------------------------------------------------------------------------------------------- bad input

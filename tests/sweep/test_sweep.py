@@ -69,7 +69,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def assert_same_rounds(run: Path, whole: Path) -> None:
-    """Their configs differ: a run of a sweep shares its round 0."""
+    """Their configs differ: each names its own folder."""
     assert timeless(run) == timeless(whole)
     assert (run / "queries.csv").read_bytes() == (whole / "queries.csv").read_bytes()
 
@@ -92,7 +92,7 @@ def test_the_runs_of_a_seed_come_first_and_their_commands_are_whole(tmp_path: Pa
     assert [str(run) for run in runs] == ["b seed 0", "a seed 0", "b seed 1", "a seed 1"]
     assert runs[2].command == (
         "al-lightning fit --num_threads 2 --loop.strategy BALD --loop.num_rounds 5 --seed_everything 1 "
-        "--loop.run_dir runs/my_study/b/seed1 --loop.shared_dir runs/my_study/round0"
+        "--loop.run_dir runs/my_study/b/seed1"
     )
     assert runs[2].log == Path("runs/my_study/b/seed1.log")
 
@@ -176,7 +176,6 @@ def test_bad_words_get_one_sentence(capsys: pytest.CaptureFixture, words: str, s
         ),
         ("arms: &a {x: *a}", "is part of itself"),
         ("arms: {a: , A: }", "differ in more than their case"),
-        ("arms: {round0: }", "name of an arm .*not round0"),
         ("arms: {a/b: }", "name of an arm"),
         ("arms: {..: }", "name of an arm"),
         ("arms: {no: }", "name of an arm to be text, but got `False`.* write it in quotes"),
@@ -288,14 +287,20 @@ def test_a_run_is_that_of_fit(swept: Path, tmp_path: Path) -> None:
     single = ["fit", *TINY.split(), "--loop.strategy", "BALD", "--seed_everything", "1"]
     main([*single, "--loop.run_dir", str(tmp_path / "single")])
     run = swept / "out/bald/seed1"
-    assert f"shared_dir: {swept / 'out/round0'}" in (run / "config.yaml").read_text()
     assert_same_rounds(run, tmp_path / "single")
+
+
+def test_arms_with_the_same_seed_have_the_same_round_0(swept: Path) -> None:
+    for seed in (0, 1):
+        first, second = (timeless(swept / f"out/{arm}/seed{seed}")[:2] for arm in TWO_ARMS)
+        assert len(first) == 2  # the header and round 0
+        assert first == second
 
 
 def test_a_log_has_the_command_and_what_it_printed(swept: Path) -> None:
     lines = (swept / "out/random/seed0.log").read_text().splitlines()
     assert lines[0].startswith("$ al-lightning fit ")
-    assert f"--loop.shared_dir {swept}/out/round0" in lines[0]
+    assert lines[0].endswith(f"--loop.run_dir {swept}/out/random/seed0")
     assert [line.split()[0] for line in lines[1:]] == ["round", "round", "round", "Finished:"]
 
 
