@@ -679,10 +679,9 @@ class ActiveLearningLoop(Callback):
         """Asks the strategy, and checks and times what it says."""
         pool = self._predictor(trainer, model)
         started = time.perf_counter()
-        fit.query = self.strategy.query(pool, self.query_size, stream(self.seed, "query", fit.round))
+        fit.query, fit.scores = self.strategy.answer(pool, self.query_size, stream(self.seed, "query", fit.round))
         seconds = time.perf_counter() - started
         fit.seconds_score, fit.seconds_select = pool.seconds, seconds - pool.seconds
-        fit.scores = pool.scores
         if not isinstance(fit.query, Tensor) or fit.query.shape != (self.query_size,):
             got = tuple(fit.query.shape) if isinstance(fit.query, Tensor) else type(fit.query).__name__
             raise InputError(

@@ -70,21 +70,16 @@ def gpu_pool(**kwargs: Any) -> PoolPredictor:
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
 def test_scores_are_those_of_the_cpu(strategy: type[QueryStrategy]) -> None:
     there, here = gpu_pool(), make_pool(images(POOL), labeled=images(LABELED))
-    queries = [make(strategy).query(pool, 30, generator()) for pool in (there, here)]
-    if here.scores is None:
-        assert queries[0].tolist() == queries[1].tolist()
+    answers = [make(strategy).answer(pool, 30, generator()) for pool in (there, here)]
+    if answers[1].scores is None:
+        assert answers[0].positions.tolist() == answers[1].positions.tolist()
     else:
-        torch.testing.assert_close(there.scores, here.scores, atol=1e-5, rtol=0)
+        torch.testing.assert_close(answers[0].scores, answers[1].scores, atol=1e-5, rtol=0)
 
 
 def test_scores_under_autocast_are_float32_and_close() -> None:
     autocast = partial[AbstractContextManager](torch.autocast, "cuda", torch.bfloat16)
-    pools = gpu_pool(precision=autocast), gpu_pool()
-    for pool in pools:
-        Consistency(5).query(pool, 30, generator())
-    low, full = (pool.scores for pool in pools)
-    assert low is not None
-    assert full is not None
+    low, full = (Consistency(5).scores(pool) for pool in (gpu_pool(precision=autocast), gpu_pool()))
     assert low.dtype == torch.float32
     assert torch.corrcoef(torch.stack([low, full]))[0, 1] > 0.99
 

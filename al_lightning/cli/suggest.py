@@ -112,11 +112,11 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     round = ledger.rounds[-1].round
     trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
     pool = make_predictor(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
-    chosen = loop.strategy.query(pool, num, stream(loop.seed, "query", round))
+    chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
     confidences, classes = pool.map(
         lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
     )
-    return _questions(round + 1, paths, chosen, pool.scores, classes, confidences), data.list_class_names()
+    return _questions(round + 1, paths, chosen, scores, classes, confidences), data.list_class_names()
 
 
 def _questions(

@@ -384,8 +384,6 @@ class PoolPredictor:
         self.saw_logits = False  # so that only the first block is looked at, whether it is one of logits
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
-        self.scores: Tensor | None = None
-        """Acquisition scores, float, shape ``(N,)``, if the strategy ranked the pool; they go to queries.csv."""
 
     @cached_property
     def last_layer(self) -> nn.Module | None:

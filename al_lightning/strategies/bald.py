@@ -72,11 +72,12 @@ class BALD(ScoreStrategy):
         return batch.mc_map(bald_score, self.num_samples)
 
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
-        if not self.reliability or pool.scores is None:
+        if not self.reliability or len(query) == 0:
             return {}
         from scipy.stats import spearmanr
 
+        scores = self.scores(pool)  # with the masks of the query, which the pool keeps
         others = pool.map(lambda batch: batch.mc_map(bald_score, self.num_samples, draw=1))
-        correlation = spearmanr(pool.scores.numpy(), others.numpy()).statistic
+        correlation = spearmanr(scores.numpy(), others.numpy()).statistic
         overlap = torch.isin(query, top_k(others, len(query))).float().mean()
         return {"bald_rank_correlation": float(correlation), "bald_top_overlap": float(overlap)}

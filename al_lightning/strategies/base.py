@@ -3,6 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,14 +13,23 @@ from al_lightning.errors import InputError
 from al_lightning.inference.predictor import PoolPredictor, Predictions
 
 
+class Answer(NamedTuple):
+    """What a strategy answers to a query."""
+
+    positions: Tensor
+    """Positions in the pool, int64, shape ``(b,)``, in the order they were chosen."""
+    scores: Tensor | None = None
+    """Acquisition scores of the whole pool, float, shape ``(N,)``; None if the strategy does not score samples."""
+
+
 class QueryStrategy(ABC):
     """Chooses which samples of the pool to label next.
 
-    A strategy holds its parameters and nothing else: what it knows of a round comes in through :meth:`query`.
+    A strategy holds its parameters and nothing else. All that it knows of a round comes in through :meth:`query`.
     """
 
     @abstractmethod
-    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor | tuple[Tensor, Tensor]:
         """Chooses samples.
 
         Args:
@@ -28,11 +38,34 @@ class QueryStrategy(ABC):
             generator: CPU generator; the only source of randomness of a strategy.
 
         Returns:
-            Distinct positions in the pool, 0 to N - 1, int64, shape ``(b,)``, in the order they were chosen.
+            Distinct positions in the pool, 0 to N - 1, int64, shape ``(b,)``, in the order they were chosen. A strategy
+            that scores the pool may return a pair: the positions, and the scores, float, shape ``(N,)``. The run writes
+            the scores to queries.csv.
 
         Raises:
             InputError: If ``query_size`` is larger than the pool or the model's predictions are not finite.
         """
+
+    def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
+        """Returns what :meth:`query` chooses, with the scores of the pool if there are any.
+
+        The loop calls this method. A strategy of one's own overrides :meth:`query`.
+
+        Args:
+            pool: As of :meth:`query`.
+            query_size: As of :meth:`query`.
+            generator: As of :meth:`query`.
+
+        Raises:
+            InputError: If :meth:`query` raises it, or the scores are not one float for each sample.
+        """
+        returned = self.query(pool, query_size, generator)
+        if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)):
+            return Answer(returned)  # type: ignore[arg-type]  # the loop checks what is no tensor
+        answer = Answer(*returned)
+        if answer.scores is not None:
+            _check_scores(answer.scores, len(pool), f"{type(self).__name__}.query")
+        return answer
 
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
         """Returns figures about a query that was just made, by name, for diagnostics.csv and TensorBoard.
@@ -41,7 +74,7 @@ class QueryStrategy(ABC):
 
         Args:
             pool: As given to :meth:`query`.
-            query: What that returned.
+            query: The positions that the strategy chose.
         """
         return {}
 
@@ -60,26 +93,43 @@ class ScoreStrategy(QueryStrategy):
             Float tensor of shape ``(B,)``; the highest scores are queried first.
         """
 
+    def scores(self, pool: PoolPredictor) -> Tensor:
+        """Returns the acquisition scores of the whole pool, float, shape ``(N,)``.
+
+        Raises:
+            InputError: If :meth:`score` returns anything but one float for each sample of a block.
+        """
+
+        def checked(batch: Predictions) -> Tensor:  # a score too few would shift all scores after it
+            scores = self.score(batch)
+            _check_scores(scores, len(batch), f"{type(self).__name__}.score")
+            return scores
+
+        return pool.map(checked)
+
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        return self._rank(pool, query_size).positions
+
+    def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
+        if type(self).query is not ScoreStrategy.query:  # a subclass has a query of its own
+            return super().answer(pool, query_size, generator)
+        return self._rank(pool, query_size)
+
+    def _rank(self, pool: PoolPredictor, query_size: int) -> Answer:
         check_query_size(query_size, len(pool))
         if query_size == 0:
-            return torch.empty(0, dtype=torch.int64)
-        pool.scores = pool.map(self._checked_score)
-        return top_k(pool.scores, query_size)
+            return Answer(torch.empty(0, dtype=torch.int64))
+        scores = self.scores(pool)
+        return Answer(top_k(scores, query_size), scores)
 
-    def _checked_score(self, batch: Predictions) -> Tensor:
-        """Scores a block; a score too few would shift all that follow, and buy the wrong labels."""
-        scores, size = self.score(batch), len(batch)
-        if not isinstance(scores, Tensor) or scores.shape != (size,) or not scores.is_floating_point():
-            got = (
-                f"{scores.dtype} of shape {tuple(scores.shape)}"
-                if isinstance(scores, Tensor)
-                else type(scores).__name__
-            )
-            raise InputError(
-                f"Expected {type(self).__name__}.score to return a float tensor of shape ({size},), but got {got}."
-            )
-        return scores
+
+def _check_scores(scores: object, size: int, source: str) -> None:
+    """Raises :class:`InputError` unless scores are floats of shape ``(size,)``."""
+    if isinstance(scores, Tensor) and scores.shape == (size,) and scores.is_floating_point():
+        return
+    got = f"{scores.dtype} of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+    what = "return a float tensor" if source.endswith(".score") else "return scores, a float tensor"
+    raise InputError(f"Expected {source} to {what} of shape ({size},), but got {got}.")
 
 
 def check_query_size(query_size: int, pool_size: int) -> None:

@@ -72,14 +72,14 @@ class Consistency(ScoreStrategy):
     def score(self, batch: Predictions) -> Tensor:
         return consistency_score(batch.probs, batch.augmented_probs(self.augmentation, self.num_augmentations))
 
-    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
-        query = super().query(pool, query_size, generator)
-        if pool.scores is not None and not pool.scores.any() and not self._changes_something(pool):
+    def scores(self, pool: PoolPredictor) -> Tensor:
+        scores = super().scores(pool)
+        if not scores.any() and not self._changes_something(pool):
             raise InputError(
                 f"Expected `augmentation` of Consistency to change images, but {type(self.augmentation).__name__} "
                 "changed none: all scores are 0."
             )
-        return query
+        return scores
 
     def _changes_something(self, pool: PoolPredictor) -> bool:
         num_tries = max(self.num_augmentations, MIN_TRIES)

@@ -27,7 +27,7 @@ from al_lightning.testing.small_pools import (
     images,
     make_pool,
 )
-from al_lightning.testing.watched_strategy import SIZES, Answer, Subject, Violation, show
+from al_lightning.testing.watched_strategy import SIZES, Observed, Subject, Violation, show
 
 TOLERANCE = 1e-6  # of scores, for the rounding of a matrix product that depends on its number of rows
 BLOCK_SIZES = {2: (1,), 20: (1, 7, 19), 300: (1, 7, 299, 300, 1000)}
@@ -62,27 +62,27 @@ def _pool(size: int, model: nn.Module | None = None, block_size: int = 64) -> Po
 # ------------------------------------------------------------------------------------------------ U1, U2: the output
 
 
-def _check_query(answer: Answer, pool_size: int, query_size: int) -> None:
+def _check_query(observed: Observed, pool_size: int, query_size: int) -> None:
     """Raises unless the answer is distinct positions in the pool, as many as were asked for."""
-    query = answer.result
+    query = observed.answer.positions
     if not isinstance(query, Tensor):
-        raise answer.violation(f"returned {type(query).__name__}, not a tensor")
+        raise observed.violation(f"returned {type(query).__name__}, not a tensor")
     if query.shape != (query_size,):
-        raise answer.violation(f"returned a tensor of shape {tuple(query.shape)}, not ({query_size},)")
+        raise observed.violation(f"returned a tensor of shape {tuple(query.shape)}, not ({query_size},)")
     if query.dtype != torch.int64:
-        raise answer.violation(f"returned {query.dtype}, not torch.int64")
+        raise observed.violation(f"returned {query.dtype}, not torch.int64")
     if query.device.type != "cpu":
-        raise answer.violation(f"returned a tensor on {query.device}, not on the CPU")
+        raise observed.violation(f"returned a tensor on {query.device}, not on the CPU")
     if query_size and (query.min() < 0 or query.max() >= pool_size):
-        raise answer.violation(f"returned positions {show(query.tolist())}, not all from 0 to {pool_size - 1}")
+        raise observed.violation(f"returned positions {show(query.tolist())}, not all from 0 to {pool_size - 1}")
     if len(query.unique()) < query_size:
-        raise answer.violation(f"returned positions {show(query.tolist())}, some of them twice")
+        raise observed.violation(f"returned positions {show(query.tolist())}, some of them twice")
 
 
 def _u1_query(subject: Subject) -> None:
     for pool_size, query_size in ((2, 1), (3, 2), (20, 7), (300, 1), (300, 7), (300, 100)):
-        answer = subject.ask(_pool(pool_size), query_size)
-        _check_query(answer, pool_size, query_size)
+        observed = subject.ask(_pool(pool_size), query_size)
+        _check_query(observed, pool_size, query_size)
 
 
 def _u2_nothing_everything_and_more(subject: Subject) -> None:
@@ -96,12 +96,12 @@ def _u2_nothing_everything_and_more(subject: Subject) -> None:
 def _check_refusal(subject: Subject, pool: PoolPredictor, query_size: int, where: str = "") -> None:
     """Raises unless the strategy raises a ValueError, as which an InputError counts."""
     try:
-        answer = subject.ask(pool, query_size, where)
+        observed = subject.ask(pool, query_size, where)
     except Violation as violation:
         if isinstance(violation.error, ValueError):
             return
         raise
-    raise answer.violation(f"returned positions {show(answer.positions)} instead of raising a ValueError")
+    raise observed.violation(f"returned positions {show(observed.positions)} instead of raising a ValueError")
 
 
 # ------------------------------------------------------------------------- U3, U4: what the output may depend on
@@ -114,16 +114,16 @@ def _u3_order_of_the_pool(subject: Subject) -> None:
         first = subject.ask(_pool(pool_size), query_size)
         expected = first.positions
         for name, order in _orders(pool_size).items():
-            answer = subject.ask(make_pool(images(POOL, pool_size)[order]), query_size, name)
+            observed = subject.ask(make_pool(images(POOL, pool_size)[order]), query_size, name)
             before = dict(enumerate(order.tolist()))
-            found = [before.get(position, position) for position in answer.positions]
-            if found != expected and not _differ_by_ties(first, answer, order):
-                raise answer.violation(f"queried samples {show(found)}, and {show(expected)} in the first order")
+            found = [before.get(position, position) for position in observed.positions]
+            if found != expected and not _differ_by_ties(first, observed, order):
+                raise observed.violation(f"queried samples {show(found)}, and {show(expected)} in the first order")
 
 
-def _differ_by_ties(first: Answer, other: Answer, order: Tensor) -> bool:
+def _differ_by_ties(first: Observed, other: Observed, order: Tensor) -> bool:
     """Whether each sample has the same score in both orders, and what was queried, too: ties go by position."""
-    scores, others = first.pool.scores, other.pool.scores
+    scores, others = first.answer.scores, other.answer.scores
     if scores is None or others is None:
         return False
     return scores[order].allclose(others) and scores[first.positions].allclose(others[other.positions])
@@ -145,9 +145,9 @@ def _u4_randomness(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
         first = subject.ask(_pool(pool_size), query_size).positions
         for global_seed in (1, 2, 3):
-            answer = subject.ask(_pool(pool_size), query_size, global_seed=global_seed)
-            if answer.positions != first:
-                raise answer.violation("the query changes with the seed of a global random generator")
+            observed = subject.ask(_pool(pool_size), query_size, global_seed=global_seed)
+            if observed.positions != first:
+                raise observed.violation("the query changes with the seed of a global random generator")
 
 
 # ---------------------------------------------------------------------------------- U5: what it leaves as it was
@@ -157,14 +157,14 @@ def _u5_leaves_all_as_it_was(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
         model, inputs, labeled = NormalisedMLP(), images(POOL, pool_size), images(LABELED)
         before = _state_of(model)
-        answer = subject.ask(make_pool(inputs, model, labeled), query_size)
+        observed = subject.ask(make_pool(inputs, model, labeled), query_size)
         changed = [f"the {kind} of {name}" for kind, name in _differences(before, _state_of(model))]
-        changed += [f"the state of the global generator of {name}" for name in answer.moved]
+        changed += [f"the state of the global generator of {name}" for name in observed.moved]
         changed += ["the inputs of the pool"] * (not inputs.equal(images(POOL, pool_size)))
         changed += ["the labeled inputs"] * (not labeled.equal(images(LABELED)))
         if changed:
             more = f" and {len(changed) - 1} more" * (len(changed) > 1)
-            raise answer.violation(f"changed {changed[0]}{more}")
+            raise observed.violation(f"changed {changed[0]}{more}")
 
 
 def _state_of(model: nn.Module) -> dict[tuple[str, str], Any]:
@@ -196,8 +196,8 @@ def _u6a_degenerate_pools(subject: Subject) -> None:
     for pool_size, query_sizes in DEGENERATE_SIZES.items():
         for where, pool in DEGENERATE.items():
             for query_size in query_sizes:
-                answer = subject.ask(pool(pool_size), query_size, where)
-                _check_query(answer, pool_size, query_size)
+                observed = subject.ask(pool(pool_size), query_size, where)
+                _check_query(observed, pool_size, query_size)
 
 
 def _u6b_not_finite(subject: Subject) -> None:
@@ -227,7 +227,7 @@ def _u7_blocks(subject: Subject) -> None:
             blocks = subject.ask(_pool(pool_size, block_size=block_size), query_size, where)
             if blocks.positions != whole.positions:
                 raise blocks.violation(f"returned {show(blocks.positions)}, and in one block {show(whole.positions)}")
-            a, b = blocks.pool.scores, whole.pool.scores
+            a, b = blocks.answer.scores, whole.answer.scores
             if (a is None) != (b is None):
                 raise blocks.violation("there are scores in one block or in several, not in both")
             if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -239,13 +239,13 @@ def _u7_blocks(subject: Subject) -> None:
 def _u8_labels(subject: Subject) -> None:
     true = digits().train_targets[: NUM_LABELED + NUM_POOL]
     for pool_size, query_size in SIZES:
-        answers: list[Answer] = []
+        seen: list[Observed] = []
         for targets in (true[: NUM_LABELED + pool_size], torch.full((NUM_LABELED + pool_size,), -1)):
             data = RelabeledDigits(targets)
             data.set_labeled(torch.arange(NUM_LABELED))
             pool = PoolPredictor(copy.deepcopy(fitted_model()), data.pool_blocks(), data.labeled_blocks())
-            answers.append(subject.ask(pool, query_size, "all labels -1" if answers else ""))
-        first, second = answers
+            seen.append(subject.ask(pool, query_size, "all labels -1" if seen else ""))
+        first, second = seen
         if first.positions != second.positions:
             raise second.violation(f"returned {show(second.positions)}, and with true labels {show(first.positions)}")
 
@@ -259,10 +259,10 @@ def _u9_classes(subject: Subject) -> None:
                 model.head.weight.copy_(model.head.weight[order])
                 model.head.bias.copy_(model.head.bias[order])
 
-            answer = subject.ask(_pool(pool_size, changed_model(permute)), query_size, f"the classes {name}")
-            if sorted(answer.positions) != expected:
-                found = show(sorted(answer.positions))
-                raise answer.violation(f"returned {found}, and {show(expected)} with the classes in the first order")
+            observed = subject.ask(_pool(pool_size, changed_model(permute)), query_size, f"the classes {name}")
+            if sorted(observed.positions) != expected:
+                found = show(sorted(observed.positions))
+                raise observed.violation(f"returned {found}, and {show(expected)} with the classes in the first order")
 
 
 def _u10_prefix(subject: Subject) -> None:
@@ -276,10 +276,10 @@ def _u10_prefix(subject: Subject) -> None:
     for where, pool, (*query_sizes, most) in pools:
         largest = subject.ask(pool(), most, where).positions
         for query_size in query_sizes:
-            answer = subject.ask(pool(), query_size, where)
-            if answer.positions != largest[:query_size]:
-                found, first = show(answer.positions), show(largest[:query_size])
-                raise Remark(answer.case, f"returned {found}, but a query of {most} begins with {first}")
+            observed = subject.ask(pool(), query_size, where)
+            if observed.positions != largest[:query_size]:
+                found, first = show(observed.positions), show(largest[:query_size])
+                raise Remark(observed.case, f"returned {found}, but a query of {most} begins with {first}")
 
 
 def _u11_no_state(subject: Subject) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from al_lightning.inference.predictor import PoolPredictor
 from al_lightning.strategies import QueryStrategy
+from al_lightning.strategies.base import Answer
 from al_lightning.testing.small_pools import POOL, WatchedBlocks, images, make_pool
 
 SIZES = ((2, 1), (20, 7), (300, 30))
@@ -42,13 +43,13 @@ class Violation(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Observed:
     """What a strategy did when it was asked."""
 
     case: str
     """The pool and the query, in words."""
-    result: Any
-    """What it returned, unchecked."""
+    answer: Answer
+    """What it returned: positions that nobody checked, and scores."""
     moved: tuple[str, ...]
     """The global random generators that it drew from or seeded."""
     pool: PoolPredictor
@@ -60,9 +61,9 @@ class Answer:
         Raises:
             Violation: If it is no tensor.
         """
-        if not isinstance(self.result, Tensor):
-            raise Violation(self.case, f"returned {type(self.result).__name__}, not a tensor")
-        return self.result.flatten().tolist()
+        if not isinstance(self.answer.positions, Tensor):
+            raise Violation(self.case, f"returned {type(self.answer.positions).__name__}, not a tensor")
+        return self.answer.positions.flatten().tolist()
 
     def violation(self, found: str) -> Violation:
         """Returns the exception to raise."""
@@ -95,7 +96,7 @@ class Subject:
         seed: int = 0,
         global_seed: int = 0,
         strategy: QueryStrategy | None = None,
-    ) -> Answer:
+    ) -> Observed:
         """Asks a new strategy for a query.
 
         Args:
@@ -114,11 +115,11 @@ class Subject:
         with _global_generators(global_seed), quiet():
             before = _global_states()
             try:
-                result = strategy.query(pool, query_size, torch.Generator().manual_seed(seed))
+                answer = strategy.answer(pool, query_size, torch.Generator().manual_seed(seed))
             except (Exception, SystemExit) as error:
                 raise Violation(self.case, _raised(error, type(strategy)), error) from error
             after = _global_states()
-        return Answer(self.case, result, tuple(name for name in after if after[name] != before[name]), pool)
+        return Observed(self.case, answer, tuple(name for name in after if after[name] != before[name]), pool)
 
     @cached_property
     def is_stochastic(self) -> bool:

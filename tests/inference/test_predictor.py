@@ -563,4 +563,3 @@ def test_slow_blocks_are_counted_too():
 def test_known_probabilities_pass_through():
     probs = random_probs(20, 4)
     torch.testing.assert_close(pool_of_probs(probs).probs(), probs)
-    assert pool_of_probs(probs).scores is None

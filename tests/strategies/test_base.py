@@ -91,9 +91,12 @@ class FirstPixels(ScoreStrategy):
 def test_score_strategy_queries_the_highest_scores_of_all_blocks():
     pool = make_pool(block_size=7)
     scores = pool_inputs()[:, 10]
-    assert FirstPixels().query(pool, 25, generator()).tolist() == top_k_by_hand(scores.tolist(), 25)
-    assert pool.scores is not None
-    assert pool.scores.equal(scores)
+    answer = FirstPixels().answer(pool, 25, generator())
+    assert answer.positions.tolist() == top_k_by_hand(scores.tolist(), 25)
+    assert answer.scores.equal(scores)
+    assert FirstPixels().scores(pool).equal(scores)
+    assert FirstPixels().query(pool, 25, generator()).equal(answer.positions)
+    assert FirstPixels().answer(pool, 0, generator()).scores is None
 
 
 def test_a_strategy_must_say_how_it_scores():
@@ -109,9 +112,9 @@ def test_one_hot_probabilities_rank_last(strategy):
     probs = torch.eye(4)
     probs[2] = torch.tensor([0.4, 0.3, 0.2, 0.1])
     pool = pool_of_probs(probs)
-    assert strategy.query(pool, 1, generator()).tolist() == [2]
-    assert pool.scores is not None
-    assert pool.scores.isfinite().all()
+    positions, scores = strategy.answer(pool, 1, generator())
+    assert positions.tolist() == [2]
+    assert scores.isfinite().all()
 
 
 @pytest.mark.parametrize(("strategy", "expected"), [(Margin(), 0), (LeastConfidence(), 1), (Entropy(), 1)])
@@ -138,3 +141,72 @@ def test_scores_of_another_shape_are_refused(wrong):
 
     with pytest.raises(InputError, match="Wrong.score to return a float tensor of shape"):
         Wrong().query(make_pool(), 3, generator(0))
+
+
+# ----------------------------------------------------------------------------------------------------- answers
+
+
+class CountsScores(FirstPixels):
+    """Knows how many blocks it scored."""
+
+    def __init__(self) -> None:
+        self.num_blocks = 0
+
+    def score(self, batch: Predictions) -> Tensor:
+        self.num_blocks += 1
+        return super().score(batch)
+
+
+def test_positions_and_scores_come_from_one_scoring():
+    strategy = CountsScores()
+    strategy.answer(make_pool(block_size=100), 25, generator())
+    assert strategy.num_blocks == 3
+
+
+class SecondBest(FirstPixels):
+    """Has a query of its own, as old strategies have it: it also writes to what it was given."""
+
+    def query(self, pool, query_size, generator):
+        pool.scores = self.scores(pool)
+        return super().query(pool, query_size + 1, generator)[1:]
+
+
+def test_a_query_of_its_own_is_the_answer():
+    best = FirstPixels().query(make_pool(), 4, generator())
+    answer = SecondBest().answer(make_pool(), 3, generator())
+    assert answer.positions.equal(best[1:])
+    assert answer.scores is None
+
+
+class Pair(QueryStrategy):
+    """Returns positions and scores."""
+
+    def __init__(self, scores: object) -> None:
+        self.scores = scores
+
+    def query(self, pool, query_size, generator):
+        return torch.arange(query_size), self.scores
+
+
+def test_a_strategy_may_return_positions_and_scores():
+    scores = torch.rand(300, generator=generator())
+    answer = Pair(scores).answer(make_pool(), 3, generator())
+    assert answer.positions.tolist() == [0, 1, 2]
+    assert answer.scores is scores
+    assert Pair(None).answer(make_pool(), 3, generator()).scores is None
+
+
+@pytest.mark.parametrize("scores", [torch.rand(299), torch.rand(300, 1), torch.arange(300), [0.5] * 300])
+def test_scores_that_are_not_one_float_for_each_sample_are_refused(scores):
+    with pytest.raises(
+        InputError, match=r"Expected Pair.query to return scores, a float tensor of shape \(300,\), but got"
+    ):
+        Pair(scores).answer(make_pool(), 3, generator())
+
+
+def test_whatever_is_no_pair_is_left_to_the_one_who_asks():
+    class Numbers(QueryStrategy):
+        def query(self, pool, query_size, generator):
+            return (3, 1)
+
+    assert Numbers().answer(make_pool(), 2, generator()) == ((3, 1), None)

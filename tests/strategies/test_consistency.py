@@ -71,7 +71,7 @@ def test_order_does_not_matter(same):
 @pytest.mark.parametrize("block_size", [1, 7, 1000])
 def test_the_whole_pool_sees_the_same_augmentations(block_size):
     pool = image_pool(block_size)
-    query = Consistency(9).query(pool, 20, generator())
+    query, scores = Consistency(9).answer(pool, 20, generator())
     seeds = torch.randint(2**62, (9,), generator=generator()).tolist()
     model = fitted_model().eval()
     images, views = pool_inputs().view(-1, 8, 8), []
@@ -81,8 +81,8 @@ def test_the_whole_pool_sees_the_same_augmentations(block_size):
             views.append(model(images if seed is None else RandomShift()(images)).double().softmax(dim=1))
     fitted_model().train()
     expected = torch.stack(views).var(dim=0, correction=0).sum(dim=1)
-    assert pool.scores is not None
-    torch.testing.assert_close(pool.scores.double(), expected, atol=1e-6, rtol=1e-4)
+    assert scores is not None
+    torch.testing.assert_close(scores.double(), expected, atol=1e-6, rtol=1e-4)
     assert query.tolist() == expected.argsort(descending=True)[:20].tolist()
 
 
@@ -92,23 +92,19 @@ def test_what_is_augmented_alike_is_predicted_once(monkeypatch):
     embed = model.embed
     monkeypatch.setattr(model, "embed", lambda x: calls.append(len(x)) or embed(x))
     pools = [image_pool(block_size=1000) for _ in range(2)]
-    queries, passes = [], []
+    answers, passes = [], []
     # a composition does not tell which of its draws are alike
     for pool, augmentation in zip(pools, [RandomShift(), v2.Compose([RandomShift()])], strict=True):
         calls.clear()
-        queries.append(Consistency(50, augmentation).query(pool, 20, generator()).tolist())
+        answers.append(Consistency(50, augmentation).answer(pool, 20, generator()))
         passes.append(len(calls))
     assert passes == [10, 51]  # the images themselves and nine shifts, one of which is none
-    assert pools[0].scores.equal(pools[1].scores)
-    assert queries[0] == queries[1]
+    assert answers[0].scores.equal(answers[1].scores)
+    assert answers[0].positions.equal(answers[1].positions)
 
 
 def test_other_views_give_other_scores():
-    pools = [image_pool(view_seed=seed) for seed in (0, 0, 1)]
-    scores = []
-    for pool in pools:
-        Consistency(5).query(pool, 5, generator())
-        scores.append(pool.scores)
+    scores = [Consistency(5).scores(image_pool(view_seed=seed)) for seed in (0, 0, 1)]
     assert scores[0].equal(scores[1])
     assert not scores[0].equal(scores[2])
 
@@ -123,10 +119,8 @@ def test_a_draw_that_changes_nothing_is_no_error():
     """One in nine shifts of a pixel is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*share the acquisition score")
-        pools = [image_pool(view_seed=seed) for seed in range(40)]
-        for pool in pools:
-            Consistency(1).query(pool, 5, generator())
-    assert any(not pool.scores.any() for pool in pools)
+        answers = [Consistency(1).answer(image_pool(view_seed=seed), 5, generator()) for seed in range(40)]
+    assert any(not answer.scores.any() for answer in answers)
 
 
 def test_a_model_that_never_changes_its_mind_is_no_error():
