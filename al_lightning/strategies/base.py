@@ -61,7 +61,7 @@ class QueryStrategy(ABC):
         """
         returned = self.query(pool, query_size, generator)
         if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)):
-            return Answer(returned)  # type: ignore[arg-type]  # the loop checks what is no tensor
+            return Answer(returned)  # the loop checks what is no tensor
         answer = Answer(*returned)
         if answer.scores is not None:
             _check_scores(answer.scores, len(pool), f"{type(self).__name__}.query")
