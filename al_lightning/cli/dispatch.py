@@ -1,4 +1,4 @@
-"""The command line: ``al-lightning fit --config configs/badge.yaml``.
+"""The command line: ``al-lightning fit --config badge``.
 
 This module answers ``--help`` and ``--version``, turns what goes wrong into one sentence and an exit code, and imports
 no more than that needs. The commands are in :mod:`al_lightning.cli.fit`, whose imports take seconds.
@@ -30,21 +30,22 @@ commands:
   suggest  rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER
   report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
   check    run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy
+  configs  list the configs that come with the package, or print one: al-lightning configs badge
 
 options:
   -h, --help     show this message, or all options of a command: al-lightning fit --help
   --version      show the version
 
 examples:
-  al-lightning fit --config configs/badge.yaml
-  al-lightning fit --config configs/badge.yaml --loop.strategy BALD --loop.strategy.num_samples 50
-  al-lightning fit --config configs/entropy.yaml --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
-  al-lightning fit --config configs/margin.yaml --print_config
-  al-lightning sweep --config configs/study.yaml
+  al-lightning fit --config badge
+  al-lightning fit --config badge --loop.strategy BALD --loop.strategy.num_samples 50
+  al-lightning fit --config entropy --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
+  al-lightning fit --config margin --print_config
+  al-lightning sweep --config study
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check")
+COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check", "configs")
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
@@ -97,6 +98,11 @@ def main(args: Sequence[str] | None = None) -> None:
             from al_lightning.cli import label as labeling
 
             labeling.run(words[1:])
+            return
+        if words[0] == "configs":
+            from al_lightning.cli import configs
+
+            configs.run(words[1:])
             return
         if words[0] == "suggest":
             from al_lightning.cli import suggest

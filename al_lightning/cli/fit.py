@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from al_lightning import data, labeling, models, strategies
 from al_lightning.cli.checkpoint_data import check_data
+from al_lightning.cli.config_files import find_configs
 from al_lightning.cli.messages import explain, sentence_in_union
 from al_lightning.cli.null_options import check_nulls
 from al_lightning.cli.passed_on import name_passed_on
@@ -137,7 +138,7 @@ def _make_cli(cli_class: "type[ActiveLearningCLI]", args: list[str] | None) -> "
         save_config_callback=None,  # the run folder keeps the config, and keeps it unchanged
         parser_class=Parser,
         parser_kwargs={"version": __version__, "parser_mode": MODE},
-        args=name_passed_on(sys.argv[1:] if args is None else list(args)),
+        args=name_passed_on(find_configs(sys.argv[1:] if args is None else list(args))),
     )
 
 
@@ -216,7 +217,7 @@ class ActiveLearningCLI(LightningCLI):
         for path in config.config or []:
             if path is None:  # given in place of a file, as text
                 continue
-            content = yaml.safe_load(path.get_content())
+            content = yaml.safe_load(path.read_text())
             check_options(content, str(path))
             for name, value in content.items():
                 if name not in config:

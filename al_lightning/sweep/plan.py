@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from al_lightning.cli.config_files import find_config
 from al_lightning.cli.seeds import parse_seeds
 from al_lightning.cli.yaml_files import check_yaml
 from al_lightning.errors import InputError, did_you_mean
@@ -39,8 +40,8 @@ An arm is a name and flags of `al-lightning fit`. A study is a file of them:
   seeds: 5
   fit: --config my_protocol.yaml          # flags of every run, if any
   arms:
-    margin: --config configs/margin.yaml
-    margin_dropout0: --config configs/margin.yaml --model.dropout 0
+    margin: --config margin
+    margin_dropout0: --config margin --model.dropout 0
 
 Each run is an ordinary run folder, OUT/ARM/seedK. What a run prints is in OUT/ARM/seedK.log. The same command continues
 a sweep that was stopped: finished runs are skipped, and unfinished runs go on from their last round. A higher
@@ -54,8 +55,8 @@ EPILOG = """\
 All other options are those of `al-lightning fit`, and go to every run.
 
 examples:
-  al-lightning sweep --config configs/study.yaml
-  al-lightning sweep --config configs/study.yaml --arms random,margin --seeds 10 --dry_run
+  al-lightning sweep --config study
+  al-lightning sweep --config study --arms random,margin --seeds 10 --dry_run
   al-lightning sweep --strategies Random,BALD --seeds 0-4 --loop.num_rounds 25 --out runs/quick
 """
 
@@ -143,7 +144,7 @@ def read_study(words: Sequence[str]) -> Study:
             f"Expected either `--config`, a study, or `--strategies`, but got {'both' if given.config else 'neither'}."
         )
     if given.config:
-        path = as_path(given.config[0])
+        path = as_path(find_config(given.config[0], "`--config` to be a file, a study"))
         keys = _read_file(path)
         out = f"runs/{path.stem}"
     else:

@@ -310,8 +310,11 @@ def test_bad_input_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("frobnicate", "one of fit, sweep, test, predict, label, suggest, report, check, but got `frobnicate`"),
-        ("--fit", "one of fit, sweep, test, predict, label, suggest, report, check, but got `--fit`"),
+        (
+            "frobnicate",
+            "one of fit, sweep, test, predict, label, suggest, report, check, configs, but got `frobnicate`",
+        ),
+        ("--fit", "one of fit, sweep, test, predict, label, suggest, report, check, configs, but got `--fit`"),
         ("validate", "one of fit, sweep, test, predict"),
         ("test", "`ckpt_path`.* but got none"),
         ("test --ckpt_path nope.ckpt", "`ckpt_path` to be a file, but there is no nope.ckpt"),
