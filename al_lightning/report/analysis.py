@@ -11,22 +11,17 @@ from scipy.optimize import isotonic_regression
 
 from al_lightning.errors import InputError
 from al_lightning.report.baseline import find_baseline
+from al_lightning.report.calibration import calibration_table, notes_on_calibration
+from al_lightning.report.endpoints import endpoint_table, primary_rounds
+from al_lightning.report.logged import diagnostic_table, metric_table
 from al_lightning.report.read_run import Run
 from al_lightning.report.stats.collapsed_fits import FALL, falls, median_around
-from al_lightning.report.stats.curves import aubc, final_accuracy, pointwise_band, simultaneous_band
+from al_lightning.report.stats.curves import pointwise_band, simultaneous_band
 from al_lightning.report.stats.efficiency import label_efficiency
-from al_lightning.report.stats.multiple import best_probability, holm
-from al_lightning.report.stats.paired import contrast, differences, seeds_needed, tost
 from al_lightning.report.stats.penalty import penalty_matrix
 from al_lightning.report.stats.queries import capped_share, class_balance, overlap
 from al_lightning.report.study import Study
 
-FINAL = 10_000
-"""The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
-LATE = 8_000
-LAST_ROUNDS = 5
-MARGIN = 0.003
-"""Differences of accuracy up to this are of no practical importance."""
 TARGETS = (2_500, 5_000, 10_000)
 """Label efficiency is reported at the accuracies that the baseline has with so many labels."""
 EFFICIENCY = [
@@ -53,10 +48,11 @@ class Analysis:
     of the paired difference to the baseline ``difference``, ``difference_low`` and ``difference_high`` (pointwise) and
     ``simultaneous_low`` and ``simultaneous_high``."""
     endpoints: pd.DataFrame
-    """One row an arm and endpoint: ``arm, endpoint, mean, low, high, difference, difference_low, difference_high, p,
-    p_holm, p_sign_flip, p_same, seeds_needed, best``: the difference is to the baseline; ``p_same`` is small if it is
-    shown to be within :data:`MARGIN`; ``seeds_needed`` would find a true difference as large as the one seen in 80 % of
-    studies; ``best`` is the share of resamples of the seeds in which the arm has the top mean."""
+    """One row an arm and endpoint, or further metric: ``arm, endpoint, mean, low, high, difference, difference_low,
+    difference_high, p, p_holm, p_sign_flip, p_same, seeds_needed, best``. The difference is to the baseline. ``p_same``
+    is small if the difference is shown to be within ``MARGIN``. ``seeds_needed`` would find a true difference as large
+    as the one seen in 80 % of studies. ``best`` is the share of resamples of the seeds in which the arm has the top
+    mean; it is NaN for a further metric, of which more may be worse."""
     efficiency: pd.DataFrame
     """One row an arm and target: ``arm, target_labels, target_accuracy, baseline_labels, labels, ratio, low, high,
     censored, at_once, bound``: the accuracy that the baseline has with ``target_labels``, how many of these it needs
@@ -76,7 +72,9 @@ class Analysis:
     """One row an arm: ``arm, fit, score, select, test``, median seconds of a round, ``total`` hours of a run, and
     ``capped``, the share of rounds that hit the cap of epochs."""
     diagnostics: pd.DataFrame
-    """One row an arm, round and figure: ``arm, num_labeled, name, mean, low, high``."""
+    """One row an arm, diagnostic and round: ``arm, num_labeled, name, mean, low, high``."""
+    metrics: pd.DataFrame
+    """One row an arm, further metric of rounds.csv and round, with the same columns."""
     falls: pd.DataFrame
     """One row a fit far below those around it (:mod:`~al_lightning.report.stats.collapsed_fits`): ``arm, seed,
     num_labeled, accuracy, around``, the last the running median."""
@@ -100,66 +98,24 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
     return Analysis(
         study=study,
         baseline=baseline,
-        notes=(*study.notes, *_notes_on_caps(study), *_notes_on_falls(study), *_notes_on_calibration(study)),
+        notes=(*study.notes, *_notes_on_caps(study), *_notes_on_falls(study), *notes_on_calibration(study)),
         bands={arm: _bands(study, arm, baseline) for arm in study.arms},
-        endpoints=_endpoints(study, baseline),
+        endpoints=endpoint_table(study, baseline),
         efficiency=_efficiency(study, baseline),
         penalty=_penalty(study),
         overlap=_overlap(study),
         balance=_balance(study),
-        calibration=_calibration(study),
+        calibration=calibration_table(study),
         cost=_cost(study),
-        diagnostics=_diagnostics(study),
+        diagnostics=diagnostic_table(study),
+        metrics=metric_table(study),
         falls=_falls(study),
     )
 
 
-def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
-    """Returns what is compared, primary endpoint first: by name, then by arm, a value for each seed, ``(S,)``.
-
-    The primary one is the accuracy with 10,000 labels, or with as many as there are if these are fewer, as the mean of
-    the last five rounds up to there. If some of these fits fell, their median stands beside it. The others are areas
-    under the learning curve, all of it and its early and late parts, and the accuracy of the last round.
-    """
-    labels, last = study.num_labeled, int(study.num_labeled[-1])
-    final, rounds = _primary(study)
-    chosen = _primary_rounds(study)
-    values = {
-        f"accuracy at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}": {
-            arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
-        }
-    }
-    if any(falls(curves)[:, chosen].any() for curves in study.accuracy.values()):
-        values[f"accuracy at {final:,} labels, median of {rounds} rounds"] = {
-            arm: np.median(curves[:, chosen], axis=1) for arm, curves in study.accuracy.items()
-        }
-    ranges = [("AUBC", int(labels[0]), last), *part_ranges(study)]
-    for name, low, high in ranges:
-        if low < high:
-            values[f"{name} {low:,}-{high:,}"] = {
-                arm: aubc(labels, curves, low, high) for arm, curves in study.accuracy.items()
-            }
-    if rounds > 1 or last != final:
-        values[f"last round, {last:,}"] = {arm: curves[:, -1] for arm, curves in study.accuracy.items()}
-    return values
-
-
-def _primary(study: Study) -> tuple[int, int]:
-    """Returns the labels of the primary endpoint, and the number of rounds up to there that it is the mean of."""
-    labels = study.num_labeled
-    final = FINAL if FINAL in labels else int(labels[-1])
-    return final, min(LAST_ROUNDS, int((labels <= final).sum()))
-
-
-def _primary_rounds(study: Study) -> np.ndarray:
-    """Returns which rounds the primary endpoint is the mean of."""
-    final, rounds = _primary(study)
-    return np.flatnonzero(study.num_labeled <= final)[-rounds:]
-
-
 def _notes_on_caps(study: Study) -> list[str]:
     """A difference between fits that converged and fits that were cut short is not one of queries alone."""
-    chosen = _primary_rounds(study)
+    chosen = primary_rounds(study)
     shares = {
         arm: round(100 * capped_share(study.curves(arm, "converged")[:, chosen] > 0).mean()) for arm in study.arms
     }
@@ -177,7 +133,7 @@ def _notes_on_caps(study: Study) -> list[str]:
 
 def _notes_on_falls(study: Study) -> list[str]:
     """A mean counts a fit in full that training has failed."""
-    chosen = _primary_rounds(study)
+    chosen = primary_rounds(study)
     notes = []
     for arm, curves in study.accuracy.items():
         found = falls(curves)
@@ -194,13 +150,6 @@ def _range(study: Study, chosen: np.ndarray) -> str:
     """Returns the labels of some rounds as text."""
     first, last = (f"{study.num_labeled[r]:,}" for r in (chosen[0], chosen[-1]))
     return f"{first} to {last}"
-
-
-def part_ranges(study: Study) -> list[tuple[str, int, int]]:
-    """Returns the early part of the curves, to four times the initial labels, and the late one, if they are covered."""
-    first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
-    ranges = [("early AUBC", first, 4 * first), ("late AUBC", LATE, FINAL)]
-    return [(name, low, high) for name, low, high in ranges if first <= low and high <= last]
 
 
 def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
@@ -220,48 +169,6 @@ def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
             "simultaneous_high": together.high,
         }
     )
-
-
-def _endpoints(study: Study, baseline: str) -> pd.DataFrame:
-    rows = []
-    for endpoint, by_arm in endpoint_values(study).items():
-        best = best_probability(np.stack(list(by_arm.values()))) if len(study.seeds) > 1 else [nan] * len(by_arm)
-        contrasts = {arm: contrast(values, by_arm[baseline]) for arm, values in by_arm.items() if arm != baseline}
-        adjusted = dict(zip(contrasts, _holm([found.p_t for found in contrasts.values()]), strict=True))
-        for (arm, values), probability in zip(by_arm.items(), best, strict=True):
-            band = pointwise_band(values[:, None])
-            found = contrasts.get(arm)
-            rows.append(
-                {
-                    "arm": arm,
-                    "endpoint": endpoint,
-                    "mean": band.mean[0],
-                    "low": band.low[0],
-                    "high": band.high[0],
-                    "difference": found.mean if found else nan,
-                    "difference_low": found.low if found else nan,
-                    "difference_high": found.high if found else nan,
-                    "p": found.p_t if found else nan,
-                    "p_holm": adjusted.get(arm, nan),
-                    "p_sign_flip": found.p_sign_flip if found else nan,
-                    "p_same": tost(values, by_arm[baseline], MARGIN).p if found else nan,
-                    "seeds_needed": seeds_to_resolve(values, by_arm[baseline]),
-                    "best": float(probability),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def seeds_to_resolve(a: np.ndarray, b: np.ndarray) -> float:
-    """Seeds that find a true difference as large as the one seen, with 80 % power; NaN if none was seen."""
-    gaps = differences(a, b)
-    if len(gaps) < 2 or gaps.mean() == 0 or gaps.std() == 0:
-        return nan
-    return seeds_needed(float(gaps.std(ddof=1)), abs(float(gaps.mean())))
-
-
-def _holm(p: list[float]) -> list[float]:
-    return holm(p).tolist() if p and np.isfinite(p).all() else p
 
 
 def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
@@ -337,56 +244,6 @@ def _falls(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "seed", "num_labeled", "accuracy", "around"])
 
 
-def _calibrated_seeds(study: Study) -> dict[int, list[int]]:
-    """The first, the middle and the last common round, and the seeds with bins of it in all arms that have any bins.
-
-    Runs that were begun with an older version have none of their first rounds, or none at all.
-    """
-    rounds = sorted({0, (study.num_rounds - 1) // 2, study.num_rounds - 1})
-    having = {
-        (arm, run.seed): set(run.calibration["round"].unique()) for arm, runs in study.runs.items() for run in runs
-    }
-    arms = [arm for arm in study.arms if any(having[arm, seed] for seed in study.seeds)]
-    return {r: [seed for seed in study.seeds if arms and all(r in having[arm, seed] for arm in arms)] for r in rounds}
-
-
-def _notes_on_calibration(study: Study) -> list[str]:
-    """Which seeds the calibration of a round is of, if not of all."""
-    if all(run.calibration.empty for runs in study.runs.values() for run in runs):
-        return []  # the page says so
-    notes = []
-    for r, seeds in _calibrated_seeds(study).items():
-        if len(seeds) < len(study.seeds):
-            whose = f"of seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} only" if seeds else "left out"
-            reason = "no other seed has it" if seeds else "no seed has it"
-            notes.append(
-                f"Calibration with {study.num_labeled[r]:,} labels is {whose}: {reason} in all arms that have any."
-            )
-    return notes
-
-
-def _calibration(study: Study) -> pd.DataFrame:
-    """Pools the bins of the first, the middle and the last common round, of the same seeds in all arms."""
-    seeds = _calibrated_seeds(study)
-    tables = []
-    for arm, runs in study.runs.items():
-        table = pd.concat(
-            [_bins_of(run, [r for r in seeds if run.seed in seeds[r]]) for run in runs], ignore_index=True
-        )
-        weighted = table[["confidence", "accuracy"]].mul(table["count"], axis=0)
-        sums = pd.concat([table[["round", "bin", "count"]], weighted], axis=1).groupby(["round", "bin"]).sum()
-        means = sums[["confidence", "accuracy"]].div(sums["count"], axis=0)
-        found = pd.concat([sums["count"], means], axis=1).reset_index()
-        found.insert(0, "num_labeled", [int(study.num_labeled[int(r)]) for r in found.pop("round")])
-        found.insert(0, "arm", arm)
-        tables.append(found)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _bins_of(run: Run, rounds: list[int]) -> pd.DataFrame:
-    return run.calibration[run.calibration["round"].isin(rounds)]
-
-
 def _cost(study: Study) -> pd.DataFrame:
     rows = []
     for arm in study.arms:
@@ -400,32 +257,3 @@ def _cost(study: Study) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _diagnostics(study: Study) -> pd.DataFrame:
-    tables = []
-    for arm, runs in study.runs.items():
-        for name in sorted(set().union(*(run.diagnostics["name"] for run in runs))):
-            labels, curves = diagnostic_curves(study, arm, name)
-            if not len(labels):
-                continue
-            band = pointwise_band(curves)
-            found = {"num_labeled": labels, "name": name, "mean": band.mean, "low": band.low, "high": band.high}
-            tables.append(pd.DataFrame({"arm": arm, **found}))
-    columns = ["arm", "num_labeled", "name", "mean", "low", "high"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def diagnostic_curves(study: Study, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a figure that a strategy reports, in the Q rounds in which all seeds have it and it is a number.
-
-    Returns:
-        Labels in these rounds, ``(Q,)``, and the figure, ``(S, Q)``.
-    """
-    columns = [
-        run.diagnostics[run.diagnostics["name"] == name].drop_duplicates("round").set_index("round")["value"]
-        for run in study.runs[arm]
-    ]
-    table = pd.concat(columns, axis=1, join="inner").astype(float).sort_index()  # of runs without any it is of objects
-    table = table[np.isfinite(table).all(axis=1) & (table.index < study.num_rounds)]
-    return study.num_labeled[table.index.to_numpy(int)], table.to_numpy(float).T

@@ -40,7 +40,7 @@ class Run:
     settings: Mapping[str, Any]
     """By dotted name, without those that do not matter, such as folders."""
     rounds: pd.DataFrame
-    """As in rounds.csv."""
+    """As in rounds.csv, with all metrics that it has; a missing value is NaN."""
     queries: pd.DataFrame
     """As in queries.csv, without samples that a labeler skipped; what is not known is NaN."""
     all_queries: pd.DataFrame
@@ -204,7 +204,8 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
     for column in columns:
         if column not in table:
             raise InputError(f"Expected the column `{column}` in {path / name}, but it has {', '.join(table.columns)}.")
-        if column == "name":
+    for column in table.columns if name == ROUNDS else columns:  # all further columns of rounds.csv are metrics
+        if column == "name" and name == DIAGNOSTICS:
             if table[column].isna().any():
                 raise InputError(f"Expected a `name` in each row of {path / name}, but one has none.")
         elif len(table) and not is_numeric_dtype(table[column]):

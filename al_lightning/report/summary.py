@@ -18,7 +18,7 @@ FORMAT = 1
 
 
 def summary_csv(analysis: Analysis) -> str:
-    """Returns the endpoints, one row an arm and endpoint.
+    """Returns the endpoints and the further metrics, one row an arm and endpoint.
 
     Columns: arm, endpoint, the mean over seeds and its 95 % interval (low, high), the mean paired difference to the
     baseline and its interval (difference, difference_low, difference_high), its p-value of a paired t-test (p), with
@@ -53,6 +53,7 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
         "balance": analysis.balance,
         "calibration": analysis.calibration,
         "diagnostics": analysis.diagnostics,
+        "metrics": analysis.metrics,
         "falls": analysis.falls,
         "versions": versions(),
     }

@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from al_lightning.report.analysis import Analysis
+from al_lightning.report.logged import metric_names
 from al_lightning.report.page.gallery import Gallery
 from al_lightning.report.read_run import Run
 from al_lightning.report.study import Study
@@ -22,7 +23,8 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
     """Writes TensorBoard events; those of an earlier report in the folder are replaced.
 
     Args:
-        analysis: Whose runs become entries of ``HPARAMS``, with their final accuracy and area under the curve.
+        analysis: Its runs become entries of ``HPARAMS``, with their final accuracy, the area under the curve and the
+            last values of further metrics.
         figures: PNGs by name.
         gallery: Whose rows become images.
         path: The folder.
@@ -42,7 +44,7 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
             for s, run in enumerate(study.runs[arm]):
                 writer.add_hparams(
                     {"arm": arm, **{name: _value(run, name) for name in differing}},
-                    _metrics(study.num_labeled, study.accuracy[arm][s]),
+                    _metrics(study.num_labeled, study.accuracy[arm][s]) | _last_metrics(study, run),
                     run_name=f"{arm}/seed{run.seed}",
                     global_step=int(study.num_labeled[-1]),
                 )
@@ -66,6 +68,13 @@ def _metrics(num_labeled: Sequence[int] | np.ndarray, accuracy: np.ndarray) -> d
     area = float(np.sum(np.diff(labels) * (accuracy[1:] + accuracy[:-1]) / 2))
     aubc = area / (labels[-1] - labels[0]) if len(labels) > 1 else float(accuracy[0])
     return {"final_accuracy": float(accuracy[-1]), "aubc": aubc}
+
+
+def _last_metrics(study: Study, run: Run) -> dict[str, float]:
+    """Further metrics of the last common round."""
+    last = run.rounds.iloc[study.num_rounds - 1]
+    names = [name for name in metric_names(study) if name in run.rounds and np.isfinite(last[name])]
+    return {f"final_{name}": float(last[name]) for name in names}
 
 
 def _pixels(png: bytes) -> np.ndarray:

@@ -44,10 +44,11 @@ def write_run(
     seconds_score: float = 0.25,
     diagnostics: dict[str, Sequence[float]] | None = None,
     asked_for: Sequence[int] = (),
+    metrics: dict[str, Sequence[float | None]] | None = None,
 ) -> Path:
     """Writes a run folder whose rounds have these test accuracies; each strategy and seed queries at random.
 
-    Unless there are indices that it asks for first.
+    Unless there are indices that it asks for first. Metrics become further columns of rounds.csv.
     """
     first = given["data"]["init_args"]["num_initial"]
     seed, strategy = given["seed_everything"], given["loop"]["strategy"]["class_path"]
@@ -70,7 +71,10 @@ def write_run(
         for i, index in enumerate(indices[: total - QUERY_SIZE])
     ]
     rounds = [
-        Round(r, first + QUERY_SIZE * r, acc, 0.5, 0.3, 0.05, 0.99, 60, True, 2.0, seconds_score, 0.0, 0.125)
+        Round(
+            *(r, first + QUERY_SIZE * r, acc, 0.5, 0.3, 0.05, 0.99, 60, True, 2.0, seconds_score, 0.0, 0.125),
+            metrics={name: values[r] for name, values in (metrics or {}).items()},
+        )
         for r, acc in enumerate(accuracy)
     ]
     bins = [CalibrationBin(r, b, 10 * (b + 1), (b + 0.5) / 15, b / 15) for r in range(len(rounds)) for b in range(15)]

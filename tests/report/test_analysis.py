@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from al_lightning.errors import InputError
-from al_lightning.report.analysis import Analysis, analyse, endpoint_values
+from al_lightning.report.analysis import Analysis, analyse
+from al_lightning.report.endpoints import endpoint_values
 from al_lightning.report.study import read_study
 from tests.report.made_up_runs import learning_curve, settings, write_run, write_study
 

@@ -28,9 +28,10 @@ def fit(run_dir: Path, num_rounds: int, *flags: str) -> None:
 
 
 def planted(path: Path, accuracy: list[float] = ACCURACY, **known: Any) -> Path:
-    """A run with figures of its strategy, of which this is known besides its tables."""
+    """A run with a diagnostic and a further metric, of which this is known besides its tables."""
     seed = int(path.name.removeprefix("seed"))
-    write_run(path, settings(seed=seed), accuracy, diagnostics={"gain": [0.5]})
+    metrics = {"test_macro_f1": [None, *accuracy[1:]]}
+    write_run(path, settings(seed=seed), accuracy, diagnostics={"gain": [0.5]}, metrics=metrics)
     state = json.loads((path / "commit.json").read_text())
     (path / "commit.json").write_text(json.dumps(state | known))
     return path
@@ -175,6 +176,7 @@ def test_a_restored_run_is_published_as_it_was(tmp_path: Path) -> None:
     out = published(tmp_path / "runs", out=tmp_path / "results")
     again = published(restored(out, out=tmp_path / "again"), out=tmp_path / "results2")
     assert contents(out) == contents(again)
+    assert ",test_macro_f1\n0," in (out / "random" / "seed0" / "rounds.csv").read_text()
     assert contents(published(out, out=tmp_path / "results3")) == contents(out)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from al_lightning.report.analysis import FINAL, MARGIN, endpoint_values, seeds_to_resolve
 from al_lightning.report.claims.evidence import (
     ALPHA,
     CONTRADICTED,
@@ -26,6 +25,7 @@ from al_lightning.report.claims.evidence import (
     means_of,
     too_short,
 )
+from al_lightning.report.endpoints import FINAL, MARGIN, endpoint_values, seeds_to_resolve
 from al_lightning.report.read_run import Run
 from al_lightning.report.stats.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
 from al_lightning.report.stats.multiple import beats_all, best_probability

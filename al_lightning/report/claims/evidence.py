@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from al_lightning.report.analysis import FINAL, LAST_ROUNDS, Analysis, part_ranges
+from al_lightning.report.analysis import Analysis
+from al_lightning.report.endpoints import FINAL, LAST_ROUNDS, part_ranges
 from al_lightning.report.read_run import Run
 from al_lightning.report.stats.curves import aubc, final_accuracy
 from al_lightning.report.stats.multiple import holm

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from al_lightning.report.analysis import MARGIN, analyse, bought, diagnostic_curves, endpoint_values
+from al_lightning.report.analysis import analyse, bought
 from al_lightning.report.claims.evidence import (
     ALPHA,
     CONTRADICTED,
@@ -19,6 +19,8 @@ from al_lightning.report.claims.evidence import (
     means_of,
     too_short,
 )
+from al_lightning.report.endpoints import MARGIN, endpoint_values
+from al_lightning.report.logged import logged_curves
 from al_lightning.report.stats.curves import pointwise_band
 from al_lightning.report.stats.paired import contrast
 
@@ -38,7 +40,7 @@ def nearly_random(evidence: Evidence) -> Finding:
     name = "bald_rank_correlation"
     if arm is None or not all((run.diagnostics["name"] == name).any() for run in evidence.study.runs[arm]):
         return Finding("", note="needs BALD with --loop.strategy.reliability true")
-    curves, overlap = (diagnostic_curves(evidence.study, arm, n)[1] for n in (name, "bald_top_overlap"))
+    curves, overlap = (logged_curves(evidence.study, arm, n)[1] for n in (name, "bald_top_overlap"))
     if not curves.size or not overlap.size:
         return Finding("", note="the runs have no rounds in common with BALD's reliability")
     few = max(1, min(5, curves.shape[1] // 2))
@@ -117,7 +119,7 @@ def trimmed(evidence: Evidence) -> Finding:
     """C12c: Core-Set that passes over the farthest samples, minus Random."""
     found = _lifted(evidence, "loop.strategy.trim", "the farthest samples passed over")
     trimmed = [arm for arm, method in evidence.core_sets.items() if "loop.strategy.trim" in method]
-    percentiles = [diagnostic_curves(evidence.study, arm, OUTLIERS)[1] for arm in trimmed]
+    percentiles = [logged_curves(evidence.study, arm, OUTLIERS)[1] for arm in trimmed]
     far_out = [curves.mean() for curves in percentiles if curves.size]
     if found.verdict == CONTRADICTED and min(far_out, default=1.0) > FAR_OUT:  # what is left are outliers still
         left = f"{min(far_out):.3f}" if far_out else "not known"
@@ -157,7 +159,7 @@ def outliers(evidence: Evidence) -> Finding:
         if not OTHER_CORE_SETS & method.keys()
         and all((run.diagnostics["name"] == OUTLIERS).any() for run in evidence.study.runs[arm])
     ]
-    curves = diagnostic_curves(evidence.study, arms[0], OUTLIERS)[1] if arms else np.empty((0, 0))
+    curves = logged_curves(evidence.study, arms[0], OUTLIERS)[1] if arms else np.empty((0, 0))
     if not curves.size:
         return Finding("", note="needs Core-Set with --loop.strategy.outliers true")
     band = pointwise_band(curves.mean(axis=1, keepdims=True))

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 import matplotlib as mpl
 
 from al_lightning.report.analysis import Analysis
+from al_lightning.report.page.figures.balance import balance
 from al_lightning.report.page.figures.calibration import calibration
 from al_lightning.report.page.figures.costs import cost, wall_time
 from al_lightning.report.page.figures.curves import differences, learning_curves, zooms
 from al_lightning.report.page.figures.efficiency import efficiency
+from al_lightning.report.page.figures.logged import diagnostics, metrics
 from al_lightning.report.page.figures.matrices import overlap, penalty
 from al_lightning.report.page.figures.parts import WIDE, Drawing, Look
-from al_lightning.report.page.figures.queries import balance, diagnostics
 from al_lightning.report.page.style import RC, arm_styles
 
 
@@ -37,5 +38,5 @@ def draw(analysis: Analysis, width: float = WIDE) -> list[Drawing]:
         diagnostics,
     )
     with mpl.rc_context(RC):
-        drawings = [make(analysis, look) for make in makers]
+        drawings = [make(analysis, look) for make in makers] + metrics(analysis, look)
     return [drawing for drawing in drawings if drawing is not None]

@@ -1,0 +1,140 @@
+"""Endpoints: the numbers by which arms are compared, declared before the runs were made."""
+
+from math import nan
+
+import numpy as np
+import pandas as pd
+
+from al_lightning.report.logged import logged_curves, metric_names
+from al_lightning.report.stats.collapsed_fits import falls
+from al_lightning.report.stats.curves import aubc, final_accuracy, pointwise_band
+from al_lightning.report.stats.multiple import best_probability, holm
+from al_lightning.report.stats.paired import contrast, differences, seeds_needed, tost
+from al_lightning.report.study import Study
+
+FINAL = 10_000
+"""The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
+LATE = 8_000
+LAST_ROUNDS = 5
+MARGIN = 0.003
+"""Differences of accuracy up to this are of no practical importance."""
+
+
+def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
+    """Returns what is compared, primary endpoint first: by name, then by arm, a value for each seed, ``(S,)``.
+
+    The primary one is the accuracy with 10,000 labels, or with as many as there are if these are fewer, as the mean of
+    the last five rounds up to there. If some of these fits fell, their median stands beside it. The others are areas
+    under the learning curve, all of it and its early and late parts, and the accuracy of the last round.
+    """
+    labels, last = study.num_labeled, int(study.num_labeled[-1])
+    final, rounds = _primary(study)
+    chosen = primary_rounds(study)
+    values = {
+        _endpoint("accuracy", final, rounds): {
+            arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
+        }
+    }
+    if any(falls(curves)[:, chosen].any() for curves in study.accuracy.values()):
+        values[f"accuracy at {final:,} labels, median of {rounds} rounds"] = {
+            arm: np.median(curves[:, chosen], axis=1) for arm, curves in study.accuracy.items()
+        }
+    ranges = [("AUBC", int(labels[0]), last), *part_ranges(study)]
+    for name, low, high in ranges:
+        if low < high:
+            values[f"{name} {low:,}-{high:,}"] = {
+                arm: aubc(labels, curves, low, high) for arm, curves in study.accuracy.items()
+            }
+    if rounds > 1 or last != final:
+        values[f"last round, {last:,}"] = {arm: curves[:, -1] for arm, curves in study.accuracy.items()}
+    return values
+
+
+def metric_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
+    """Returns each further metric by name, then by arm, a value for each seed, ``(S,)``.
+
+    The value is the mean of the rounds of the primary endpoint. Arms without the metric in these rounds are left out.
+    """
+    final, rounds = _primary(study)
+    chosen = study.num_labeled[primary_rounds(study)]
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name in metric_names(study):
+        by_arm = {}
+        for arm in study.arms:
+            labels, curves = logged_curves(study, arm, name)
+            if np.isin(chosen, labels).all():
+                by_arm[arm] = curves[:, np.isin(labels, chosen)].mean(axis=1)
+        if by_arm:
+            values[_endpoint(name, final, rounds)] = by_arm
+    return values
+
+
+def _endpoint(name: str, final: int, rounds: int) -> str:
+    return f"{name} at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}"
+
+
+def _primary(study: Study) -> tuple[int, int]:
+    """Returns the labels of the primary endpoint, and the number of rounds up to there that it is the mean of."""
+    labels = study.num_labeled
+    final = FINAL if FINAL in labels else int(labels[-1])
+    return final, min(LAST_ROUNDS, int((labels <= final).sum()))
+
+
+def primary_rounds(study: Study) -> np.ndarray:
+    """Returns which rounds the primary endpoint is the mean of."""
+    final, rounds = _primary(study)
+    return np.flatnonzero(study.num_labeled <= final)[-rounds:]
+
+
+def part_ranges(study: Study) -> list[tuple[str, int, int]]:
+    """Returns the early part of the curves, to four times the initial labels, and the late one, if they are covered."""
+    first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
+    ranges = [("early AUBC", first, 4 * first), ("late AUBC", LATE, FINAL)]
+    return [(name, low, high) for name, low, high in ranges if first <= low and high <= last]
+
+
+def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
+    """Compares the arms by each endpoint and each further metric: :attr:`Analysis.endpoints`."""
+    metrics = metric_values(study)
+    rows = []
+    for endpoint, by_arm in (endpoint_values(study) | metrics).items():
+        best = [nan] * len(by_arm)
+        if len(study.seeds) > 1 and endpoint not in metrics:  # of a metric it is not known whether more is better
+            best = best_probability(np.stack(list(by_arm.values()))).tolist()
+        others = [arm for arm in by_arm if arm != baseline and baseline in by_arm]
+        contrasts = {arm: contrast(by_arm[arm], by_arm[baseline]) for arm in others}
+        adjusted = dict(zip(contrasts, _holm([found.p_t for found in contrasts.values()]), strict=True))
+        for (arm, values), probability in zip(by_arm.items(), best, strict=True):
+            band = pointwise_band(values[:, None])
+            found = contrasts.get(arm)
+            rows.append(
+                {
+                    "arm": arm,
+                    "endpoint": endpoint,
+                    "mean": band.mean[0],
+                    "low": band.low[0],
+                    "high": band.high[0],
+                    "difference": found.mean if found else nan,
+                    "difference_low": found.low if found else nan,
+                    "difference_high": found.high if found else nan,
+                    "p": found.p_t if found else nan,
+                    "p_holm": adjusted.get(arm, nan),
+                    "p_sign_flip": found.p_sign_flip if found else nan,
+                    "p_same": tost(values, by_arm[baseline], MARGIN).p if found else nan,
+                    "seeds_needed": seeds_to_resolve(values, by_arm[baseline]) if found else nan,
+                    "best": probability,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def seeds_to_resolve(a: np.ndarray, b: np.ndarray) -> float:
+    """Seeds that find a true difference as large as the one seen, with 80 % power; NaN if none was seen."""
+    gaps = differences(a, b)
+    if len(gaps) < 2 or gaps.mean() == 0 or gaps.std() == 0:
+        return nan
+    return seeds_needed(float(gaps.std(ddof=1)), abs(float(gaps.mean())))
+
+
+def _holm(p: list[float]) -> list[float]:
+    return holm(p).tolist() if p and np.isfinite(p).all() else p
