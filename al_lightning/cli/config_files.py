@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import al_lightning
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.paths import expanded
 
@@ -14,7 +13,7 @@ def own_configs() -> dict[str, Path]:
     A wheel has them in the folder ``al_lightning/configs``. A source checkout has them in ``configs``, beside the
     package.
     """
-    package = Path(al_lightning.__file__).parent
+    package = Path(__file__).parents[1]
     folder = package / "configs"
     if not folder.is_dir():
         folder = package.parent / "configs"
