@@ -1,20 +1,35 @@
-"""What the README and the documents show works as shown."""
+"""What the README and the documents show works as shown, and is written in short sentences."""
 
+import contextlib
+import io
+import logging
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 
+import al_lightning
+from al_lightning import PoolPredictor, ScoreStrategy, TensorBlocks
 from al_lightning.cli import main
+from al_lightning.sweep.plan import read_study
+from al_lightning.sweep.settings_of_arms import check
+from scripts.sentences import count
+from scripts.site import in_markdown
 
-README = Path("README.md").read_text()
-DOCUMENTS = README + "".join(path.read_text() for path in sorted(Path("docs").glob("*.md")))
+PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+DOCUMENTS = "".join(path.read_text() for path in PAGES)
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENTS, flags=re.DOTALL)
 LINES = [line for language, block in BLOCKS if language == "bash" for line in block.replace("\\\n", " ").splitlines()]
-COMMANDS = [line for line in LINES if "al-lightning fit" in line]
+COMMANDS = list(dict.fromkeys(line.strip() for line in LINES if "al-lightning fit" in line))
 SWEEPS = [line for line in LINES if "al-lightning sweep" in line]
+OTHERS = [line for line in LINES if re.match(r"al-lightning (report|label|suggest) ", line)]
+
+
+# ------------------------------------------------------------------------------------------------------------ examples
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,15 +39,20 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     code = code.replace("FashionMNIST()", f"FashionMNIST(root={root!r})")
     tiny = code.replace("num_rounds=100", "num_rounds=1").replace("max_epochs=200", "max_epochs=2")
     assert tiny.count("=1)") + tiny.count("=1,") >= 1
-    exec(compile(tiny, "README.md", "exec"), {})
+    exec(compile(tiny, "get_started.md", "exec"), {})
     assert (tmp_path / "runs/badge/seed0/rounds.csv").read_text().count("\n") == 3
 
 
-def test_the_strategy_example_is_a_strategy() -> None:
+def test_the_strategy_example_queries_what_it_says() -> None:
     (code,) = [block for language, block in BLOCKS if language == "python" and "ScoreStrategy)" in block]
     namespace: dict = {}
-    exec(compile(code, "README.md", "exec"), namespace)
-    assert any(hasattr(value, "score") for value in namespace.values())
+    exec(compile(code, "strategies.md", "exec"), namespace)
+    (strategy,) = [value for name, value in namespace.items() if name not in ("ScoreStrategy", "__builtins__")]
+    assert issubclass(strategy, ScoreStrategy)
+    probs = torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.5, 0.5, 0.0]])  # impurities 0.18, 0.66 and 0.5
+    everything, nothing = (TensorBlocks(probs.log(), torch.arange(n)) for n in (3, 0))
+    query = strategy().query(PoolPredictor(torch.nn.Identity(), everything, nothing), 2, torch.Generator())
+    assert query.tolist() == [1, 2]
 
 
 def test_the_loop_of_ones_own_labels_what_it_asks_for() -> None:
@@ -40,7 +60,7 @@ def test_the_loop_of_ones_own_labels_what_it_asks_for() -> None:
     assert len([line for line in code.splitlines() if line]) <= 15
     torch.manual_seed(0)
     namespace: dict = {}
-    exec(compile(code, "your_own.md", "exec"), namespace)
+    exec(compile(code, "strategies.md", "exec"), namespace)
     labeled, model, query = namespace["labeled"], namespace["model"], namespace["query"]
     assert labeled[:20].all()
     assert int(labeled.sum()) == 70
@@ -69,22 +89,39 @@ def test_the_text_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert float(last[2]) > 0.8
 
 
+# ------------------------------------------------------------------------------------------------------------ commands
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFixture) -> None:
     words = shlex.split(command.replace("$seed", "0"), comments=True)
     words = words[words.index("fit") :]
-    if "my_" in command or "RUN" in command:
+    if any(name in command for name in ("my_", "RUN", "again/")):
         pytest.skip("needs the reader's own files")
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
     assert stop.value.code == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", SWEEPS)
-def test_a_sweep_is_known(command: str, capsys: pytest.CaptureFixture) -> None:
-    words = shlex.split(command, comments=True)
-    main([*words[words.index("sweep") :], "--dry_run"])
+def test_sweeps_are_known(capsys: pytest.CaptureFixture) -> None:
+    """All are checked as ``sweep`` checks them, in one process instead of one for each command."""
+    words = [words[words.index("sweep") + 1 :] for words in (shlex.split(line, comments=True) for line in SWEEPS)]
+    arms = {arm.flags: arm for command in words for arm in read_study(command).arms}
+    assert len(check(list(arms.values()))) > 10
+    (dry,) = [command for command in words if "--dry_run" in command]
+    main(["sweep", *dry])
     assert "al-lightning fit " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_an_option_of_another_command_is_in_its_help(command: str) -> None:
+    words = shlex.split(command, comments=True)[1:]
+    with contextlib.redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit):
+        main([words[0], "--help"])
+    assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--\w+", output.getvalue()))
+
+
+# --------------------------------------------------------------------------------------------------------------- links
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
@@ -92,8 +129,111 @@ def test_nothing_is_left_to_be_filled_in() -> None:
     assert "TODO" not in DOCUMENTS
 
 
-def test_every_file_that_is_named_exists() -> None:
-    for name in re.findall(r"\]\(([\w./]+)\)", README) + re.findall(
-        r"`((?:configs|scripts|al_lightning)/[\w./]+)`", DOCUMENTS
-    ):
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        assert "://" in target or (page.parent / target).exists(), target
+    for name in re.findall(r"`((?:configs|scripts|al_lightning|tests|docs)/[\w./]+)`", text):
         assert Path(name).exists(), name
+
+
+def test_every_heading_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#\s]+)#([^)]+)\)", Path("README.md").read_text())
+    assert links
+    for target, anchor in links:
+        headings = re.findall(r"^#+ (.+)$", Path(target).read_text(), re.M)
+        assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
+
+
+# ------------------------------------------------------------------------------------------------------------ the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as ``mkdocs build --strict`` does: the build fails with a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    warnings = io.StringIO()
+    handler = logging.StreamHandler(warnings)
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("mkdocs").addHandler(handler)
+    try:
+        build(load_config("mkdocs.yml", strict=True, site_dir=str(folder)))
+    except SystemExit:
+        pytest.fail(warnings.getvalue())
+    finally:
+        logging.getLogger("mkdocs").removeHandler(handler)
+    return folder
+
+
+def test_the_site_has_all_pages(site: Path) -> None:
+    for page in PAGES[1:]:
+        assert (site / page.stem / "index.html").exists() or page.stem == "index"
+    assert "Unreleased" in (site / "changelog/index.html").read_text()
+
+
+def test_the_reference_has_all_public_names(site: Path) -> None:
+    reference = (site / "reference/index.html").read_text()
+    shown = set(re.findall(r'<h3 id="al_lightning\.(?:\w+\.)*(\w+)"', reference))
+    assert shown == set(al_lightning.__all__) - {"__version__"}
+    assert ":class:" not in reference
+    assert ":math:" not in reference
+
+
+def test_roles_of_sphinx_become_markdown() -> None:
+    written = in_markdown(
+        "See :class:`~al_lightning.BADGE`, :func:`~al_lightning.strategies.outliers.outlier_percentiles` and "
+        ":attr:`size`; :math:`x_1`.\n\n.. math:: x^2\n"
+    )
+    assert written == (
+        "See [`BADGE`][al_lightning.strategies.badge.BADGE], `outlier_percentiles` and `size`; $x_1$.\n\n$$x^2$$\n"
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- prose
+
+
+@pytest.mark.parametrize("page", [*PAGES, Path("results/README.md")], ids=str)
+def test_sentences_are_short(page: Path) -> None:
+    found = count(page.read_text())
+    assert found.mean <= 18
+    assert [sentence for sentence, length in zip(found.sentences, found.lengths, strict=True) if length > 40] == []
+
+
+def test_only_prose_is_counted() -> None:
+    found = count(
+        "---\ntitle: a page\n---\n# A heading of five words\n\n"
+        "**A title.** First sentence\nover two lines. A second one.\n\n"
+        "```bash\nal-lightning fit. Or not.\n```\n\n"
+        "| a | table |\n| --- | --- |\n| of. many | words. |\n\n"
+        "- an item without a full stop\n- one with [a link](https://example.org/a.b)\n  that goes on.\n"
+        "1. a numbered one\n\n"
+        "![an image that is no prose](a.png)\n\n<!-- a comment. -->\n\n$$a + b.$$\n"
+    )
+    assert found.sentences == [
+        "First sentence over two lines.",
+        "A second one.",
+        "an item without a full stop",
+        "one with a link that goes on.",
+        "a numbered one",
+    ]
+    assert found.lengths == [5, 3, 6, 7, 3]
+    assert (found.mean, found.longest) == (24 / 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("It is 0.5 points. It is 1.5.", [4, 3]),
+        ("Some, e.g. two or i.e. three, do. Smith et al. did.", [7, 4]),
+        ("A colon: it goes on; a semicolon, too. Done!", [8, 1]),
+        ("Is it so? (It is.) And `a.b. C` is code.", [3, 2, 5]),
+        ("On 500, 600, ..., 10,500 labels - or more.", [7]),
+        ("By J. Ash and others, Fig. 2. The end.", [7, 2]),
+        ("The value $x. y$ is one word.", [6]),
+        ("**Bold words inside** count. *So do these.*", [4, 3]),
+        ("", []),
+    ],
+)
+def test_sentences_end_where_they_do(text: str, lengths: list[int]) -> None:
+    assert count(text).lengths == lengths

@@ -38,7 +38,7 @@ def twentyfold(evidence: Evidence) -> Finding:
     low, high = TWENTYFOLD
     verdict = REPLICATED if low <= ratio <= high else CONTRADICTED
     samples = evidence.study.method(evidence.arms["BALD"])["loop.strategy.num_samples"]
-    note = f"T = {samples} as one matrix product; for T whole passes see the README; {share:.1%} of a run is querying"
+    note = f"T = {samples} in one product; T whole passes are in docs/performance.md; {share:.1%} of a run is querying"
     return Finding(f"{ratio:.2f} times entropy", "median over rounds and seeds", verdict, note)
 
 
