@@ -27,7 +27,7 @@ from al_lightning import (
     MixMatch,
     Random,
 )
-from al_lightning.fitting.model_check import NUM_POOL
+from al_lightning.fitting.rehearsal import NUM_POOL
 from al_lightning.inference import PoolPredictor
 from al_lightning.random_streams import stream
 from al_lightning.run_folder.from_objects import default_run_dir
@@ -502,9 +502,21 @@ def test_more_labels_than_there_are_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loop_that_is_not_among_the_callbacks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="callbacks"):
-        make_loop(tmp_path).run(make_trainer(), DigitsMLP(), Digits())
+def test_a_loop_adds_itself_to_the_callbacks_as_long_as_it_runs(tmp_path: Path) -> None:
+    seen = []
+
+    class Watcher(Callback):
+        def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            seen.append(trainer.callbacks[:])
+
+    trainer, loop = make_trainer(watcher := Watcher()), make_loop(tmp_path / "one")
+    before = list(trainer.callbacks)
+    loop.run(trainer, DigitsMLP(), Digits(num_initial=50))
+    assert len(seen) == 3
+    assert trainer.callbacks == before
+    assert watcher in before
+    run(tmp_path / "other")
+    assert (tmp_path / "one" / "queries.csv").read_bytes() == (tmp_path / "other" / "queries.csv").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.fitting.cluster import one_process_environment
 from al_lightning.fitting.convergence import Convergence
-from al_lightning.fitting.model_check import settle_classes
+from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
 from al_lightning.version import __version__

@@ -14,7 +14,7 @@ from al_lightning.cli.arguments import Parser
 from al_lightning.cli.fit import fit_objects, load_weights
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
-from al_lightning.fitting.model_check import settle_classes
+from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.inference.of_trainer import make_predictor
 from al_lightning.labeling.label_studio import task
 from al_lightning.labeling.questions import predicted_name, write_whole

@@ -358,7 +358,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             InputError: If ``query`` or ``labels`` are anything else; nothing is labeled then.
         """
         indices = self.indices_of(query)
-        self._take(indices, labels)
+        self.label_indices(indices, labels)
         return indices
 
     def indices_of(self, query: Tensor) -> Tensor:
@@ -388,9 +388,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.labeled.zero_()
         self._set_aside.zero_()
         self._targets.copy_(self._train_targets)
-        self._take(indices, labels)
+        self.label_indices(indices, labels)
 
-    def _take(self, indices: Tensor, labels: Tensor | None) -> None:
+    def label_indices(self, indices: Tensor, labels: Tensor | None = None) -> None:
+        """Labels samples by their training-set indices. Arguments and errors as of :meth:`label`."""
         self._labeled_rows = None
         if labels is None:
             self._labeled[indices] = True

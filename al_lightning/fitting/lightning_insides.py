@@ -19,6 +19,38 @@ def callbacks_of(trainer: L.Trainer) -> list[Callback]:
     return list(trainer.callbacks)  # type: ignore[attr-defined]
 
 
+@contextmanager
+def with_callback(trainer: L.Trainer, callback: Callback) -> Iterator[None]:
+    """Has a callback among those of a trainer, if it is not there."""
+    if any(one is callback for one in callbacks_of(trainer)):
+        yield
+        return
+    trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        trainer.callbacks[:] = [one for one in callbacks_of(trainer) if one is not callback]  # type: ignore[attr-defined]
+
+
+@contextmanager
+def in_place_of(trainer: L.Trainer, callback: Callback, other: Callback) -> Iterator[None]:
+    """Has another callback in the place of one among the callbacks of a trainer."""
+
+    def replace(old: Callback, new: Callback) -> None:
+        trainer.callbacks[:] = [new if one is old else one for one in callbacks_of(trainer)]  # type: ignore[attr-defined]
+
+    replace(callback, other)
+    try:
+        yield
+    finally:
+        replace(other, callback)
+
+
+def count_steps_from(trainer: L.Trainer, step: int) -> None:
+    """Sets the number by which loggers count the steps of fits and tests."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
 def forget_fits(trainer: L.Trainer) -> None:
     """Lets a trainer fit once more.
 

@@ -1,24 +1,118 @@
-"""What a trainer and the sizes of a run have to be, before anything is made or written."""
+"""All refusals before the first fit, and what a run starts from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import lightning.pytorch as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from torch import Tensor
 
+from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
+from al_lightning.fitting.batch_hooks import check_batch_hooks
+from al_lightning.fitting.callback_check import check_callbacks
 from al_lightning.fitting.cluster import check_tasks
-from al_lightning.fitting.lightning_insides import callbacks_of
+from al_lightning.fitting.lazy import materialise
+from al_lightning.fitting.model_contract import check_model, settle_classes
+from al_lightning.fitting.model_maker import ByConstructor, Finish, MakeModel, ModelMaker, maker_of
+from al_lightning.fitting.module_state import ModuleState
+from al_lightning.fitting.rehearsal import rehearse_query
+from al_lightning.fitting.starting_weights import Reinit
+from al_lightning.fitting.stopping import rules_of
+from al_lightning.labeling import Oracle
+from al_lightning.models.named_metrics import NamedMetrics
+from al_lightning.random_streams import stream, stream_seed
+from al_lightning.run_folder.fingerprint.fingerprints import identity
+from al_lightning.strategies import QueryStrategy
 
 
-def check_trainer(trainer: L.Trainer, loop: Callback) -> None:
-    """Raises :class:`InputError` if a trainer cannot run a loop.
+@dataclass(frozen=True)
+class Experiment:
+    """What a loop is to do."""
+
+    strategy: QueryStrategy
+    query_size: int
+    num_rounds: int
+    seed: int
+    reinit: Reinit
+    oracle: Oracle
+    metrics: NamedMetrics
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that goes with the data, and what a run starts from."""
+
+    model: L.LightningModule
+    identity: dict[str, Any]
+    """What the run is of, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`."""
+    initial: Tensor
+    """Training-set indices of the samples that round 0 trains on, int64."""
+    asked: Tensor
+    """Those of samples whose labels have to be asked for first."""
+    maker: ModelMaker | None
+    """Draws the weights of each round; none if they are not drawn."""
+    state: ModuleState | None
+    """What the model held besides weights; none if the maker brings it."""
+
+
+def prepare(
+    experiment: Experiment,
+    trainer: L.Trainer,
+    model: L.LightningModule | MakeModel,
+    datamodule: PoolDataModule,
+    make_model: MakeModel | None,
+    callbacks: Sequence[Callback],
+) -> Prepared:
+    """Loads the data, makes the model and refuses what does not go together. Nothing is written.
 
     Args:
-        trainer: Its callbacks, devices and limits are looked at.
-        loop: Has to be among the callbacks.
+        experiment: What the loop is to do.
+        trainer: The trainer.
+        model: The model, or what makes it.
+        datamodule: The data.
+        make_model: Makes a model as ``model`` was made.
+        callbacks: Those of the trainer that may keep something of a fit.
+
+    Raises:
+        InputError: If something does not go together.
     """
-    if loop not in callbacks_of(trainer):
-        raise InputError("Expected the loop among the trainer's callbacks: Trainer(callbacks=[loop, ...]).")
+    check_trainer(trainer)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    if not isinstance(model, L.LightningModule):
+        make_model = model
+        model = ByConstructor(make_model).new(stream_seed(experiment.seed, "weights"))
+    settle_classes(model, datamodule)
+    datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
+    initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
+    if experiment.num_rounds:
+        check_sizes(len(datamodule.labeled) - len(initial) - len(asked), experiment.query_size, experiment.num_rounds)
+
+    def finish(made: L.LightningModule) -> None:
+        materialise(made, datamodule.sample_inputs(1))
+
+    check_model(model, datamodule, trainer)
+    check_batch_hooks(trainer, model, datamodule)
+    check_callbacks(trainer, model, callbacks)
+    experiment.metrics.check(datamodule.count_classes())
+    for rule in rules_of(trainer):
+        rule.settle(model)
+    given = identity(datamodule, experiment.strategy, model)
+    maker = _find_maker(experiment.reinit, model, make_model, finish)
+    brings_state = isinstance(maker, ByConstructor) and not maker.keeps_objects
+    state = None if brings_state else ModuleState(model)
+    if experiment.num_rounds:
+        rehearse_query(experiment.strategy, model, datamodule, experiment.query_size)
+    return Prepared(model, given, initial, asked, maker, state)
+
+
+def check_trainer(trainer: L.Trainer) -> None:
+    """Raises :class:`InputError` if a trainer cannot run a loop, by its devices and limits."""
     if trainer.world_size > 1:
         _check_devices(trainer)
     if trainer.limit_test_batches == 0:
@@ -48,3 +142,17 @@ def _check_devices(trainer: L.Trainer) -> None:
     check_tasks(trainer)
     if trainer.num_nodes > 1:
         raise InputError(f"Expected `trainer.num_nodes` to be 1, but got {trainer.num_nodes}.")
+
+
+def _find_maker(
+    reinit: Reinit, model: L.LightningModule, make_model: MakeModel | None, finish: Finish
+) -> ModelMaker | None:
+    """What draws the weights of each round; none if they are not drawn."""
+    if reinit != "scratch":
+        return None
+    if getattr(model, "pretrained", False):
+        raise InputError(
+            "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
+            "its weights anew before the first fit."
+        )
+    return maker_of(model, finish) if make_model is None else ByConstructor(make_model, finish)

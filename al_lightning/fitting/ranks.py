@@ -1,4 +1,4 @@
-"""World: the processes of a run, one a device, of which the first alone writes and speaks.
+"""Ranks: the processes of a run, one a device, of which the first alone writes and speaks.
 
 Lightning's ``ddp`` starts the others by running the same command again. They get here by the same way, with
 ``LOCAL_RANK`` set, and hold nothing that is not in the run folder or can be computed again. So whatever goes wrong in
@@ -37,7 +37,7 @@ _started: list[subprocess.Popen] = []
 """The processes that this one started, as its launcher has them: they outlive the trainer of their launcher."""
 
 
-class World:
+class Ranks:
     """What a process knows of the others. With one process all of this does nothing.
 
     Args:
@@ -95,7 +95,7 @@ class World:
 
 
 @contextmanager
-def joined(trainer: L.Trainer) -> Iterator[World]:
+def joined(trainer: L.Trainer) -> Iterator[Ranks]:
     """Starts the processes of a trainer's devices and joins them, long before its fits would.
 
     Lightning starts them in its first fit. But then it is too late to agree on who opens the run folder. Its fits find
@@ -105,7 +105,7 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
         InputError: If another process ended before the run did.
     """
     if trainer.world_size == 1:
-        yield World()
+        yield Ranks()
         return
     connector: Any = trainer._signal_connector
     over = threading.Event()
@@ -119,7 +119,7 @@ def joined(trainer: L.Trainer) -> Iterator[World]:
     connector.register_signal_handlers = lambda: None
     try:
         _launch(trainer)
-        yield World(trainer.global_rank, trainer.world_size)
+        yield Ranks(trainer.global_rank, trainer.world_size)
         trainer.strategy.barrier()  # whoever reads the run folder next finds it whole
     except Exception as error:
         if trainer.global_rank > 0:

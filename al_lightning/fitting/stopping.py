@@ -1,8 +1,9 @@
 """Which callbacks of a trainer end its fits, what they watch, and whether they were met."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import EarlyStopping
@@ -44,3 +45,20 @@ def has_converged(trainer: L.Trainer) -> bool:
     reasons = [c.stopping_reason for c in callbacks_of(trainer) if isinstance(c, EarlyStopping)]
     diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
     return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)
+
+
+def use_rule_of_run(settings: Mapping[str, Any] | None, trainer: L.Trainer) -> bool:
+    """Puts the stopping rule in force that an old run was begun with; returns whether it is another one.
+
+    Args:
+        settings: Those of the run with its rule, see :func:`~al_lightning.run_folder.old_rule.with_old_rule`; ``None``
+            if the rule of today is its rule.
+        trainer: The trainer.
+    """
+    if settings is None:
+        return False
+    for rule in rules_of(trainer):
+        if rule.by_model:
+            rule.use_loss(False)
+    trainer.fit_loop.max_epochs = settings["trainer"]["max_epochs"]
+    return True

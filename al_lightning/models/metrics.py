@@ -1,13 +1,16 @@
 """Test metrics of a classifier: accuracy and how far its probabilities can be trusted."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 from torchmetrics.utilities.data import dim_zero_cat
+
+NAMES = ("acc", "nll", "brier", "ece", "balanced_acc", "macro_f1")
+"""Names of the metrics in :class:`ClassificationMetrics`; the columns of rounds.csv have ``test_`` before them."""
 
 
 class NegativeLogLikelihood(MeanMetric):
@@ -49,6 +52,34 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
         return count, confidence, accuracy
 
 
+class BalancedAccuracy(Metric):
+    """Mean over classes of the share of a class that is recognised, in [0, 1]; classes without samples do not count.
+
+    Args:
+        num_classes: Number of classes, C.
+
+    Reference:
+        Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
+    """
+
+    hits: Tensor
+    samples: Tensor
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("hits", "samples"):
+            self.add_state(name, torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        num_classes = len(self.samples)
+        self.samples += torch.bincount(targets, minlength=num_classes)
+        self.hits += torch.bincount(targets[logits.argmax(dim=1) == targets], minlength=num_classes)
+
+    def compute(self) -> Tensor:
+        present = self.samples > 0
+        return (self.hits[present] / self.samples[present]).mean()
+
+
 def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
     """Squared distance of predicted probabilities to the one-hot truth.
 
@@ -68,13 +99,15 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
 
 
 class ClassificationMetrics(MetricCollection):
-    """Accuracy, negative log-likelihood, Brier score and expected calibration error of logits ``(B, C)``.
+    """What rounds.csv records of a test, from logits ``(B, C)`` and class indices ``(B,)``.
+
+    Accuracy, negative log-likelihood, Brier score, expected calibration error, balanced accuracy and macro-averaged F1.
 
     On several devices each has its own, of all that it is updated with: every device is to test the whole test set.
 
     Args:
         num_classes: Number of classes, C.
-        prefix: Put before the names ``acc``, ``nll``, ``brier`` and ``ece``.
+        prefix: Put before the names, which are :data:`NAMES`.
     """
 
     def __init__(self, num_classes: int, prefix: str) -> None:
@@ -83,6 +116,8 @@ class ClassificationMetrics(MetricCollection):
             "nll": NegativeLogLikelihood(sync_on_compute=False),
             "brier": BrierScore(sync_on_compute=False),
             "ece": ExpectedCalibrationError(num_classes, validate_args=False, sync_on_compute=False),
+            "balanced_acc": BalancedAccuracy(num_classes, sync_on_compute=False),
+            "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False, sync_on_compute=False),
         }
         super().__init__(metrics, prefix=prefix, compute_groups=False)
 

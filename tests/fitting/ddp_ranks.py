@@ -16,7 +16,7 @@ from torch import nn
 from al_lightning import BALD, ActiveLearningLoop, CoreSet, Entropy, InputError, MixMatch
 from al_lightning.cli import main
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.fitting.ranks import World
+from al_lightning.fitting.ranks import Ranks
 from al_lightning.inference import PoolPredictor, Predictions, Shards
 from al_lightning.run_folder import RunFolder
 from tests.digits import Digits, DigitsMLP
@@ -106,7 +106,7 @@ def refusal(shards: Shards) -> str:
     return ""
 
 
-def difference(world: World) -> str:
+def difference(world: Ranks) -> str:
     world.check_same("a half", [torch.tensor([True]), torch.tensor(0.5, dtype=torch.bfloat16)])
     try:
         world.check_same("the rank", [torch.tensor([world.rank])])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from al_lightning import BADGE, InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
-from al_lightning.fitting.model_check import check_model
+from al_lightning.fitting.model_contract import check_model
 from tests.digits import Digits
 from tests.test_loop import rows, run
 

@@ -1,7 +1,6 @@
-"""What a model must have, for data, training and strategy: found out before the first fit, not after it."""
+"""What a model must have, for data and training: found out before the first fit, not after it."""
 
 import logging
-import warnings
 from collections.abc import Callable
 
 import lightning.pytorch as L
@@ -12,16 +11,14 @@ from torch import Tensor
 
 from al_lightning.data import PoolDataModule
 from al_lightning.data.blocks import OneBlock
-from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, take_rows, tensors_of
+from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, tensors_of
 from al_lightning.errors import InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
 from al_lightning.inference.calling import call
 from al_lightning.inference.logits import logits_of, warn_of_probabilities
 from al_lightning.inference.predictor import PoolPredictor, evaluation_mode
-from al_lightning.strategies import QueryStrategy
 
 LOG = logging.getLogger(__name__)
-NUM_POOL, NUM_LABELED, QUERY_SIZE = 32, 8, 8  # of the query that is tried
 
 
 def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L.Trainer | None = None) -> None:
@@ -50,7 +47,7 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)
-        predictor = _predictor(model, sample, sample, trainer)
+        predictor = predictor_of_sample(model, sample, sample, trainer)
         logits = predictor.map(lambda batch: batch.returned_logits)
         is_split = predictor.in_parts
         returned = _returned(model, sample, trainer) if has_forward else logits
@@ -100,7 +97,7 @@ def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)
-        predictor = _predictor(model, sample, sample)
+        predictor = predictor_of_sample(model, sample, sample)
         logits = predictor.map(lambda batch: batch.logits)
         datamodule.suit_logits(predictor.map(lambda batch: batch.returned_logits).shape[1])
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -137,32 +134,10 @@ def _check_first(returned: object, num_classes: int, name: str) -> None:
         )
 
 
-def try_query(strategy: QueryStrategy, model: L.LightningModule, datamodule: PoolDataModule, query_size: int) -> None:
-    """Makes a small query with the model as it is, which need not be fitted, and forgets it.
-
-    What a strategy needs and a model lacks is found out so. Model and generators are left as they were.
-
-    Raises:
-        InputError: If the strategy raises it. What else it raises is left to its first query.
-    """
-    rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
-    pool = take_rows(rows, slice(NUM_POOL))
-    num_pool = count_rows(pool)
-    predictor = _predictor(model, pool, take_rows(rows, slice(-NUM_LABELED, None)))
-    # what is warned of, such as ties, is not to be held against a model that was never fitted, and is said later
-    with isolate_rng(include_cuda=False), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            strategy.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
-        except InputError:
-            raise
-        except Exception as error:  # the strategy may count on a larger pool: its first query will tell
-            LOG.debug("A small query before the first fit failed: %r", error)
-
-
-def _predictor(
+def predictor_of_sample(
     model: L.LightningModule, pool: Inputs, labeled: Inputs, trainer: L.Trainer | None = None
 ) -> PoolPredictor:
+    """Asks a model about a few samples before the first fit. Arguments as of :func:`check_model`."""
     return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from al_lightning import BADGE, BALD, CoreSet, Entropy, InputError, Margin, QueryStrategy
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.fitting.model_check import check_model, try_query
+from al_lightning.fitting.model_contract import check_model
+from al_lightning.fitting.rehearsal import rehearse_query
 from al_lightning.inference import PoolPredictor
 from tests.digits import Digits, DigitsMLP
 from tests.own_models import ForwardOnly, Scaled, WithFeatureLayer, WithTypo
@@ -173,14 +174,18 @@ def test_without_a_query_nothing_is_asked_of_a_strategy(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 1
 
 
+ASKED: list[tuple[int, int, int]] = []
+
+
 class Recording(QueryStrategy):
     """Draws from all generators there are, and says what it was given."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, int, int]] = []
+        self.num_queries = 0
 
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
-        self.asked.append((len(pool), len(pool.labeled_embeddings()), query_size))
+        ASKED.append((len(pool), len(pool.labeled_embeddings()), query_size))
+        self.num_queries += 1
         torch.rand(3), np.random.rand(3), random.random()
         warnings.warn("the model is new", stacklevel=2)
         return torch.randperm(len(pool), generator=generator)[:query_size]
@@ -189,10 +194,12 @@ class Recording(QueryStrategy):
 @pytest.mark.parametrize(("query_size", "expected"), [(3, 3), (100, 8)])
 def test_the_query_is_small(query_size: int, expected: int) -> None:
     strategy = Recording()
+    ASKED.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        try_query(strategy, DigitsMLP(), Digits(), query_size)
-    assert strategy.asked == [(32, 8, expected)]
+        rehearse_query(strategy, DigitsMLP(), Digits(), query_size)
+    assert [(32, 8, expected)] == ASKED
+    assert strategy.num_queries == 0  # what was asked is a copy
 
 
 def test_model_and_generators_are_left_as_they_were() -> None:
@@ -201,7 +208,7 @@ def test_model_and_generators_are_left_as_they_were() -> None:
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     for strategy in (Recording(), BADGE(), BALD(3), CoreSet(), Entropy()):
         check_model(model, Digits())
-        try_query(strategy, model, Digits(), 10)
+        rehearse_query(strategy, model, Digits(), 10)
     assert torch.get_rng_state().equal(states[0])
     assert (np.random.get_state()[1] == states[1]).all()
     assert random.getstate() == states[2]
@@ -217,7 +224,7 @@ def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_data() -> None:
     data = Digits()
     before = data.source.train_inputs.clone()
     check_model(InPlace(), data)
-    try_query(Margin(), InPlace(), data, 10)
+    rehearse_query(Margin(), InPlace(), data, 10)
     assert data.source.train_inputs.equal(before)
 
 

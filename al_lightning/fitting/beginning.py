@@ -1,0 +1,88 @@
+"""Where a run goes on: at its initial set, or after its last round."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from al_lightning.errors import InputError
+from al_lightning.fitting.model_maker import RESET, ModelMaker, check_same_draws
+from al_lightning.fitting.preflight import Prepared
+from al_lightning.fitting.progress import RunProgress
+from al_lightning.fitting.run_parts import RunParts
+from al_lightning.fitting.run_record import summary
+from al_lightning.random_streams import stream_seed
+from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.query_rows import query_rows
+
+
+class Start(NamedTuple):
+    """Where a run goes on."""
+
+    round: int
+    indices: Tensor
+    """Training-set indices of all samples asked for so far, int64, in the order bought."""
+    labels: Tensor
+    """Their class indices, -1 where the labeler skipped."""
+
+
+def begin(
+    folder: RunFolder, prepared: Prepared, parts: RunParts, num_rounds: int, progress: RunProgress
+) -> Start | None:
+    """Writes the initial set of a new run, and reads how far a run has got.
+
+    Args:
+        folder: The folder of the run, open.
+        prepared: What a new run starts from.
+        parts: Of the run.
+        num_rounds: Number of queries that the run is to have.
+        progress: Says what is continued.
+
+    Returns:
+        Where the run goes on; ``None`` if the run is finished or waits for labels.
+
+    Raises:
+        InputError: If the folder holds another run, or one that has got further.
+    """
+    data, initial = parts.datamodule, prepared.initial
+    if not folder.queries and not folder.asked:
+        bought = query_rows(0, initial, data.train_targets[initial], data)
+        folder.commit(queries=bought, asked=query_rows(0, prepared.asked, None, data))
+    indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
+    if not torch.equal(indices[: len(initial)], initial):
+        raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
+    if folder.asked:
+        return None
+    if folder.next_round > num_rounds:
+        raise InputError(
+            f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {folder.path} has "
+            f"got to, but got {num_rounds}."
+        )
+    if len(folder.rounds) > num_rounds:
+        print(f"The run in {folder.path} is finished: {summary(folder.rounds)}.")  # also without a progress bar
+        return None
+    _keep_maker(folder, prepared.maker, stream_seed(parts.seed, "weights"))
+    parts.weights.begin(prepared.model, is_new=not folder.rounds)
+    folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
+    if folder.rounds:
+        progress.message(f"Continuing the run in {folder.path}: {summary(folder.rounds)}.")
+        if folder.changed_versions:
+            progress.message(
+                "The rounds to come may differ from those of a run that was not stopped, for these changed: "
+                f"{folder.changed_versions}."
+            )
+    labels = torch.tensor([query.label for query in folder.queries], dtype=torch.int64)
+    return Start(folder.next_round, indices, labels)
+
+
+def _keep_maker(folder: RunFolder, maker: ModelMaker | None, seed: int) -> None:
+    """Keeps what draws the weights of a run in its folder.
+
+    Raises:
+        InputError: If a run that is continued had its weights drawn otherwise, to other values.
+    """
+    if maker is None:
+        return
+    if folder.rounds:
+        check_same_draws(maker, folder.drawn_by or RESET, folder.path, seed)
+    folder.drawn_by = maker.name

@@ -1,0 +1,44 @@
+"""A small query before the first fit: what a strategy needs and a model lacks is found out before hours of training."""
+
+import copy
+import logging
+import warnings
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from al_lightning.data import PoolDataModule
+from al_lightning.data.inputs import count_rows, take_rows
+from al_lightning.errors import InputError
+from al_lightning.fitting.model_contract import predictor_of_sample
+from al_lightning.strategies import QueryStrategy
+
+LOG = logging.getLogger(__name__)
+NUM_POOL, NUM_LABELED, QUERY_SIZE = 32, 8, 8
+
+
+def rehearse_query(
+    strategy: QueryStrategy, model: L.LightningModule, datamodule: PoolDataModule, query_size: int
+) -> None:
+    """Asks a copy of a strategy for a small query, with a model that need not be fitted.
+
+    The strategy itself sees nothing of it. Model and generators are left as they were.
+
+    Raises:
+        InputError: If the strategy raises it. What else the strategy raises is left to its first query.
+    """
+    rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
+    pool = take_rows(rows, slice(NUM_POOL))
+    num_pool = count_rows(pool)
+    predictor = predictor_of_sample(model, pool, take_rows(rows, slice(-NUM_LABELED, None)))
+    # Ignore warnings here, for example about ties: the model is not fitted yet. The first real query repeats them.
+    with isolate_rng(include_cuda=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            rehearsing = copy.deepcopy(strategy)
+            rehearsing.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
+        except InputError:
+            raise
+        except Exception as error:  # the strategy may count on a larger pool: its first query will tell
+            LOG.debug("A small query before the first fit failed: %r", error)

@@ -1,0 +1,73 @@
+"""What a strategy asks for in a round."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.fitting.run_parts import RunParts
+from al_lightning.random_streams import stream
+from al_lightning.run_folder.query_rows import query_rows, shortest
+from al_lightning.run_folder.tables import Query
+from al_lightning.strategies import QueryStrategy
+
+
+@dataclass(frozen=True)
+class Queried:
+    """The samples that a strategy chose, and what is known of them."""
+
+    indices: Tensor
+    """Training-set indices in the order chosen, int64, shape ``(b,)``; none after the last round."""
+    scores: Tensor | None = None
+    """Their acquisition scores, float, shape ``(b,)``, if the strategy has scores."""
+    predicted: tuple[tuple[int, float], ...] = ()
+    """Class and confidence that the model predicts for each of them."""
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+    seconds_score: float = 0.0
+    """Seconds spent on predictions."""
+    seconds_select: float = 0.0
+    """Seconds spent on the choice."""
+
+    def rows(self, round: int, labels: Tensor | None, datamodule: PoolDataModule) -> list[Query]:
+        """The rows of queries.csv for labels that a round first trains on; open questions without labels."""
+        return query_rows(round, self.indices, labels, datamodule, self.scores, self.predicted)
+
+
+NOTHING = Queried(torch.empty(0, dtype=torch.int64))
+"""The query of the last round."""
+
+
+def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round: int) -> Queried:
+    """Asks a strategy with the fitted model, which is on its device still; checks and times the answer.
+
+    Raises:
+        InputError: If the answer is no query of this size, or the strategy refuses.
+    """
+    pool = parts.predictor(round)
+    started = time.perf_counter()
+    answer = strategy.answer(pool, query_size, stream(parts.seed, "query", round))
+    seconds = time.perf_counter() - started
+    positions = answer.positions
+    if not isinstance(positions, Tensor) or positions.shape != (query_size,):
+        got = tuple(positions.shape) if isinstance(positions, Tensor) else type(positions).__name__
+        raise InputError(
+            f"Expected {type(strategy).__name__}.query to return a tensor of shape ({query_size},), but got {got}."
+        )
+    positions = parts.ranks.on_writer(lambda: positions)  # devices may differ if a strategy draws from elsewhere
+    diagnostics = dict(strategy.diagnose(pool, positions))
+    indices = parts.datamodule.indices_of(positions)
+    confidences, classes = parts.predictor(round).map(
+        lambda batch: tuple(batch.probs.max(dim=1)), over=parts.datamodule.train_blocks(indices)
+    )
+    return Queried(
+        indices,
+        None if answer.scores is None else answer.scores[positions],
+        tuple(zip(classes.tolist(), map(shortest, confidences.tolist()), strict=True)),
+        diagnostics,
+        pool.seconds,
+        seconds - pool.seconds,
+    )

@@ -1,0 +1,135 @@
+"""NamedMetrics: metrics of torchmetrics by name, which a user adds to those of every test."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import torchmetrics
+from torch import Tensor
+from torchmetrics import Metric
+
+from al_lightning.errors import InputError, did_you_mean
+
+PREFIX = "test_"
+OPTION = "loop.metrics"
+
+
+class NamedMetrics:
+    """Metrics of the test set by name, made anew for each test.
+
+    Args:
+        metrics: For each name a class of torchmetrics, its name or full path, a mapping with ``class_path`` and
+            ``init_args``, or an object. A class gets ``num_classes`` of the data, and ``task`` multiclass, where it has
+            these arguments and they are not given.
+
+    Raises:
+        InputError: If a name or a metric is none.
+
+    Example:
+        >>> import torch
+        >>> metrics = NamedMetrics({"top2": {"class_path": "MulticlassAccuracy", "init_args": {"top_k": 2}}})
+        >>> metrics.compute(torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]), torch.tensor([1, 1]))
+        {'test_top2': tensor(1.)}
+    """
+
+    def __init__(self, metrics: Mapping[str, Any] | None = None) -> None:
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise InputError(f"Expected `{OPTION}` to be names with classes of torchmetrics, but got {metrics!r}.")
+        self._metrics: dict[str, tuple[Any, dict[str, Any]]] = {}
+        for name, given in (metrics or {}).items():
+            if not str(name).isidentifier():
+                raise InputError(f"Expected the names in `{OPTION}` to be words, as `macro_f1`, but got `{name}`.")
+            self._metrics[str(name)] = _resolved(str(name), given)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    def __contains__(self, column: str) -> bool:
+        """Whether a column of rounds.csv is of one of these metrics, which may have several."""
+        names = [f"{PREFIX}{name}" for name in self._metrics]
+        return any(column == name or column.startswith(f"{name}_") for name in names)
+
+    def check(self, num_classes: int) -> None:
+        """Raises :class:`InputError` unless all metrics can be made and take logits of so many classes."""
+        if self._metrics:
+            self.compute(Tensor([[0.0] * num_classes] * 2), Tensor([0, 1]).long())
+
+    def compute(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Returns the metrics by column. A metric of several values, such as one a class, has one column for each.
+
+        Args:
+            logits: Shape ``(N, C)``. Metrics get probabilities; those of ``Binary...`` classes that of class 1.
+            targets: Class indices, int64, shape ``(N,)``.
+        """
+        probs, targets = logits.detach().cpu().float().softmax(dim=1), targets.cpu()
+        found: dict[str, Tensor] = {}
+        for name, (made, arguments) in self._metrics.items():
+            try:
+                metric = _make(made, arguments, probs.shape[1])
+                metric.update(probs[:, 1] if type(metric).__name__.startswith("Binary") else probs, targets)
+                value = metric.compute()
+            except (ValueError, TypeError, RuntimeError, IndexError) as error:
+                text = " ".join(str(error).split())
+                raise InputError(
+                    f"Expected `{OPTION}.{name}` to measure {probs.shape[1]} classes, but got: {text}"
+                ) from error
+            found |= _columns(f"{PREFIX}{name}", value)
+        return found
+
+
+def _resolved(name: str, given: Any) -> tuple[Any, dict[str, Any]]:
+    """A class, or an object, and the arguments that it is made with."""
+    arguments: dict[str, Any] = {}
+    made = given
+    if isinstance(given, Mapping):
+        if not {"class_path"} <= given.keys() <= {"class_path", "init_args"}:
+            raise InputError(f"Expected `{OPTION}.{name}` to have `class_path` and `init_args`, but got {dict(given)}.")
+        made, arguments = given["class_path"], dict(given.get("init_args") or {})
+    if isinstance(made, str):
+        made = _class(name, made)
+    if not (isinstance(made, Metric) or (inspect.isclass(made) and issubclass(made, Metric))):
+        raise InputError(f"Expected `{OPTION}.{name}` to be a metric of torchmetrics, but got {made!r}.")
+    return made, arguments
+
+
+def _class(name: str, path: str) -> Any:
+    """The class of a path; a name alone is looked up in torchmetrics."""
+    module, _, attribute = path.rpartition(".")
+    owners = [module] if module else ["torchmetrics.classification", "torchmetrics"]
+    for owner in owners:
+        try:
+            found = getattr(import_module(owner), attribute, None)
+        except ImportError as error:
+            raise InputError(f"Expected `{OPTION}.{name}` to be a class, but got `{path}`: {error}.") from error
+        if found is not None:
+            return found
+    known = {**vars(torchmetrics.classification), **vars(torchmetrics)} if not module else vars(import_module(module))
+    raise InputError(f"Expected `{OPTION}.{name}` to be a class, but got `{path}`{did_you_mean(attribute, known)}")
+
+
+def _make(made: Any, arguments: dict[str, Any], num_classes: int) -> Metric:
+    if isinstance(made, Metric):
+        metric = copy.deepcopy(made)
+        metric.reset()
+        return metric
+    # a class such as torchmetrics.F1Score makes another one, by its task
+    maker = made.__init__ if made.__new__ is object.__new__ or "task" not in _names(made.__new__) else made.__new__
+    filled = {"num_classes": num_classes, "task": "multiclass"}
+    missing = {key: value for key, value in filled.items() if key in _names(maker) and key not in arguments}
+    return made(**arguments, **missing)
+
+
+def _names(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def _columns(name: str, value: Any) -> dict[str, Tensor]:
+    if isinstance(value, Mapping):
+        return {key: part for inner, one in value.items() for key, part in _columns(f"{name}_{inner}", one).items()}
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return {name: value.reshape(())}
+    if isinstance(value, Tensor) and value.dim() == 1:
+        return {f"{name}_{index}": part for index, part in enumerate(value)}
+    raise ValueError(f"a value of {type(value).__name__} is no column")
