@@ -18,12 +18,12 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger
-from tests.test_callback_state import Net
 from torch import Tensor, nn
 
 from al_lightning import Backbone, DropoutMLP, InputError, Random
 from al_lightning.models.closure import wants_closure
 from tests.digits import Digits, DigitsMLP
+from tests.fitting.test_callback_state import Net
 from tests.own_models import DigitImages
 from tests.test_loop import make_loop, make_trainer, rows, run, timeless
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
-from al_lightning.models.metrics import ClassificationMetrics, brier_score
+from al_lightning.models.metrics import NAMES, ClassificationMetrics, brier_score
 from tests.helpers import digits, fitted_model, generator, random_probs
 
 
@@ -40,6 +41,8 @@ def by_hand(logits: Tensor, targets: Tensor) -> dict[str, float]:
         "nll": float(-np.log(probs[rows, truth]).mean()),
         "brier": float(((probs - one_hot) ** 2).sum(axis=1).mean()),
         "ece": ece_by_hand(probs, truth),
+        "balanced_acc": balanced_accuracy_score(truth, probs.argmax(axis=1)),
+        "macro_f1": f1_score(truth, probs.argmax(axis=1), average="macro"),
     }
 
 
@@ -80,14 +83,35 @@ def test_logits_between_0_and_1_are_not_taken_for_probabilities():
 def test_a_perfect_and_a_wrong_classifier():
     targets = torch.arange(4)
     perfect = compute(100 * torch.eye(4), targets)
-    assert perfect == pytest.approx({"acc": 1, "nll": 0, "brier": 0, "ece": 0}, abs=1e-6)
+    assert perfect == pytest.approx(
+        {"acc": 1, "nll": 0, "brier": 0, "ece": 0, "balanced_acc": 1, "macro_f1": 1}, abs=1e-6
+    )
     wrong = compute(100 * torch.eye(4).roll(1, dims=1), targets)
-    assert wrong == pytest.approx({"acc": 0, "nll": 100, "brier": 2, "ece": 1}, abs=1e-6)
+    assert wrong == pytest.approx(
+        {"acc": 0, "nll": 100, "brier": 2, "ece": 1, "balanced_acc": 0, "macro_f1": 0}, abs=1e-6
+    )
 
 
 def test_an_undecided_classifier_is_calibrated():
     result = compute(torch.zeros(4, 4), torch.arange(4))
-    assert result == pytest.approx({"acc": 0.25, "nll": np.log(4), "brier": 0.75, "ece": 0}, abs=1e-6)
+    # all are taken for class 0: its F1 is 2 (1/4) / (1/4 + 1) = 0.4, and that of the other three is 0
+    expected = {"acc": 0.25, "nll": np.log(4), "brier": 0.75, "ece": 0, "balanced_acc": 0.25, "macro_f1": 0.1}
+    assert result == pytest.approx(expected, abs=1e-6)
+
+
+def test_classes_without_samples_do_not_count_in_balanced_accuracy() -> None:
+    logits = torch.eye(4)[[0, 0, 1, 3]]  # the last sample is taken for a class that no sample is of
+    result = compute(logits, torch.tensor([0, 0, 1, 1]))
+    assert result["balanced_acc"] == 0.75  # the mean of 2 of 2 and 1 of 2
+
+
+def test_rare_classes_count_as_much_as_frequent_ones() -> None:
+    logits = torch.eye(2)[[0] * 100]
+    targets = torch.tensor([0] * 95 + [1] * 5)
+    result = compute(logits, targets)
+    assert result["acc"] == pytest.approx(0.95)
+    assert result["balanced_acc"] == pytest.approx(0.5)
+    assert result["macro_f1"] == pytest.approx((2 * 95 / (2 * 95 + 5)) / 2)
 
 
 def test_brier_score_of_each_sample():
@@ -100,7 +124,7 @@ def test_brier_score_of_each_sample():
 def test_prefix_stands_before_each_name():
     metrics = ClassificationMetrics(3, prefix="test_")
     metrics.update(torch.zeros(2, 3), torch.tensor([0, 1]))
-    assert set(metrics.compute()) == {"test_acc", "test_nll", "test_brier", "test_ece"}
+    assert set(metrics.compute()) == {f"test_{name}" for name in NAMES}
 
 
 def test_reset_forgets():

@@ -1,19 +1,21 @@
 """What a model logs of its test and validation is kept, and what it does not log is computed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as L
 import pytest
 import torch
 from sklearn.metrics import f1_score
-from tests.test_events import scalars
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from al_lightning import Random
+from al_lightning.run_folder import RunFolder
 from tests.digits import Digits
 from tests.helpers import digits
+from tests.run_folder.test_events import scalars
 from tests.test_loop import make_loop, make_trainer, rows, run
 
 
@@ -110,3 +112,41 @@ def test_what_a_validation_logs_is_kept(tmp_path: Path) -> None:
     right = (logits_of(model).argmax(1) == digits().test_targets).float().mean().item()
     kept = {row["name"]: float(row["value"]) for row in rows(tmp_path, "diagnostics.csv")}
     assert kept["val_acc"] == pytest.approx(right)
+
+
+def test_a_metric_is_added_by_its_name_alone(tmp_path: Path) -> None:
+    """A column of rounds.csv, a curve of TensorBoard, with the values of scikit-learn."""
+    kappa = {"class_path": "MulticlassCohenKappa"}
+    loop = run(tmp_path, metrics={"kappa": kappa, "recall": "MulticlassRecall"}, num_rounds=1)
+    header = (tmp_path / "rounds.csv").read_text().splitlines()[0]
+    assert header.endswith(",seconds_test,test_balanced_acc,test_macro_f1,test_kappa,test_recall")
+    found = rows(tmp_path)
+    curve = [value for _, value in scalars(tmp_path)["learning_curve/test_kappa"]]
+    assert curve == pytest.approx([float(row["test_kappa"]) for row in found])
+    assert len({row["test_kappa"] for row in found}) == 2
+    assert all(0 < float(row["test_kappa"]) < float(row["test_acc"]) for row in found)
+    assert "test_kappa" not in (tmp_path / "diagnostics.csv").read_text()
+    assert loop.metrics is not None
+
+
+def test_a_run_without_the_columns_goes_on_without_them_but_for_those_asked_for(tmp_path: Path) -> None:
+    """As a run of an earlier version, which had a closed list of columns."""
+    run(tmp_path, num_rounds=1)
+    strip_metrics(tmp_path)
+    old = (tmp_path / "rounds.csv").read_text().splitlines()
+    run(tmp_path, num_rounds=2)
+    new = (tmp_path / "rounds.csv").read_text().splitlines()
+    assert new[:2] == old[:2]
+    assert new[0].endswith("seconds_test")
+    run(tmp_path, num_rounds=3, metrics={"kappa": "MulticlassCohenKappa"})
+    header, *lines = (tmp_path / "rounds.csv").read_text().splitlines()
+    assert header.endswith("seconds_test,test_kappa")
+    assert [line.split(",")[-1] == "" for line in lines] == [True, True, False, False]
+
+
+def strip_metrics(path: Path) -> None:
+    """Leaves the columns that version 0.2 wrote."""
+    folder = RunFolder.edit(path)
+    folder.rounds = [replace(row, metrics={}) for row in folder.rounds]
+    folder.commit()
+    folder.close()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.test_cli import refused
 from torchvision import models
 
 from al_lightning.cli import main
 from al_lightning.cli.fit import fit_objects
+from tests.cli.test_dispatch import refused
 
 IMAGES = ["--data", "tests.own_models.DigitImages", "--data.num_initial", "40"]
 TINY = [*IMAGES, "--loop.query_size", "10", "--loop.num_rounds", "1", "--trainer.max_epochs", "1"]
