@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from al_lightning import moved
 from al_lightning.version import __version__
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ _MODULES = {
 }
 
 __all__ = [*_MODULES, "__version__"]
+
+moved.install()
 
 
 def __getattr__(name: str) -> object:
