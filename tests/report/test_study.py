@@ -36,7 +36,6 @@ def test_seeds_that_not_all_arms_have_are_left_out_and_named(study: Path) -> Non
     config = study / "margin" / "seed7" / "config.yaml"
     text = config.read_text().replace("seed_everything: 1", "seed_everything: 7")
     config.write_text(text)
-    (study / "margin" / "seed7" / "commit.json").unlink()
     read = read_study([study])
     assert read.seeds == (0, 2)
     (note,) = (note for note in read.notes if "seed" in note)

@@ -1,6 +1,7 @@
 """Label efficiency: how many labels random sampling needs for one of a strategy."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, isnan, nan
 from typing import NamedTuple
 
@@ -110,8 +111,8 @@ def label_efficiency(
     num_seeds, num_rounds = strategy.shape
     labels, target = check_num_labeled(num_labeled, num_rounds), _check_target(target)
 
-    of_strategy = _labels_to_reach(labels, strategy.mean(axis=0), target)
-    of_random = _labels_to_reach(labels, random.mean(axis=0), target)
+    fits = np.array([isotonic_regression(curves.mean(axis=0)).x for curves in (strategy, random)])
+    of_strategy, of_random = _labels_to_reach(labels, fits, target)
     low = high = nan
     if num_seeds > 1:
         low, high = _interval(labels, strategy, random, target, num_resamples, seed, level)
@@ -124,17 +125,29 @@ def _interval(
     labels: Floats, strategy: Floats, random: Floats, target: float, num_resamples: int, seed: int, level: float
 ) -> tuple[float, float]:
     """Percentiles of the lowest and of the highest efficiency that each resample allows."""
-    num_seeds = len(strategy)
-    counts = np.random.default_rng(seed).multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
-    ranges = []
-    for curve, random_curve in zip(counts @ strategy / num_seeds, counts @ random / num_seeds, strict=True):
-        of_strategy = _labels_to_reach(labels, curve, target)
-        of_random = _labels_to_reach(labels, random_curve, target)
-        ranges.append(_range(of_strategy, of_random))
-    lows, highs = np.array(ranges).T
+    reached = (
+        _labels_to_reach(labels, _resampled_fits(curves.tobytes(), len(curves), num_resamples, seed), target)
+        for curves in (strategy, random)
+    )
+    lows, highs = np.array([_range(*both) for both in zip(*reached, strict=True)]).T
     # percentiles that are one of the values: none is between a finite one and infinity
     low = np.quantile(lows, (1 - level) / 2, method="lower")
     return float(low), float(np.quantile(highs, (1 + level) / 2, method="higher"))
+
+
+@lru_cache(maxsize=8)  # a report asks for several targets of an arm, and for those of the baseline with each arm
+def _resampled_fits(curves: bytes, num_seeds: int, num_resamples: int, seed: int) -> Floats:
+    """Monotone fits of the mean curves of resamples of the seeds, ``(num_resamples, R)``.
+
+    Args:
+        curves: Bytes of the curves, ``(S, R)``.
+        num_seeds: S.
+        num_resamples: Number of resamples.
+        seed: Seed of the resampling, which is the same for all curves: resamples are paired.
+    """
+    values = np.frombuffer(curves).reshape(num_seeds, -1)
+    counts = np.random.default_rng(seed).multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_resamples)
+    return np.array([isotonic_regression(curve).x for curve in counts @ values / num_seeds])
 
 
 def _range(strategy: LabelsToReach, random: LabelsToReach) -> tuple[float, float]:
@@ -144,24 +157,27 @@ def _range(strategy: LabelsToReach, random: LabelsToReach) -> tuple[float, float
     return least, inf if random.censored or strategy.at_once else ratio
 
 
-def _labels_to_reach(labels: Floats, curve: Floats, target: float) -> LabelsToReach:
-    """Returns the smallest number of labels with which the monotone fit of a mean curve reaches a target.
+def _labels_to_reach(labels: Floats, fits: Floats, target: float) -> list[LabelsToReach]:
+    """Returns the smallest number of labels with which each of B monotone fits, ``(B, R)``, reaches a target.
 
-    The fit is the closest ascending curve in least squares (pool adjacent violators), linear between label counts.
+    A fit is the closest ascending curve in least squares (pool adjacent violators), linear between label counts.
     Without the fit, the first round that is above the target by chance would decide.
 
     Reference:
         Beck, Sivasubramanian, Dani, Ramakrishnan and Iyer, "Effective Evaluation of Deep Active Learning on Image
         Classification Tasks", 2021.
     """
-    fit = isotonic_regression(curve).x
-    reached = int(np.searchsorted(fit, target - ROUNDING))
-    if reached == len(fit):
-        return LabelsToReach(float(labels[-1]), True, False)
-    if reached == 0:
-        return LabelsToReach(float(labels[0]), False, True)
-    weight = min((target - fit[reached - 1]) / (fit[reached] - fit[reached - 1]), 1.0)
-    return LabelsToReach(float(labels[reached - 1] + weight * (labels[reached] - labels[reached - 1])), False, False)
+    found = []
+    for fit, reached in zip(fits, (fits < target - ROUNDING).sum(axis=1).tolist(), strict=True):
+        if reached == len(fit):
+            found.append(LabelsToReach(float(labels[-1]), True, False))
+        elif reached == 0:
+            found.append(LabelsToReach(float(labels[0]), False, True))
+        else:
+            weight = min((target - fit[reached - 1]) / (fit[reached] - fit[reached - 1]), 1.0)
+            number = labels[reached - 1] + weight * (labels[reached] - labels[reached - 1])
+            found.append(LabelsToReach(float(number), False, False))
+    return found
 
 
 def _check_target(target: float) -> float:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from statsmodels.stats.multitest import multipletests
 
 from al_lightning.errors import InputError
 from al_lightning.report.stats.checks import Floats, check_share, check_values
@@ -53,7 +52,10 @@ def holm(p: ArrayLike) -> Floats:
     raw = check_values(p, "p", 1)
     if raw.min() < 0 or raw.max() > 1:
         raise InputError(f"Expected `p` to be in [0, 1], but got {raw.tolist()}.")
-    return np.asarray(multipletests(raw, method="holm")[1])
+    order = np.argsort(raw)
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1)
+    return adjusted
 
 
 def beats_all(values: ArrayLike, others: Mapping[str, ArrayLike], alpha: float = 0.05) -> Conjunction:

@@ -9,7 +9,7 @@ from al_lightning.report.analysis import analyse
 from al_lightning.report.claims.judge import Claim, judge
 from al_lightning.report.read_run import read_run
 from al_lightning.report.study import Study, read_study
-from tests.report.made_up_runs import Curve, jitter, learning_curve, settings, write_run, write_study
+from tests.report.made_up_runs import Curve, jitter, learning_curve, settings, write_published_run, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 STRATEGIES = {
@@ -190,7 +190,7 @@ def test_disagreement_that_is_nearly_random_at_first(tmp_path: Path, curve: list
         figures = {"bald_rank_correlation": noisy, "bald_top_overlap": noisy}
         accuracy = [0.78, 0.79, 0.8, 0.81, 0.82]
         given = settings("BALD", seed, num_rounds=4)
-        write_run(tmp_path / "bald" / f"seed{seed}", given, accuracy, diagnostics=figures)
+        write_published_run(tmp_path / "bald" / f"seed{seed}", given, accuracy, diagnostics=figures)
     found = {claim.id: claim for claim in judge(analyse(read_study([tmp_path])))}
     assert found["C10"].verdict == verdict
 
@@ -205,7 +205,7 @@ def test_the_factorial_names_the_cells_that_start_near_a_half(tmp_path: Path) ->
     ):
         given = settings(num_rounds=0, max_epochs=epochs)
         given["data"]["init_args"]["scaling"] = scaling
-        write_run(tmp_path / "factorial" / f"epochs{epochs}_{scaling}" / "seed0", given, [accuracy])
+        write_published_run(tmp_path / "factorial" / f"epochs{epochs}_{scaling}" / "seed0", given, [accuracy])
     factorial = [read_run(path) for path in sorted((tmp_path / "factorial").glob("*/seed0"))]
     found = {claim.id: claim for claim in judge(analyse(study), factorial)}
     assert found["C2b"].statistic == "2 of 4 cells in [0.45, 0.55]"
@@ -295,7 +295,8 @@ def planted_study(folder: Path, shares: dict[str, tuple[int, int]], num_seeds: i
             # the last ones of each kind, so that a range that is one too long or short has another share
             asked_for = [60_999 - i for i in range(num_ambiguous + more)]
             asked_for += [61_799 - i for i in range(num_foreign + more)]
-            write_run(folder / strategy.lower() / f"seed{seed}", given, [0.78, 0.79, 0.8], asked_for=asked_for)
+            path = folder / strategy.lower() / f"seed{seed}"
+            write_published_run(path, given, [0.78, 0.79, 0.8], asked_for=asked_for)
     return read_study([folder])
 
 
@@ -370,7 +371,7 @@ def variants(
             accuracy = [round(curve(seed, n) + jitter(arm, seed, n), 4) for n in labels]
             of_arm = percentile + 0.001 * seed if "outliers" in arm else trimmed_percentile
             figures = {"core_set_outlier_percentile": [of_arm] * num_rounds} if init_args else {}
-            write_run(folder / arm / f"seed{seed}", given, accuracy, diagnostics=figures)
+            write_published_run(folder / arm / f"seed{seed}", given, accuracy, diagnostics=figures)
     return {claim.id: claim for claim in judge(analyse(read_study([folder])))}
 
 
@@ -410,7 +411,7 @@ def test_an_uncertain_lift_is_inconclusive(tmp_path: Path) -> None:
             other = {"features": "PretrainedMLP"} if "features" in arm else {"trim": 0.1} if "trim" in arm else {}
             given["loop"]["strategy"]["init_args"] = other
             gain = {"random": 0.0, "core_set": -0.02}.get(arm, 0.02 * (seed % 2))
-            write_run(tmp_path / arm / f"seed{seed}", given, [0.78] + [0.8 + gain] * 4)
+            write_published_run(tmp_path / arm / f"seed{seed}", given, [0.78] + [0.8 + gain] * 4)
     found = {claim.id: claim for claim in judge(analyse(read_study([tmp_path])))}
     assert found["C12"].verdict == "inconclusive"
     assert found["C12"].note.startswith("each minus Random")
