@@ -20,7 +20,7 @@ from al_lightning.run_folder import (
     Round,
     RunFolder,
 )
-from al_lightning.run_folder.tables import to_csv
+from al_lightning.run_folder.tables import COLUMNS, to_csv
 
 QUERY_SIZE = 100
 NUM_CLASSES = 10
@@ -67,7 +67,7 @@ def write_run(
     """
     folder = RunFolder.open(path, given)
     rounds = _rounds(given, accuracy, seconds_score, metrics)
-    queries = _queries(*_queried(given), len(accuracy), tuple(asked_for))
+    queries = _queries(given, len(accuracy), asked_for)
     folder.commit(rounds, queries, _bins(len(accuracy)), _diagnostics(diagnostics))
     folder.close()
     return path
@@ -119,11 +119,17 @@ def _rounds(
     ]
 
 
-def _queries(strategy: str, seed: int, first: int, num_rounds: int, asked_for: tuple[int, ...] = ()) -> list[Query]:
+def _bought(strategy: str, seed: int, first: int, num_rounds: int, asked_for: tuple[int, ...]) -> list[int]:
+    """Indices in the order bought."""
     initial = np.random.default_rng(seed).permutation(60_000)[:first]
     rest = np.setdiff1d(np.arange(60_000), initial)
     rng = np.random.default_rng([seed, *strategy.encode()])
-    indices = np.concatenate([initial, np.asarray(asked_for, int), rng.permutation(rest)]).tolist()
+    indices = np.concatenate([initial, np.asarray(asked_for, int), rng.permutation(rest)])
+    return indices[: first + QUERY_SIZE * (num_rounds - 1)].tolist()
+
+
+def _queries(given: dict[str, Any], num_rounds: int, asked_for: Sequence[int]) -> list[Query]:
+    strategy, seed, first = _queried(given)
     return [
         Query(
             round=max(0, (i - first) // QUERY_SIZE + 1),
@@ -134,13 +140,18 @@ def _queries(strategy: str, seed: int, first: int, num_rounds: int, asked_for: t
             predicted=None if i < first else index % 7,
             confidence=None if i < first else 0.5,
         )
-        for i, index in enumerate(indices[: first + QUERY_SIZE * (num_rounds - 1)])
+        for i, index in enumerate(_bought(strategy, seed, first, num_rounds, tuple(asked_for)))
     ]
 
 
 @cache
-def _queries_text(*of: Any) -> str:
-    return to_csv(QUERIES, _queries(*of))
+def _queries_text(strategy: str, seed: int, first: int, num_rounds: int, asked_for: tuple[int, ...]) -> str:
+    """The same queries as text, written without a million objects."""
+    bought = _bought(strategy, seed, first, num_rounds, asked_for)
+    lines = [f"0,{i},{index},{index % NUM_CLASSES},,," for i, index in enumerate(bought[:first])]
+    for i, index in enumerate(bought[first:]):
+        lines.append(f"{i // QUERY_SIZE + 1},{i % QUERY_SIZE},{index},{index % NUM_CLASSES},,{index % 7},0.5")
+    return "\n".join([",".join(COLUMNS[QUERIES]), *lines, ""])
 
 
 def _bins(num_rounds: int) -> list[CalibrationBin]:

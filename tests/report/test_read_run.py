@@ -11,7 +11,7 @@ import pytest
 from al_lightning.errors import InputError
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.run_folder import Query, Round, RunFolder
-from tests.report.made_up_runs import learning_curve, settings, write_run, write_study
+from tests.report.made_up_runs import learning_curve, settings, write_published_run, write_run, write_study
 
 ACCURACY = [0.7, 0.75, 0.8]
 
@@ -44,6 +44,16 @@ def test_a_published_run_has_compressed_tables_and_no_commit(tmp_path: Path) -> 
     after = read_run(path)
     assert after.queries.equals(before.queries)
     assert after.calibration.equals(before.calibration)
+
+
+def test_made_up_runs_without_a_commit_are_read_as_those_with_one(tmp_path: Path) -> None:
+    given = settings("BALD", 3, 2)
+    write_run(tmp_path / "a" / "seed3", given, ACCURACY, 0.5, {"x": [0.1]}, [9, 60_001])
+    write_published_run(tmp_path / "b" / "seed3", given, ACCURACY, 0.5, {"x": [0.1]}, [9, 60_001])
+    one, other = (read_run(tmp_path / arm / "seed3") for arm in "ab")
+    assert one.settings == other.settings
+    for table in ("rounds", "all_queries", "calibration", "diagnostics"):
+        assert getattr(one, table).equals(getattr(other, table)), table
 
 
 @pytest.mark.parametrize("content", [b"", b"round,bin", lzma.compress(b"round,bin" * 9)[:-5]])
