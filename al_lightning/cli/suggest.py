@@ -15,7 +15,7 @@ from al_lightning.cli.fit import fit_objects, load_weights
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes
-from al_lightning.inference.of_trainer import make_predictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.labeling.label_studio import task
 from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
@@ -111,7 +111,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
         raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
     round = ledger.rounds[-1].round
     trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
-    pool = make_predictor(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
+    pool = PoolPredictor.of_trainer(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
     chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
     confidences, classes = pool.map(
         lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])

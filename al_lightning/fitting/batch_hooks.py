@@ -16,7 +16,7 @@ from al_lightning.data.blocks import BatchLoader
 from al_lightning.data.collating import is_same
 from al_lightning.data.inputs import take_rows
 from al_lightning.errors import InputError
-from al_lightning.inference.predictor import evaluation_mode
+from al_lightning.inference import evaluation_mode
 
 LOG = logging.getLogger(__name__)
 HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")

@@ -8,8 +8,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.nn.parameter import is_lazy
 
 from al_lightning.data.inputs import Inputs, map_tensors
+from al_lightning.inference import evaluation_mode
 from al_lightning.inference.calling import call
-from al_lightning.inference.predictor import evaluation_mode
 
 
 def has_lazy_layers(model: L.LightningModule) -> bool:

@@ -14,9 +14,9 @@ from al_lightning.data.blocks import OneBlock
 from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, tensors_of
 from al_lightning.errors import InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
+from al_lightning.inference import PoolPredictor, evaluation_mode
 from al_lightning.inference.calling import call
 from al_lightning.inference.logits import logits_of, warn_of_probabilities
-from al_lightning.inference.predictor import PoolPredictor, evaluation_mode
 
 LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from al_lightning.fitting.lightning_insides import in_place_of
 from al_lightning.fitting.run_parts import RunParts
-from al_lightning.inference.of_trainer import make_predictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.models.metrics import NAMES, ClassificationMetrics
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.run_folder.query_rows import shortest
@@ -65,7 +65,7 @@ def test_model(parts: RunParts, metrics: NamedMetrics) -> Tested:
     if metrics or not tested.keys() >= set(OURS):
         model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
         blocks = data.test_blocks()
-        logits = make_predictor(trainer, model, blocks, blocks).map(lambda batch: batch.logits)
+        logits = PoolPredictor.of_trainer(trainer, model, blocks, blocks).map(lambda batch: batch.logits)
         model.cpu()
         ours = ClassificationMetrics(logits.shape[1], prefix=PREFIX)
         ours.update(logits, data.test_targets)

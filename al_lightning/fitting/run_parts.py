@@ -9,8 +9,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.fitting.fresh_start import FreshStart, set_streams
 from al_lightning.fitting.ranks import Ranks
 from al_lightning.fitting.starting_weights import StartingWeights
-from al_lightning.inference.of_trainer import make_predictor
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 
 
 @dataclass(frozen=True)
@@ -36,4 +35,4 @@ class RunParts:
     def predictor(self, round: int) -> PoolPredictor:
         """Asks the model about the pool, with the streams of a round, on all devices."""
         pool, labeled = self.datamodule.pool_blocks(), self.datamodule.labeled_blocks()
-        return make_predictor(self.trainer, self.model, pool, labeled, self.seed, round, self.ranks)
+        return PoolPredictor.of_trainer(self.trainer, self.model, pool, labeled, self.seed, round, self.ranks)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from al_lightning.data.inputs import Inputs
 from al_lightning.errors import InputError
+from al_lightning.models.protocol import traits
 
 LABEL_NAMES = ("label", "labels", "target", "targets", "y")
 """Parameters of a ``forward`` that scoring never fills in."""
@@ -48,7 +49,7 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
     """
     function = model if method == "forward" else getattr(model, method)
     inputs = narrowed(model, inputs, method)
-    if method == "forward" and hasattr(model, "passes_inputs_to"):
+    if method == "forward" and traits(model).passes_inputs_to is not None:
         return function(inputs)
     if isinstance(inputs, Tensor):
         return function(inputs)
@@ -59,8 +60,9 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
 
 def narrowed(model: nn.Module, inputs: Inputs, method: str = "forward") -> Inputs:
     """Returns what a model takes of several inputs in a row: a tuple, or the first one if it takes no more."""
-    if method == "forward" and hasattr(model, "passes_inputs_to"):
-        return narrowed(model.get_submodule(str(model.passes_inputs_to)), inputs)
+    network = traits(model).passes_inputs_to
+    if method == "forward" and network is not None:
+        return narrowed(model.get_submodule(network), inputs)
     if not isinstance(inputs, tuple | list):
         return inputs
     if isinstance(inputs[0], Mapping):

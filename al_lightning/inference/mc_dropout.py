@@ -77,9 +77,10 @@ class MonteCarloDropout:
         shape = values.shape[1:]
         drawn = (shape[0], *[1] * (len(shape) - 1)) if isinstance(module, CHANNELWISE) else shape
         p = float(module.p)  # type: ignore[arg-type]
-        if self._ragged_masks is not None:
-            return self._ragged_masks.mask((self._numbers[module], call, t), drawn, p, values)
-        if (module, call, shape, t) not in self._masks:
-            kept = torch.rand(drawn, generator=self._generator) >= p
-            self._masks[module, call, shape, t] = scaled(kept, p).to(values)
+        with torch.inference_mode(False), torch.no_grad():  # masks that a pass with gradients can use as well
+            if self._ragged_masks is not None:
+                return self._ragged_masks.mask((self._numbers[module], call, t), drawn, p, values)
+            if (module, call, shape, t) not in self._masks:
+                kept = torch.rand(drawn, generator=self._generator) >= p
+                self._masks[module, call, shape, t] = scaled(kept, p).to(values)
         return self._masks[module, call, shape, t]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
 from al_lightning.errors import InputError
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_generator, check_query_size
 
 NUM_PROPOSALS = 64  # at a time

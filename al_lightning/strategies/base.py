@@ -10,7 +10,7 @@ from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
-from al_lightning.inference.predictor import PoolPredictor, Predictions
+from al_lightning.inference import PoolPredictor, Predictions
 
 
 class Answer(NamedTuple):

@@ -1,15 +1,16 @@
 """Consistency: query where the prediction changes with the augmentation of the image."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from al_lightning.data.arrays import ArrayLike, as_floats
-from al_lightning.data.augmentations import RandomShift
+from al_lightning.data.augmentations import RandomShift, augment_all, first_alike
 from al_lightning.data.inputs import Inputs, tensors_of
 from al_lightning.errors import InputError
-from al_lightning.inference.predictor import PoolPredictor, Predictions
+from al_lightning.inference import PoolPredictor, Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
 MIN_TRIES = 20  # one draw of an augmentation may well change nothing
@@ -43,11 +44,45 @@ def consistency_score(probs: ArrayLike, augmented_probs: Iterable[ArrayLike]) ->
     return (total_sq / count - (total / count).square()).clamp_(min=0).sum(dim=1)
 
 
+def augmentation_seeds(batch: Predictions, transform: nn.Module, num_augmentations: int) -> list[int]:
+    """Returns a seed for each augmentation: drawn once a query, so that the whole pool is augmented alike.
+
+    Augmentations that change inputs in the same way have the same seed, see
+    :func:`~al_lightning.data.augmentations.first_alike`.
+
+    Args:
+        batch: A block of the pool.
+        transform: As of :func:`~al_lightning.data.augmentations.augment_all`.
+        num_augmentations: How many, A.
+    """
+    seeds: list[int] = batch.draw(
+        ("augmentation seeds", num_augmentations),
+        lambda generator: torch.randint(2**62, (num_augmentations,), generator=generator).tolist(),
+    )
+    return batch.draw(("alike", transform, num_augmentations), lambda _: first_alike(transform, seeds))
+
+
+def augmented_probs(batch: Predictions, transform: nn.Module, num_augmentations: int) -> Iterator[Tensor]:
+    """Class probabilities of the augmented inputs, ``(B, C)`` each; see :func:`augmentation_seeds`.
+
+    The model is asked once for augmentations that change inputs in the same way. Of 50 shifts by up to a pixel, at most
+    nine differ.
+    """
+    seeds = augmentation_seeds(batch, transform, num_augmentations)
+    times_left = Counter(seeds)
+    kept: dict[int, Tensor] = {}
+    for seed in seeds:
+        if seed not in kept:
+            kept[seed] = batch.of(augment_all(transform, batch.inputs, seed)).probs
+        times_left[seed] -= 1
+        yield kept[seed] if times_left[seed] else kept.pop(seed)
+
+
 class Consistency(ScoreStrategy):
     """Queries the samples whose prediction is least consistent under random augmentations, dropout off.
 
-    This is the query of CSAL; with the model MixMatch it is all of it. The augmentations are the same for the whole
-    pool, so that their noise is common to all rows and does not shuffle their order.
+    This is the query of CSAL; with the model MixMatch, it is the whole method. The augmentations are the same for the
+    whole pool. So their noise is common to all rows and does not shuffle their order.
 
     Args:
         num_augmentations: Number of augmentations, A, at least 1.
@@ -70,7 +105,7 @@ class Consistency(ScoreStrategy):
         self.augmentation = RandomShift() if augmentation is None else augmentation
 
     def score(self, batch: Predictions) -> Tensor:
-        return consistency_score(batch.probs, batch.augmented_probs(self.augmentation, self.num_augmentations))
+        return consistency_score(batch.probs, augmented_probs(batch, self.augmentation, self.num_augmentations))
 
     def scores(self, pool: PoolPredictor) -> Tensor:
         scores = super().scores(pool)
@@ -85,7 +120,8 @@ class Consistency(ScoreStrategy):
         num_tries = max(self.num_augmentations, MIN_TRIES)
 
         def changed(batch: Predictions) -> Tensor:
-            views = batch.augmented_inputs(self.augmentation, num_tries)
+            seeds = augmentation_seeds(batch, self.augmentation, num_tries)
+            views = (augment_all(self.augmentation, batch.inputs, seed) for seed in seeds)
             return torch.stack([_differing(view, batch.inputs) for view in views]).any(dim=0)
 
         return bool(pool.map(changed).any())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
-from al_lightning.inference.predictor import PoolPredictor, Predictions, evaluation_mode
+from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
 from al_lightning.strategies.nearest import every_kth, nearest_sq_distances, upper_bounds
 from al_lightning.strategies.outliers import outlier_percentiles

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_probs
-from al_lightning.inference.predictor import Predictions
+from al_lightning.inference import Predictions
 from al_lightning.strategies.base import ScoreStrategy
 
 

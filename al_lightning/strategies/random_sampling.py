@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_query_size
 
 

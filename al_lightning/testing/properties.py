@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.models import DropoutMLP
 from al_lightning.strategies import QueryStrategy
 from al_lightning.testing.small_pools import (

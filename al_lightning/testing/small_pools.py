@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from al_lightning.data import Arrays, Digits, PoolDataModule
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.models import DropoutMLP
 
 NUM_LABELED = 100

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from al_lightning.inference.predictor import PoolPredictor
+from al_lightning.inference import PoolPredictor
 from al_lightning.strategies import QueryStrategy
 from al_lightning.strategies.base import Answer
 from al_lightning.testing.small_pools import POOL, WatchedBlocks, images, make_pool

@@ -157,6 +157,7 @@ class CountsScores(FirstPixels):
         return super().score(batch)
 
 
+@pytest.mark.filterwarnings(f"ignore:{TIES}")
 def test_positions_and_scores_come_from_one_scoring():
     strategy = CountsScores()
     strategy.answer(make_pool(block_size=100), 25, generator())
@@ -171,6 +172,7 @@ class SecondBest(FirstPixels):
         return super().query(pool, query_size + 1, generator)[1:]
 
 
+@pytest.mark.filterwarnings(f"ignore:{TIES}")
 def test_a_query_of_its_own_is_the_answer():
     best = FirstPixels().query(make_pool(), 4, generator())
     answer = SecondBest().answer(make_pool(), 3, generator())

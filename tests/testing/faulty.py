@@ -112,7 +112,7 @@ class TrainingMode(Faultless):
 
 class MovesBatchNorm(Faultless):
     def score(self, batch):
-        norm = getattr(batch._model, "norm", None)
+        norm = getattr(batch.model, "norm", None)
         if norm is not None:
             norm.train()
         return super().score(batch)

@@ -1,0 +1,65 @@
+"""Blocks, in which a pool is read, and the processes that share them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from al_lightning.data.inputs import Inputs
+from al_lightning.errors import InputError
+
+T = TypeVar("T")
+
+
+class Blocks(Protocol):
+    """Inputs in blocks, in a fixed order; may be iterated any number of times."""
+
+    def __iter__(self) -> Iterator[Inputs]: ...
+
+    def __len__(self) -> int:
+        """Number of rows in all blocks."""
+
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
+        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+
+
+class Shards(Protocol):
+    """The processes that share the work. Each process runs the same code on blocks of its own."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+
+    def gather(self, value: T) -> list[T]:
+        """Returns the values of all processes, by rank."""
+
+
+def as_blocks(inputs: object, name: str) -> Blocks:
+    """Returns inputs as blocks.
+
+    Args:
+        inputs: A tensor, an array, tensors by name or in a row, or blocks, which stay as they are.
+        name: Name of the argument, for the message.
+
+    Raises:
+        InputError: If the inputs are something else, such as a DataLoader.
+    """
+    # imported late: only those who keep their own loop give anything but blocks
+    from al_lightning.data.blocks import SplitBlocks, TensorBlocks
+
+    if isinstance(inputs, Tensor | np.ndarray):
+        return TensorBlocks(inputs)
+    if isinstance(inputs, Mapping | tuple):
+        return SplitBlocks(inputs)
+    if isinstance(inputs, DataLoader) or not all(hasattr(inputs, method) for method in ("__iter__", "__len__")):
+        raise InputError(
+            f"Expected `{name}` to be a tensor, an array, tensors by name or blocks such as TensorBlocks, but got "
+            f"{type(inputs).__name__}."
+        )
+    return cast(Blocks, inputs)

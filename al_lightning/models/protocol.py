@@ -1,0 +1,124 @@
+"""All that a model may have besides ``forward``: each name, its default, and what it is for.
+
+Nothing on this page is required. Every part of the package asks a model by :func:`traits`, so each name is spelled here
+and nowhere else. This file imports nothing of the package, so that every part of it may import this file.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Traits:
+    """What a model may have. A model has a name by having the attribute; it need not inherit from this class.
+
+    Symbols: a minibatch or block has B samples, D features, C classes; T is a number of Monte Carlo samples.
+    """
+
+    # ---------------------------------------------------------------------------------- features and probabilities
+
+    embed: Callable[[Any], Tensor] | None = None
+    """Maps inputs ``(B, ...)`` to penultimate features ``(B, D)``. With it, ``forward(x)`` equals ``head(embed(x))``,
+    but for dropout. Without it, features are what goes into :attr:`feature_layer`."""
+
+    head: Callable[[Tensor], Tensor] | None = None
+    """Maps features ``(B, D)`` to logits ``(B, C)``. It goes together with :attr:`embed`."""
+
+    feature_layer: str | None = None
+    """Name of the layer that makes the logits. Its input, flattened, is the embedding. Without a name it is the linear
+    layer that is called last, if its output is the logits."""
+
+    passes_inputs_to: str | None = None
+    """Name of the network inside the model whose ``forward`` says how inputs of several tensors are handed on; see
+    :func:`~al_lightning.inference.calling.call`. The model's own ``forward`` by default."""
+
+    check_inputs: Callable[[Any], None] | None = None
+    """Takes the inputs of one sample before the first fit, and raises InputError if the model cannot train on them."""
+
+    # ------------------------------------------------------------------------------------------ Monte Carlo samples
+
+    sample_logits: Callable[[Any, int], Tensor] | None = None
+    """Maps inputs ``(B, ...)`` and T to logits ``(B, T, C)`` of T models: the members of an ensemble, or draws from a
+    posterior such as Laplace's. BALD and ``batch.mc_log_probs`` then use these samples and no dropout. An ensemble may
+    return one sample for each member, whatever T is. Draws come from torch's global generator, which is in the same
+    state for each block: draw the weights first, and all samples of the pool share them."""
+
+    draw_masks: Callable[[int, torch.Generator], Tensor] | None = None
+    """Draws T dropout masks ``(T, D)``, scaled as dropout scales. It goes together with :attr:`sample`;
+    :class:`~al_lightning.models.DropoutHead` has both."""
+
+    sample: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Maps features ``(B, D)`` and masks ``(T, D)`` to logits ``(B, T, C)``: one matrix product in place of T passes.
+    Without :attr:`sample` and :attr:`sample_logits`, Monte Carlo samples are T passes with dropout."""
+
+    samples_from_embeddings: bool = True
+    """Whether :attr:`sample` covers all dropout of the model. If not, Monte Carlo samples are T passes."""
+
+    # ---------------------------------------------------------------------------------------------------- the weights
+
+    pretrained: bool = False
+    """Whether the weights are worth keeping. ``--loop.reinit scratch`` is then refused."""
+
+    reset_parameters: Callable[[], None] | None = None
+    """Draws all weights again, from torch's global generator. By default each layer does so for its own."""
+
+    # ------------------------------------------------------------------------------------------ minibatches and draws
+
+    takes_pairs: bool = False
+    """Whether a minibatch is always a pair of inputs and class indices. By default it has the form of the data set's
+    items."""
+
+    needs_unlabeled: bool = False
+    """Whether each minibatch also has as many inputs of the pool."""
+
+    minibatches_per_step: int | None = None
+    """Number of minibatches that one ``training_step`` gets, as a list. None for one minibatch, not in a list."""
+
+    min_updates_per_epoch: int = 1
+    """Least number of minibatches in an epoch. Small labeled sets are gone over several times."""
+
+    stream_purposes: tuple[str, ...] = ()
+    """Random streams that the loop makes for each fit, by purpose; see :mod:`al_lightning.random_streams`."""
+
+    streams: Mapping[str, torch.Generator] = {}
+    """Where the loop puts the streams of :attr:`stream_purposes`."""
+
+    # -------------------------------------------------------------------------------------------- end of a fit, test
+
+    ends_by_train_acc: bool = False
+    """Whether Convergence ends a fit at a training accuracy of 0.99. By default it watches the training loss."""
+
+    warming_up: bool = False
+    """Whether a fit must not end yet, because its loss still changes by schedule."""
+
+    test_metrics: nn.Module | None = None
+    """A :class:`~al_lightning.models.metrics.ClassificationMetrics` that ``test_step`` updates. The loop takes the
+    calibration curve from it. By default the loop computes the test metrics from the logits."""
+
+
+class _Answers:
+    """Gives what a model has, and the default of what it has not."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model: object) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name, getattr(Traits, name))
+
+
+def traits(model: object) -> Traits:
+    """Returns what a model has of :class:`Traits`, with the defaults for the rest.
+
+    Raises:
+        AttributeError: When asked for a name that is not on this page.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> traits(layer).takes_pairs, traits(layer).reset_parameters == layer.reset_parameters
+        (False, True)
+    """
+    return cast(Traits, _Answers(model))
