@@ -181,13 +181,13 @@ def test_all_forms_of_imports_are_seen(tmp_path: Path) -> None:
         "import al_lightning.loop\n"
         "from al_lightning import errors, Margin\n"
         "def f():\n"
-        "    from al_lightning.data import pool, PoolDataModule\n"
+        "    from al_lightning.data import datamodule, PoolDataModule\n"
     )
     assert imported(path) == {
         "al_lightning.loop",
         "al_lightning.errors",
         "al_lightning",
-        "al_lightning.data.pool",
+        "al_lightning.data.datamodule",
         "al_lightning.data",
     }
     assert imported(path, top_level_only=True) == {"al_lightning.loop", "al_lightning.errors", "al_lightning"}

@@ -9,8 +9,8 @@ import numpy as np
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader, Dataset, default_collate, default_convert
 
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
-from al_lightning.data.pool import PoolDataModule
 from al_lightning.data.reading import num_samples
 from al_lightning.data.samplers import batch_size_of, chosen_indices, subset
 from al_lightning.errors import InputError

@@ -3,7 +3,8 @@
 import torch
 from sklearn.datasets import load_digits
 
-from al_lightning.data.pool import Arrays, PoolDataModule
+from al_lightning.data.datamodule import PoolDataModule
+from al_lightning.data.source import Arrays
 
 NUM_TEST = 397
 

@@ -15,7 +15,8 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from al_lightning.data.pool import Arrays, PoolDataModule
+from al_lightning.data.datamodule import PoolDataModule
+from al_lightning.data.source import Arrays
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
 

@@ -10,12 +10,14 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets
 from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_layout, part_of
 from al_lightning.data.folder_summary import class_folders, describe, listed
 from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
+from al_lightning.data.labels import UNKNOWN, check_class_names
 from al_lightning.data.memory import hold
-from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
+from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError, composed, did_you_mean
 from al_lightning.paths import expanded

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples
 from al_lightning.data.inputs import tensors_of
-from al_lightning.data.pool import Arrays
+from al_lightning.data.source import Arrays
 
 BYTES = 4  # of a float32
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
-from al_lightning.data.labels import class_indices
+from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices
 from al_lightning.data.memory import hold
-from al_lightning.data.pool import UNKNOWN, Arrays, PoolDataModule, check_class_names
+from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.data.standardize import Standardizer, loses_digits
 from al_lightning.errors import InputError, composed

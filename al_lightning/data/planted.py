@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from al_lightning.data.fashion_mnist import FashionMNIST
-from al_lightning.data.pool import Arrays
+from al_lightning.data.source import Arrays
 from al_lightning.errors import InputError
 
 NUM_DIGITS = 1797

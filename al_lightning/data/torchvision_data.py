@@ -9,10 +9,11 @@ from urllib.error import URLError
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples, targets_of
 from al_lightning.data.images import ImageFiles, ImageTransform
 from al_lightning.data.memory import hold
-from al_lightning.data.pool import Arrays, PoolDataModule
+from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded

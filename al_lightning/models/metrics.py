@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 from torchmetrics.utilities.data import dim_zero_cat
 
 NAMES = ("acc", "nll", "brier", "ece", "balanced_acc", "macro_f1")
@@ -52,32 +52,57 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
         return count, confidence, accuracy
 
 
-class BalancedAccuracy(Metric):
-    """Mean over classes of the share of a class that is recognised, in [0, 1]; classes without samples do not count.
+class ClassCounts(Metric):
+    """Counts the samples of each class, the predictions of each class, and those of them that are right.
+
+    A model may have more outputs than it was said to have classes: then there are as many classes as outputs.
 
     Args:
         num_classes: Number of classes, C.
+    """
+
+    samples: Tensor
+    predicted: Tensor
+    hits: Tensor
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("samples", "predicted", "hits"):
+            self.add_state(name, torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        predicted = logits.argmax(dim=1)
+        counted = {"samples": targets, "predicted": predicted, "hits": targets[predicted == targets]}
+        num_classes = max(logits.shape[1], len(self.samples))
+        for name, classes in counted.items():
+            count = torch.bincount(classes, minlength=num_classes)
+            count[: len(self.samples)] += getattr(self, name)
+            counted[name] = count
+        self.samples, self.predicted, self.hits = counted["samples"], counted["predicted"], counted["hits"]
+
+
+class BalancedAccuracy(ClassCounts):
+    """Mean over classes of the share of a class that is recognised, in [0, 1]; classes without samples do not count.
 
     Reference:
         Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
     """
 
-    hits: Tensor
-    samples: Tensor
-
-    def __init__(self, num_classes: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        for name in ("hits", "samples"):
-            self.add_state(name, torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, logits: Tensor, targets: Tensor) -> None:
-        num_classes = len(self.samples)
-        self.samples += torch.bincount(targets, minlength=num_classes)
-        self.hits += torch.bincount(targets[logits.argmax(dim=1) == targets], minlength=num_classes)
-
     def compute(self) -> Tensor:
         present = self.samples > 0
         return (self.hits[present] / self.samples[present]).mean()
+
+
+class MacroF1(ClassCounts):
+    """Mean over classes of F1, the harmonic mean of precision and recall, in [0, 1].
+
+    A class without samples does not count if the model predicts it nowhere, and has F1 0 if the model does.
+    """
+
+    def compute(self) -> Tensor:
+        total = self.samples + self.predicted
+        present = total > 0
+        return (2 * self.hits[present] / total[present]).mean()
 
 
 def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
@@ -117,7 +142,7 @@ class ClassificationMetrics(MetricCollection):
             "brier": BrierScore(sync_on_compute=False),
             "ece": ExpectedCalibrationError(num_classes, validate_args=False, sync_on_compute=False),
             "balanced_acc": BalancedAccuracy(num_classes, sync_on_compute=False),
-            "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False, sync_on_compute=False),
+            "macro_f1": MacroF1(num_classes, sync_on_compute=False),
         }
         super().__init__(metrics, prefix=prefix, compute_groups=False)
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from al_lightning import Arrays, Datasets
 from al_lightning.data.alike import check_arrays
-from al_lightning.data.pool import PoolDataModule
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.errors import InputError
 from tests.helpers import generator
 

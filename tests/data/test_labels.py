@@ -10,8 +10,8 @@ from pandas import read_csv
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from al_lightning import ActiveLearningLoop, Arrays, Classifier, DataModuleAdapter, DatasetPool, Margin
+from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.labels import check_class_names, class_indices, numbers_with_gaps
-from al_lightning.data.pool import PoolDataModule
 from al_lightning.data.targets import Labels
 from al_lightning.errors import InputError
 from tests.digits import Digits

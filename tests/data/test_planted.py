@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from al_lightning.data import FashionMNIST, PlantedFashionMNIST
-from al_lightning.data.pool import Arrays
+from al_lightning.data.source import Arrays
 from al_lightning.errors import InputError
 from al_lightning.report.claims.reasons import FIRST_PLANTED
 

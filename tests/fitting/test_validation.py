@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from al_lightning import ActiveLearningLoop, DataModuleAdapter, Margin
-from al_lightning.data.pool import PoolDataModule
+from al_lightning.data.datamodule import PoolDataModule
 from tests.digits import Digits
 from tests.helpers import digits
 

@@ -105,6 +105,24 @@ def test_classes_without_samples_do_not_count_in_balanced_accuracy() -> None:
     assert result["balanced_acc"] == 0.75  # the mean of 2 of 2 and 1 of 2
 
 
+def test_macro_f1_counts_classes_that_are_predicted_or_there() -> None:
+    logits = torch.eye(5)[[0, 0, 1, 3]]
+    targets = torch.tensor([0, 0, 1, 1])
+    assert compute(logits, targets)["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert f1_score(targets, logits.argmax(dim=1), average="macro") == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+def test_a_model_may_have_more_outputs_than_classes() -> None:
+    logits, targets = logits_and_targets()
+    metrics = ClassificationMetrics(4, prefix="")
+    metrics.update(logits[:200], targets[:200])
+    metrics.update(logits[200:], targets[200:])
+    found = metrics.compute()
+    expected = by_hand(logits, targets)
+    for name in ("balanced_acc", "macro_f1"):
+        assert float(found[name]) == pytest.approx(expected[name], rel=1e-6)
+
+
 def test_rare_classes_count_as_much_as_frequent_ones() -> None:
     logits = torch.eye(2)[[0] * 100]
     targets = torch.tensor([0] * 95 + [1] * 5)

@@ -121,7 +121,7 @@ def test_a_metric_is_added_by_its_name_alone(tmp_path: Path) -> None:
     header = (tmp_path / "rounds.csv").read_text().splitlines()[0]
     assert header.endswith(",seconds_test,test_balanced_acc,test_macro_f1,test_kappa,test_recall")
     found = rows(tmp_path)
-    curve = [value for _, value in scalars(tmp_path)["learning_curve/test_kappa"]]
+    curve = [value for _, value in scalars(tmp_path, "learning_curve/test_kappa")]
     assert curve == pytest.approx([float(row["test_kappa"]) for row in found])
     assert len({row["test_kappa"] for row in found}) == 2
     assert all(0 < float(row["test_kappa"]) < float(row["test_acc"]) for row in found)

@@ -1,10 +1,10 @@
-"""PoolDataModule: a training set split into labeled and unlabeled samples."""
+"""PoolDataModule: a training set split into labeled and unlabeled samples, with the loaders of both."""
 
 import hashlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal
 
 import lightning.pytorch as L
 import torch
@@ -12,58 +12,20 @@ from lightning.pytorch.utilities.parsing import is_picklable
 from torch import Tensor
 
 from al_lightning.data.alike import check_arrays
-from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows, TensorBlocks, TensorRows
+from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows
 from al_lightning.data.collating import form_of, in_form
 from al_lightning.data.inputs import map_tensors, tensors_of
-from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices, numbers_with_gaps, renumbered
+from al_lightning.data.labeled_pool import LabeledPool
+from al_lightning.data.labels import class_indices, numbers_with_gaps, renumbered
+from al_lightning.data.source import Arrays, Source, as_source
 from al_lightning.errors import InputError
-
-__all__ = ["UNKNOWN", "Arrays", "PoolDataModule", "Source", "check_class_names"]
-
-
-class Source(Protocol):
-    """Training and test samples: :class:`Arrays` in memory, or :class:`~al_lightning.data.Datasets`."""
-
-    @property
-    def train_targets(self) -> Tensor:
-        """Class indices, int64, shape ``(N,)``, -1 where unknown."""
-
-    @property
-    def test_targets(self) -> Tensor:
-        """Class indices of the test samples; there may be none."""
-
-    def rows(self) -> Rows:
-        """The training samples."""
-
-    def test_blocks(self) -> Blocks:
-        """The test samples."""
-
-
-class Arrays(NamedTuple):
-    """A data set in memory."""
-
-    train_inputs: Tensor
-    """Float, shape ``(N, ...)``."""
-    train_targets: Tensor
-    """Class indices, int64, shape ``(N,)``, -1 where unknown."""
-    test_inputs: Tensor
-    test_targets: Tensor
-
-    def rows(self) -> TensorRows:
-        """The training samples."""
-        return TensorRows(self.train_inputs)
-
-    def test_blocks(self) -> TensorBlocks:
-        """The test samples."""
-        return TensorBlocks(self.test_inputs)
 
 
 class PoolDataModule(L.LightningDataModule, ABC):
     """Manages which samples of a training set are labeled.
 
     A data set is a subclass that implements :meth:`load`, which returns :class:`Arrays` or
-    :class:`~al_lightning.data.Datasets`. Two index spaces meet here and nowhere else: *training-set
-    indices* and *positions in the pool*, the unlabeled samples in training-set order.
+    :class:`~al_lightning.data.Datasets`.
 
     Args:
         num_initial: Number of samples labeled before the first round.
@@ -131,7 +93,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
-            source = _source(self.load(), type(self).__name__)
+            source = as_source(self.load(), type(self).__name__)
             if isinstance(source, Arrays):
                 check_arrays(*source, name=type(self).__name__)
             names = self.class_names
@@ -152,8 +114,6 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self._rows = self._source.rows()
             self._take_classes()
             self._warn_of_untrained_classes()
-            self._labeled = torch.zeros(len(self._targets), dtype=torch.bool)
-            self._set_aside = torch.zeros_like(self._labeled)
 
     def _take_classes(self) -> None:
         """Finds out whether classes are numbers that are no indices: 1 to K, or with gaps."""
@@ -186,7 +146,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.class_names = tuple(map(str, self._gaps)) if from_0 else None
             if from_0:
                 self._train_targets, self._test_targets = (renumbered(part, index_of) for part in self._given)
-        self._targets = self._train_targets.clone()
+        self._state = LabeledPool(self._train_targets)
 
     def suit_outputs(self, num_outputs: int) -> None:
         """Numbers the classes as a model takes them, where they are numbers with gaps: forgets all labels then.
@@ -239,7 +199,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def train_targets(self) -> Tensor:
         """Class indices of the training samples, int64, shape ``(N,)``, -1 where unknown; see :meth:`label`."""
         self.setup()
-        return self._targets
+        return self._state.targets
 
     @property
     def test_targets(self) -> Tensor:
@@ -252,7 +212,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.setup()
         if self.class_names is not None:
             return len(self.class_names)
-        highest = max(int(targets.max()) if len(targets) else -1 for targets in (self._targets, self._test_targets))
+        highest = max(
+            int(targets.max()) if len(targets) else -1 for targets in (self._state.targets, self._test_targets)
+        )
         return max(self._least_classes, 1 + highest)
 
     def list_class_names(self) -> list[str]:
@@ -280,7 +242,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def labeled(self) -> Tensor:
         """Mask of the labeled samples over the training set, bool, shape ``(N,)``; :meth:`label` changes it."""
         self.setup()
-        return self._labeled
+        return self._state.labeled
 
     @property
     def labeled_indices(self) -> Tensor:
@@ -305,7 +267,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
     @property
     def unlabeled_indices(self) -> Tensor:
         """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
-        return (~(self.labeled | self._set_aside)).nonzero().squeeze(1)
+        self.setup()
+        return self._state.unlabeled_indices
 
     # ---------------------------------------------------------------------------------------------------- labeling
 
@@ -349,7 +312,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         Args:
             query: Distinct positions in the pool, int64, shape ``(b,)``.
             labels: Their class indices, int64, shape ``(b,)``, -1 for a sample that the labeler skipped: it leaves the
-                pool, and is not trained on. Those of the data set if not given.
+                pool, and no fit trains on it. Those of the data set if not given.
 
         Returns:
             Their training-set indices, in the same order.
@@ -363,20 +326,14 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def indices_of(self, query: Tensor) -> Tensor:
         """Turns positions in the pool into training-set indices: the one place that does. Arguments as of `label`."""
-        unlabeled = self.unlabeled_indices
-        if not isinstance(query, Tensor) or query.dtype != torch.int64 or query.dim() != 1:
-            got = f"{query.dtype} of shape {tuple(query.shape)}" if isinstance(query, Tensor) else type(query).__name__
-            raise InputError(f"Expected a query to be an int64 tensor of shape (b,), but got {got}.")
-        if len(query) and (int(query.min()) < 0 or int(query.max()) >= len(unlabeled)):
-            raise InputError(
-                f"Expected a query of positions in the pool, 0 to {len(unlabeled) - 1}, "
-                f"but got {int(query.min())} to {int(query.max())}."
-            )
-        if len(query.unique()) < len(query):
-            raise InputError(
-                f"Expected a query of distinct positions, but got {len(query) - len(query.unique())} twice."
-            )
-        return unlabeled[query.cpu()]
+        self.setup()
+        return self._state.indices_of(query)
+
+    def label_indices(self, indices: Tensor, labels: Tensor | None = None) -> None:
+        """Labels samples by their training-set indices. Arguments and errors as of :meth:`label`."""
+        self.setup()
+        self._labeled_rows = None
+        self._state.label(indices, labels, self.count_classes())
 
     def set_labeled(self, indices: Tensor, labels: Tensor | None = None) -> None:
         """Makes exactly these training-set indices the labeled set; this is how a run is resumed.
@@ -385,30 +342,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
             indices: Training-set indices, int64, shape ``(M,)``.
             labels: As of :meth:`label`.
         """
-        self.labeled.zero_()
-        self._set_aside.zero_()
-        self._targets.copy_(self._train_targets)
+        self.setup()
+        self._state.clear()
         self.label_indices(indices, labels)
-
-    def label_indices(self, indices: Tensor, labels: Tensor | None = None) -> None:
-        """Labels samples by their training-set indices. Arguments and errors as of :meth:`label`."""
-        self._labeled_rows = None
-        if labels is None:
-            self._labeled[indices] = True
-            return
-        most = self.count_classes() - 1
-        if labels.shape != indices.shape or labels.dtype != torch.int64:
-            raise InputError(
-                f"Expected as many labels as samples, int64 of shape {tuple(indices.shape)}, "
-                f"but got {labels.dtype} of shape {tuple(labels.shape)}."
-            )
-        if len(labels) and not UNKNOWN <= int(labels.min()) <= int(labels.max()) <= most:
-            raise InputError(
-                f"Expected labels from 0 to {most}, or -1 for none, but got {int(labels.min())} to {int(labels.max())}."
-            )
-        self._targets[indices] = labels
-        self._labeled[indices] = labels != UNKNOWN
-        self._set_aside[indices] = labels == UNKNOWN
 
     # ----------------------------------------------------------------------------------------------------- loaders
 
@@ -459,26 +395,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.setup()
         return self._rows.blocks(indices)
 
-    def pool_blocks(self, query: Tensor | None = None) -> Blocks:
-        """The unlabeled inputs, in pool order, or those of a query, in its order; see :meth:`label`."""
-        indices = self.unlabeled_indices if query is None else self.indices_of(query)
-        return self._rows.blocks(indices)
+    def pool_blocks(self) -> Blocks:
+        """The unlabeled inputs, in pool order."""
+        return self._rows.blocks(self.unlabeled_indices)
 
     def labeled_blocks(self) -> Blocks:
-        """The labeled inputs, in training-set order; copies, lest a model that writes to its inputs spoils them."""
+        """The labeled inputs, in training-set order; copies, because a model may write to its inputs."""
         rows = self.labeled_rows
         return rows.blocks(torch.arange(len(rows)))
-
-
-def _source(loaded: Any, name: str) -> Source:
-    """What :meth:`PoolDataModule.load` returned; a plain tuple of four parts is one of :class:`Arrays`.
-
-    Raises:
-        InputError: If it is anything else.
-    """
-    if type(loaded) in (tuple, list) and len(loaded) == len(Arrays._fields):
-        return Arrays(*loaded)
-    if not all(hasattr(loaded, part) for part in ("train_targets", "test_targets", "rows", "test_blocks")):
-        got = f"{len(loaded)} parts" if isinstance(loaded, tuple | list) else type(loaded).__name__
-        raise InputError(f"Expected `load` of {name} to return Arrays or Datasets, but got {got}.")
-    return loaded
