@@ -16,9 +16,9 @@ import al_lightning
 from al_lightning import PoolPredictor, ScoreStrategy, TensorBlocks
 from al_lightning.cli import main
 from al_lightning.sweep.plan import read_study
-from al_lightning.sweep.settings_of_arms import check
 from scripts.sentences import count
 from scripts.site import in_markdown
+from tests.test_architecture import FOLDERS
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 DOCUMENTS = "".join(path.read_text() for path in PAGES)
@@ -53,6 +53,25 @@ def test_the_strategy_example_queries_what_it_says() -> None:
     everything, nothing = (TensorBlocks(probs.log(), torch.arange(n)) for n in (3, 0))
     query = strategy().query(PoolPredictor(torch.nn.Identity(), everything, nothing), 2, torch.Generator())
     assert query.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["Impurity", "Spread"])
+def test_the_strategies_shown_keep_the_contract(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and f"class {name}" in block]
+    (tmp_path / f"my_{name.lower()}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    main(["check", f"my_{name.lower()}.{name}"])
+    assert "that apply hold" in capsys.readouterr().out
+
+
+def test_the_metrics_shown_are_measured() -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "torchmetrics" in block]
+    namespace: dict = {}
+    exec(compile(code, "your_own.md", "exec"), namespace)
+    found = namespace["loop"].metrics.compute(torch.eye(10), torch.arange(10))
+    assert {name: float(value) for name, value in found.items()} == pytest.approx({"test_top3": 1, "test_kappa": 1})
 
 
 def test_the_loop_of_ones_own_labels_what_it_asks_for() -> None:
@@ -103,11 +122,15 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
     assert stop.value.code == 0, capsys.readouterr().err
 
 
-def test_sweeps_are_known(capsys: pytest.CaptureFixture) -> None:
-    """All are checked as ``sweep`` checks them, in one process instead of one for each command."""
+def test_the_arms_of_a_sweep_are_known(capsys: pytest.CaptureFixture) -> None:
+    """All arms are checked in this process: one of its own for each command would import Lightning again."""
     words = [words[words.index("sweep") + 1 :] for words in (shlex.split(line, comments=True) for line in SWEEPS)]
-    arms = {arm.flags: arm for command in words for arm in read_study(command).arms}
-    assert len(check(list(arms.values()))) > 10
+    arms = {arm.flags for command in words for arm in read_study(command).arms}
+    assert len(arms) > 10
+    for flags in arms:
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", *flags, "--print_config"])
+        assert stop.value.code == 0, capsys.readouterr().err
     (dry,) = [command for command in words if "--dry_run" in command]
     main(["sweep", *dry])
     assert "al-lightning fit " in capsys.readouterr().out
@@ -144,6 +167,12 @@ def test_every_heading_that_the_readme_links_to_exists() -> None:
     for target, anchor in links:
         headings = re.findall(r"^#+ (.+)$", Path(target).read_text(), re.M)
         assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
+
+
+def test_the_table_of_folders_is_that_of_the_architecture() -> None:
+    table = Path("docs/design.md").read_text().split("<!-- folders -->")[1].split("<!-- end -->")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ?([\w, ]*)\|$", table, re.M)
+    assert {folder: set(re.findall(r"\w+", imports)) for folder, imports in rows} == FOLDERS
 
 
 # ------------------------------------------------------------------------------------------------------------ the site
