@@ -116,10 +116,13 @@ def test_bad_input_is_one_sentence(
     assert sentence in refused(capsys, *[str(study) if word == "STUDY" else word for word in words])
 
 
-def test_markdown_has_all_tables_and_nothing_else(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_markdown_has_all_tables_and_nothing_else(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("al_lightning.cli.report.write_report", lambda analysis, out, **kwargs: out / "report.html")
     main(["report", str(study), "--markdown", "--claims", "--out", str(tmp_path / "report")])
     out, err = capsys.readouterr()
     assert out.startswith("## Accuracy\n\n<!-- report: accuracy -->\n| accuracy at 1,100 labels, mean of 5 rounds |")
     assert out.endswith("<!-- end -->\n")
     assert "<!-- report: claims -->" in out
-    assert "Wrote" in err  # it would not be Markdown
+    assert f"Wrote {tmp_path / 'report' / 'report.html'}" in err  # it would not be Markdown

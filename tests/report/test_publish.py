@@ -84,8 +84,15 @@ def is_refused(call: Any, capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-def test_a_published_run_is_read_and_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    fit(tmp_path / "whole" / "badge" / "seed0", 3)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three queries that was never interrupted."""
+    path = tmp_path_factory.mktemp("whole") / "badge" / "seed0"
+    fit(path, 3)
+    return path
+
+
+def test_a_published_run_is_read_and_goes_on_to_the_same_bits(tmp_path: Path, whole: Path) -> None:
     fit(tmp_path / "runs" / "badge" / "seed0", 1)
     place = published(tmp_path / "runs", out=tmp_path / "results") / "badge" / "seed0"
     assert str(tmp_path) not in (place / "config.yaml").read_text()
@@ -98,7 +105,6 @@ def test_a_published_run_is_read_and_goes_on_to_the_same_bits(tmp_path: Path) ->
     assert before["made_with"]
     assert (commit(again)["data"], commit(again)["made_with"]) == (before["data"], before["made_with"])
     fit(again, 3)
-    whole = tmp_path / "whole" / "badge" / "seed0"
     seconds = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
     assert rows(again / "rounds.csv", *seconds) == rows(whole / "rounds.csv", *seconds)
     about = ("score", "confidence")  # not published, or rounded
@@ -106,17 +112,15 @@ def test_a_published_run_is_read_and_goes_on_to_the_same_bits(tmp_path: Path) ->
     assert commit(again)["made_with"] == commit(whole)["made_with"]
 
 
-def test_the_first_rounds_of_a_run_are_restored_and_go_on_to_the_same_bits(tmp_path: Path) -> None:
-    fit(tmp_path / "runs" / "badge" / "seed0", 3)
-    out = published(tmp_path / "runs", out=tmp_path / "results")
+def test_the_first_rounds_of_a_run_are_restored_and_go_on_to_the_same_bits(tmp_path: Path, whole: Path) -> None:
+    out = published(whole, out=tmp_path / "results")
     again = restored(out, "--rounds", "2", out=tmp_path / "again") / "badge" / "seed0"
-    assert rows(again / "queries.csv") != rows(tmp_path / "runs" / "badge" / "seed0" / "queries.csv")
+    assert rows(again / "queries.csv") != rows(whole / "queries.csv")
     fit(again, 3)
     seconds = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
     rounded = ("score", "confidence", "accuracy")  # or not published
     for name, left_out in ("rounds.csv", seconds), ("queries.csv", rounded), ("calibration.csv", rounded):
-        whole = rows(tmp_path / "runs" / "badge" / "seed0" / name, *left_out)
-        assert rows(again / name, *left_out) == whole, name
+        assert rows(again / name, *left_out) == rows(whole / name, *left_out), name
 
 
 def test_the_first_rounds_have_what_was_known_after_them(tmp_path: Path) -> None:

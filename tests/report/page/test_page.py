@@ -50,10 +50,10 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def page(tables: Analysis, **kwargs: object) -> str:
-    drawings = draw(tables)
+def page(tables: Analysis, figures: bool = True, **kwargs: object) -> str:
+    drawings = draw(tables) if figures else []
     svgs = {drawing.name: to_svg(drawing.figure) for drawing in drawings}
-    narrow = {drawing.name: to_svg(drawing.figure) for drawing in draw(tables, NARROW)}
+    narrow = {drawing.name: to_svg(drawing.figure) for drawing in (draw(tables, NARROW) if figures else [])}
     return render(tables, drawings, svgs, narrow, gallery(tables.study), **kwargs)  # type: ignore[arg-type]
 
 
@@ -107,7 +107,7 @@ def test_it_has_the_numbers(html: str) -> None:
 
 
 def test_what_has_to_be_known_beside_the_figures_is_there() -> None:
-    assert "<li>Some fits &lt; all.</li>" in page(replace(analysis(), notes=("Some fits < all.",)))
+    assert "<li>Some fits &lt; all.</li>" in page(replace(analysis(), notes=("Some fits < all.",)), figures=False)
 
 
 def test_labels_saved_are_those_that_the_ratio_is_of() -> None:
@@ -121,7 +121,7 @@ def test_labels_saved_are_those_that_the_ratio_is_of() -> None:
     ]
     rows[1] |= {"at_once": True, "bound": "at least"}
     rows[2] |= {"censored": True, "bound": "at most"}
-    html = page(replace(tables, efficiency=pd.DataFrame(rows)))
+    html = page(replace(tables, efficiency=pd.DataFrame(rows)), figures=False)
     assert '<td class="n">4,321</td><td class="n">2,000</td><td class="n">2.16</td>' in html
     assert '<td class="n">1,234</td><td class="n">at most 617</td><td class="n">≥ 2.00</td>' in html
     assert '<td class="n">777</td><td class="n">more than 1,554</td><td class="n">≤ 0.50</td>' in html
