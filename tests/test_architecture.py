@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from al_lightning.models.protocol import Traits
+
 ROOT = "al_lightning"
 LOOSE = {"__init__", "__main__", "errors", "loop", "moved", "paths", "random_streams", "version"}
 LOW = {"errors", "paths", "random_streams", "version"}
@@ -101,6 +103,20 @@ def test_a_file_imports_only_what_its_folder_may(name: str) -> None:
 
 def test_the_page_of_models_imports_nothing_of_ours() -> None:
     assert ours(PAGE_OF_MODELS, MODULES[PAGE_OF_MODELS]) == set()
+
+
+def test_what_a_model_may_have_is_asked_by_the_page_alone() -> None:
+    names = {name for name in vars(Traits) if not name.startswith("_")}
+    assert len(names) >= 18
+    for name, path in MODULES.items():
+        asked = {
+            argument.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr")
+            for argument in node.args[1:2]
+            if isinstance(argument, ast.Constant)
+        }
+        assert asked & names == set() or name == PAGE_OF_MODELS, path
 
 
 def test_no_circle_between_files() -> None:

@@ -211,7 +211,7 @@ def test_the_reference_has_all_public_names(site: Path) -> None:
 
 def test_roles_of_sphinx_become_markdown() -> None:
     written = in_markdown(
-        "See :class:`~al_lightning.BADGE`, :func:`~al_lightning.strategies.outliers.outlier_percentiles` and "
+        "See :class:`~al_lightning.BADGE`, :func:`~al_lightning.strategies.geometry.outlier_percentiles` and "
         ":attr:`size`; :math:`x_1`.\n\n.. math:: x^2\n"
     )
     assert written == (

@@ -19,6 +19,7 @@ from al_lightning.data.labeled_pool import LabeledPool
 from al_lightning.data.labels import class_indices, numbers_with_gaps, renumbered
 from al_lightning.data.source import Arrays, Source, as_source
 from al_lightning.errors import InputError
+from al_lightning.models.protocol import traits
 
 
 class PoolDataModule(L.LightningDataModule, ABC):
@@ -179,7 +180,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return any(self._form)
 
     def _in_form(self, targets: Tensor, model: Any) -> Tensor:
-        of_user = not getattr(model, "takes_pairs", False)
+        of_user = not traits(model).takes_pairs
         return in_form(targets, self._form) if self._gets_form and of_user else targets
 
     @property
@@ -357,11 +358,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         trainer = self.trainer
         model = None if trainer is None else trainer.lightning_module
-        group = getattr(model, "minibatches_per_step", None)
+        group = traits(model).minibatches_per_step
         if group and trainer is not None and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
             group = 1
         unlabeled = None
-        if getattr(model, "needs_unlabeled", False):
+        if traits(model).needs_unlabeled:
             unlabeled = EndlessRows(self._rows, self.unlabeled_indices, self.unlabeled_generator)
         return MinibatchLoader(
             self.labeled_rows,
@@ -369,18 +370,18 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.batch_size,
             group=group,
             generator=self.shuffle_generator,
-            least=getattr(model, "min_updates_per_epoch", 1),
+            least=traits(model).min_updates_per_epoch,
             unlabeled=unlabeled,
             transform_generator=self.transform_generator,
             rank=0 if trainer is None else trainer.global_rank,
             size=1 if trainer is None else trainer.world_size,
-            as_pairs=getattr(model, "takes_pairs", False),
+            as_pairs=traits(model).takes_pairs,
         )
 
     def test_dataloader(self) -> BatchLoader:
         model = None if self.trainer is None else self.trainer.lightning_module
         targets = self._in_form(self.test_targets, model)
-        return BatchLoader(self.test_blocks(), targets, as_pairs=getattr(model, "takes_pairs", False))
+        return BatchLoader(self.test_blocks(), targets, as_pairs=traits(model).takes_pairs)
 
     def predict_dataloader(self) -> BatchLoader:
         """The test set."""

@@ -17,6 +17,7 @@ from al_lightning.data.collating import is_same
 from al_lightning.data.inputs import take_rows
 from al_lightning.errors import InputError
 from al_lightning.inference import evaluation_mode
+from al_lightning.models.protocol import traits
 
 LOG = logging.getLogger(__name__)
 HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
@@ -36,7 +37,7 @@ def check_batch_hooks(trainer: L.Trainer, model: L.LightningModule, datamodule: 
 
 
 def _check(trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule, owner: Any, hook: str) -> None:
-    as_pairs = getattr(model, "takes_pairs", False)
+    as_pairs = traits(model).takes_pairs
     batch = next(iter(BatchLoader(datamodule.test_blocks(), datamodule.test_targets, as_pairs)))
     batch = take_rows(batch, slice(NUM_ROWS)) if isinstance(batch, tuple) else batch
     with _testing(trainer, model, datamodule), evaluation_mode(model), torch.no_grad(), isolate_rng(include_cuda=False):

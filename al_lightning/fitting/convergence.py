@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor, nn
 
 from al_lightning.fitting.falling_loss import FallingLoss
+from al_lightning.models.protocol import traits
 
 NEVER = 1_000_000
 TRAIN_ACC, TRAIN_NLL = "train_acc", "train_nll"
@@ -91,7 +92,7 @@ class Convergence(EarlyStopping):
     def settle(self, model: nn.Module) -> None:
         """Decides on the rule for a model, if no argument was given."""
         if self.by_model:
-            self.use_loss(not getattr(model, "ends_by_train_acc", False))
+            self.use_loss(not traits(model).ends_by_train_acc)
 
     def use_loss(self, by_loss: bool) -> None:
         """Puts the loss rule in force, or the one that the arguments say."""
@@ -137,7 +138,7 @@ class Convergence(EarlyStopping):
         """Counts updates, and keeps the loss of each."""
         if not self.by_loss:
             return
-        minibatches = len(batch) if hasattr(pl_module, "minibatches_per_step") else 1
+        minibatches = len(batch) if traits(pl_module).minibatches_per_step else 1
         self._updates += minibatches / trainer.accumulate_grad_batches
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor) and loss.numel() == 1:
@@ -146,7 +147,7 @@ class Convergence(EarlyStopping):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checks the metric, unless the module says that its training is still ``warming_up``."""
-        if getattr(pl_module, "warming_up", False):
+        if traits(pl_module).warming_up:
             return
         if self.by_loss:
             self._check_losses(trainer)

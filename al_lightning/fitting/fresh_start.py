@@ -1,7 +1,7 @@
 """FreshStart: each fit finds trainer, callbacks and generators as the first fit found them."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as L
 import numpy as np
@@ -14,6 +14,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.fitting.callback_state import FreshCallbacks
 from al_lightning.fitting.lightning_insides import callbacks_of, forget_fits
 from al_lightning.fitting.trainer_state import FreshTrainer
+from al_lightning.models.protocol import traits
 from al_lightning.random_streams import Purpose, stream, stream_seed
 
 
@@ -91,8 +92,8 @@ def set_streams(model: L.LightningModule, datamodule: PoolDataModule, seed: int,
     datamodule.shuffle_generator = stream(seed, "shuffle", round)
     datamodule.unlabeled_generator = stream(seed, "unlabeled", round)
     datamodule.transform_generator = stream(seed, "transforms", round, rank)
-    if hasattr(model, "stream_purposes"):
-        purposes: tuple[Purpose, ...] = model.stream_purposes  # type: ignore[assignment]
+    purposes = cast(tuple[Purpose, ...], traits(model).stream_purposes)
+    if purposes:
         model.streams = {purpose: stream(seed, purpose, round, rank) for purpose in purposes}  # type: ignore[assignment]
     # for what draws before training starts, such as LearningRateFinder, and what users draw
     dropout = stream_seed(seed, "dropout", round, rank)

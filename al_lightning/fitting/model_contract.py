@@ -17,6 +17,7 @@ from al_lightning.fitting.lazy import has_lazy_layers, materialise
 from al_lightning.inference import PoolPredictor, evaluation_mode
 from al_lightning.inference.calling import call
 from al_lightning.inference.logits import logits_of, warn_of_probabilities
+from al_lightning.models.protocol import traits
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
             them in the dtype of its weights.
     """
     name = type(model).__name__
-    is_split = all(callable(getattr(model, part, None)) for part in ("embed", "head"))
+    is_split = callable(traits(model).embed) and callable(traits(model).head)
     missing = [
         method
         for method in ("forward", "training_step", "configure_optimizers")
@@ -42,8 +43,9 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
     sample = datamodule.sample_inputs(1)
     num_classes = datamodule.count_classes()
     has_forward = is_overridden("forward", model)
-    if hasattr(model, "check_inputs"):
-        model.check_inputs(sample)  # type: ignore[operator]
+    check_inputs = traits(model).check_inputs
+    if check_inputs is not None:
+        check_inputs(sample)
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from al_lightning.errors import InputError
 from al_lightning.fitting.weight_proof import NUM_DRAWS, equal_groups, unlike_drawn
+from al_lightning.models.protocol import traits
 from al_lightning.models.reset import reset_parameters
 from al_lightning.random_streams import seeded
 
@@ -220,7 +221,7 @@ def check_same_draws(maker: ModelMaker, recorded: str, path: Path, seed: int) ->
 
 
 def _resets_itself(model: nn.Module) -> bool:
-    return callable(getattr(model, "reset_parameters", None))
+    return callable(traits(model).reset_parameters)
 
 
 def _why_not_by_reset(model: L.LightningModule) -> str | None:

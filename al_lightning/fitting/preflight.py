@@ -25,6 +25,7 @@ from al_lightning.fitting.starting_weights import Reinit
 from al_lightning.fitting.stopping import rules_of
 from al_lightning.labeling import Oracle
 from al_lightning.models.named_metrics import NamedMetrics
+from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream, stream_seed
 from al_lightning.run_folder.fingerprint.fingerprints import identity
 from al_lightning.strategies import QueryStrategy
@@ -150,7 +151,7 @@ def _find_maker(
     """What draws the weights of each round; none if they are not drawn."""
     if reinit != "scratch":
         return None
-    if getattr(model, "pretrained", False):
+    if traits(model).pretrained:
         raise InputError(
             "Expected `loop.reinit` to be initial or warm with a pretrained model, but got scratch, which draws "
             "its weights anew before the first fit."

@@ -13,6 +13,7 @@ from al_lightning.fitting.run_parts import RunParts
 from al_lightning.inference import PoolPredictor
 from al_lightning.models.metrics import NAMES, ClassificationMetrics
 from al_lightning.models.named_metrics import NamedMetrics
+from al_lightning.models.protocol import traits
 from al_lightning.run_folder.query_rows import shortest
 from al_lightning.run_folder.tables import CalibrationBin
 
@@ -83,6 +84,6 @@ class CalibrationCurve(Callback):
         self.bins: tuple[Tensor, Tensor, Tensor] | None = None
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        metrics = getattr(pl_module, "test_metrics", None)
+        metrics = traits(pl_module).test_metrics
         if isinstance(metrics, ClassificationMetrics):
             self.bins = metrics.calibration_bins()

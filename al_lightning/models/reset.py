@@ -5,6 +5,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from al_lightning.errors import InputError
+from al_lightning.models.protocol import traits
 
 NORMS_OF_WEIGHTS = (SpectralNorm, WeightNorm)
 """Hooks that make a weight from other parameters before each call; a layer cannot reset such a weight."""
@@ -19,7 +20,7 @@ def reset_parameters(model: nn.Module) -> None:
     Raises:
         InputError: If a submodule has parameters and no way to reset them: they would be carried from round to round.
     """
-    reset = getattr(model, "reset_parameters", None)
+    reset = traits(model).reset_parameters
     if reset is not None:
         reset()
     else:
@@ -35,7 +36,7 @@ def _reset(module: nn.Module, name: str) -> None:
             raise InputError(
                 f"Expected weights of {what} that can be drawn again, but {type(hook).__name__} makes them from others."
             )
-    reset = getattr(module, "reset_parameters", None)
+    reset = traits(module).reset_parameters
     if reset is None and type(module).__module__.startswith("torch.nn."):
         # torch gives MultiheadAttention and Transformer this method, and calls it in their constructors
         reset = getattr(module, "_reset_parameters", None)

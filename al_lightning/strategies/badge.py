@@ -7,49 +7,10 @@ from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_generator, check_query_size
+from al_lightning.strategies.geometry import GradientEmbeddings
 
 NUM_PROPOSALS = 64  # at a time
 MIN_ACCEPTED = 8  # of them, or else the bounds are brought up to date
-BLOCK_ROWS = 2048  # of a pass over all rows
-COINCIDENT = 1e-6  # relative squared distance that may be rounding
-
-
-class GradientEmbeddings:
-    r"""Gradients of the loss with respect to the head's weights, at the predicted label, in factors.
-
-    The gradient of sample i is the outer product of :math:`\delta_i = p_i - e_{\hat y_i}` and the features :math:`h_i`.
-    Its C x D entries are never formed, because an inner product of two gradients is
-    :math:`(\delta_i \cdot \delta_j)(h_i \cdot h_j)`.
-
-    Args:
-        probs: Class probabilities, shape ``(N, C)``.
-        embeddings: Features, shape ``(N, D)``.
-        include_bias: Whether the gradient with respect to the head's bias belongs to it, as a feature that is 1.
-    """
-
-    def __init__(self, probs: Tensor, embeddings: Tensor, include_bias: bool = False) -> None:
-        predicted = probs.argmax(dim=1, keepdim=True)
-        self._delta = probs.scatter_add(1, predicted, torch.full_like(probs[:, :1], -1.0))  # (N, C)
-        self._features = embeddings  # (N, D)
-        self._bias = float(include_bias)
-        delta_sq, features_sq = (torch.linalg.vector_norm(x, dim=1).double() ** 2 for x in (self._delta, embeddings))
-        self.sq_norms = delta_sq * (features_sq + self._bias)  # (N,)
-
-    def sq_distances(self, rows: Tensor | slice, centres: Tensor) -> Tensor:
-        """Squared distances of R rows to K centres, float64, shape ``(R, K)``.
-
-        A distance that is zero up to rounding is zero: otherwise a duplicate of a centre keeps a chance to be drawn.
-        """
-        inner = (self._delta[rows] @ self._delta[centres].T).double()
-        inner *= (self._features[rows] @ self._features[centres].T).double() + self._bias
-        sum_sq = self.sq_norms[rows, None] + self.sq_norms[centres]
-        distances = sum_sq - 2 * inner
-        return distances.masked_fill_(distances < COINCIDENT * sum_sq, 0.0)
-
-    def nearest_sq_distances(self, centres: Tensor) -> Tensor:
-        """Squared distance of each row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
-        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(self.sq_norms), BLOCK_ROWS)]
-        return torch.cat([self.sq_distances(rows, centres).amin(dim=1) for rows in blocks])
 
 
 def badge_query(

@@ -11,8 +11,7 @@ from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
-from al_lightning.strategies.nearest import every_kth, nearest_sq_distances, upper_bounds
-from al_lightning.strategies.outliers import outlier_percentiles
+from al_lightning.strategies.geometry import every_kth, nearest_sq_distances, outlier_percentiles, upper_bounds
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
@@ -162,7 +161,7 @@ class CoreSet(QueryStrategy):
             query starts, their number rounded down. None if nothing is labeled, and never so many that the query cannot
             be filled.
         outliers: Whether to report in diagnostics.csv how far out in the pool the query lies:
-            ``core_set_outlier_percentile``, the mean of :func:`~al_lightning.strategies.outliers.outlier_percentiles`
+            ``core_set_outlier_percentile``, the mean of :func:`~al_lightning.strategies.geometry.outlier_percentiles`
             in these features, in [0, 1]; that of a random query is 0.5.
 
     Raises:

@@ -14,7 +14,8 @@ from al_lightning import BADGE, BALD, DropoutHead, DropoutMLP, Entropy, LeastCon
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
-from al_lightning.strategies.badge import GradientEmbeddings, badge_query
+from al_lightning.strategies.badge import badge_query
+from al_lightning.strategies.geometry import GradientEmbeddings
 from tests.digits import DigitsMLP
 from tests.helpers import (
     digits,

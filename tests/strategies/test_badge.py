@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from al_lightning.errors import InputError
-from al_lightning.strategies import BADGE, badge
-from al_lightning.strategies.badge import GradientEmbeddings, badge_query
+from al_lightning.strategies import BADGE, badge, geometry
+from al_lightning.strategies.badge import badge_query
+from al_lightning.strategies.geometry import GradientEmbeddings
 from tests.helpers import fitted_model, generator, make_pool, random_probs
 
 P_VALUE = 1e-3
@@ -70,7 +71,7 @@ def test_explicit_gradients_are_those_of_autograd(digits_pool, include_bias):
 @pytest.mark.parametrize("include_bias", [False, True])
 @pytest.mark.parametrize(("num_classes", "num_features"), [(2, 1), (3, 50), (10, 8), (100, 5)])
 def test_factors_give_the_distances_of_explicit_gradients(monkeypatch, include_bias, num_classes, num_features):
-    monkeypatch.setattr(badge, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(geometry, "BLOCK_ROWS", 7)
     probs = random_probs(40, num_classes)
     embeddings = torch.randn(40, num_features, generator=generator(1))
     factors = GradientEmbeddings(probs, embeddings, include_bias)
@@ -159,7 +160,7 @@ def joint_probabilities(gradients: Tensor, query_size: int) -> dict[tuple[int, .
 def test_all_picks_together_are_drawn_as_one_after_the_other(monkeypatch, num_proposals, min_accepted):
     monkeypatch.setattr(badge, "NUM_PROPOSALS", num_proposals)
     monkeypatch.setattr(badge, "MIN_ACCEPTED", min_accepted)
-    monkeypatch.setattr(badge, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(geometry, "BLOCK_ROWS", 4)
     probs, embeddings = small_pool(5)
     joint = joint_probabilities(gradients_by_hand(probs, embeddings), 4)
     assert sum(joint.values()) == pytest.approx(1)
@@ -198,7 +199,7 @@ def test_many_picks_from_real_digits_are_drawn_by_squared_distance(
 ):
     monkeypatch.setattr(badge, "NUM_PROPOSALS", num_proposals)
     monkeypatch.setattr(badge, "MIN_ACCEPTED", min_accepted)
-    monkeypatch.setattr(badge, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(geometry, "BLOCK_ROWS", 4)
     pool = tuple(part[:150] for part in digits_pool)
     assert kstest(ranks_in_exact_distribution(pool, 60, seeds=10), "uniform").pvalue > P_VALUE
 

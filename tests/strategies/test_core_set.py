@@ -11,9 +11,9 @@ from torch import Tensor
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.strategies import CoreSet, core_set, nearest
+from al_lightning.strategies import CoreSet, core_set, geometry
 from al_lightning.strategies.core_set import farthest_rows, k_center_greedy
-from al_lightning.strategies.nearest import nearest_sq_distances, upper_bounds
+from al_lightning.strategies.geometry import nearest_sq_distances, upper_bounds
 from tests.helpers import digits, fitted_model, generator, labeled_inputs, make_pool, pool_inputs
 
 
@@ -90,9 +90,9 @@ def test_many_distances_to_labeled_rows_are_never_computed(monkeypatch):
     monkeypatch.setattr(core_set, "FIRST_CENTRES", 100)
     monkeypatch.setattr(core_set, "BLOCK_ROWS", 50)
     pairs = []
-    search = nearest.search
+    search = geometry.search
     monkeypatch.setattr(
-        nearest, "search", lambda r, c, *args, **k: pairs.append(len(r) * len(c)) or search(r, c, *args, **k)
+        geometry, "search", lambda r, c, *args, **k: pairs.append(len(r) * len(c)) or search(r, c, *args, **k)
     )
     features = make_pool(digits().train_inputs).embeddings()
     k_center_greedy(features[400:], features[:400], 30)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from al_lightning.strategies import outliers
-from al_lightning.strategies.outliers import outlier_percentiles
+from al_lightning.strategies import geometry
+from al_lightning.strategies.geometry import outlier_percentiles
 from tests.helpers import digits, generator
 
 
@@ -37,7 +37,7 @@ def test_an_outlier_and_an_inlier() -> None:
 
 def test_every_kth_row_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, picks = digits().train_inputs, torch.arange(0, 1000, 7)
-    monkeypatch.setattr(outliers, "REFERENCES", 300)
+    monkeypatch.setattr(geometry, "REFERENCES", 300)
     torch.testing.assert_close(
         outlier_percentiles(rows, picks).double(), plain_percentiles(rows, picks), atol=0.06, rtol=0
     )

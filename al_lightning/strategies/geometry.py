@@ -1,4 +1,4 @@
-"""Distances to nearest rows, by faiss."""
+"""Distances between samples: to the nearest ones by faiss, among all others, and between gradient embeddings."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +7,11 @@ import torch
 from torch import Tensor
 
 SEARCH_ROWS = 1024  # rows handed to faiss at a time
+NEIGHBOURS = 20
+"""A sample lies as far out as its 20th nearest neighbour is away."""
+REFERENCES = 2000  # rows that stand for all: 95 % of percentiles are off by less than three hundredths
+BLOCK_ROWS = 2048  # of a pass over all gradient embeddings
+COINCIDENT = 1e-6  # relative squared distance that may be rounding
 
 
 def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:
@@ -100,3 +105,67 @@ def search(rows: Tensor, centres: Tensor, origin: Tensor, num_nearest: int = 1) 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(search_block, range(0, len(rows), SEARCH_ROWS)))
     return torch.from_numpy(sq_distances).to(rows.dtype), torch.from_numpy(nearest)
+
+
+def outlier_percentiles(rows: Tensor, picks: Tensor) -> Tensor:
+    """Ranks rows by the distance to their 20th nearest neighbour, among all rows.
+
+    Args:
+        rows: Features, float32, shape ``(N, D)``.
+        picks: Rows to rank, int64, shape ``(b,)``.
+
+    Returns:
+        For each pick the share of rows that lie less far out, ties counted half, float32, shape ``(b,)``, in [0, 1]:
+        near 1 for outliers, 0.5 on average for picks at random. Where there are many rows, every k-th stands for all.
+
+    Reference:
+        Ramaswamy, Rastogi and Shim, "Efficient Algorithms for Mining Outliers from Large Data Sets", SIGMOD 2000.
+
+    Example:
+        >>> line = torch.cat([torch.arange(99.0), torch.tensor([1000.0])])[:, None]
+        >>> outlier_percentiles(line, torch.tensor([99, 50]))
+        tensor([0.9950, 0.3950])
+    """
+    num_nearest = min(NEIGHBOURS + 1, len(rows))  # a row is its own nearest neighbour
+    usual = kth_distances(every_kth(rows, REFERENCES), rows, num_nearest).sort().values
+    found = kth_distances(rows[picks], rows, num_nearest)
+    below, up_to = (torch.searchsorted(usual, found, right=right) for right in (False, True))
+    return (below + up_to).float() / (2 * len(usual))
+
+
+class GradientEmbeddings:
+    r"""Gradients of the loss with respect to the head's weights, at the predicted label, in factors.
+
+    The gradient of sample i is the outer product of :math:`\delta_i = p_i - e_{\hat y_i}` and the features :math:`h_i`.
+    Its C x D entries are never formed, because an inner product of two gradients is
+    :math:`(\delta_i \cdot \delta_j)(h_i \cdot h_j)`.
+
+    Args:
+        probs: Class probabilities, shape ``(N, C)``.
+        embeddings: Features, shape ``(N, D)``.
+        include_bias: Whether the gradient with respect to the head's bias belongs to it, as a feature that is 1.
+    """
+
+    def __init__(self, probs: Tensor, embeddings: Tensor, include_bias: bool = False) -> None:
+        predicted = probs.argmax(dim=1, keepdim=True)
+        self._delta = probs.scatter_add(1, predicted, torch.full_like(probs[:, :1], -1.0))  # (N, C)
+        self._features = embeddings  # (N, D)
+        self._bias = float(include_bias)
+        delta_sq, features_sq = (torch.linalg.vector_norm(x, dim=1).double() ** 2 for x in (self._delta, embeddings))
+        self.sq_norms = delta_sq * (features_sq + self._bias)  # (N,)
+
+    def sq_distances(self, rows: Tensor | slice, centres: Tensor) -> Tensor:
+        """Squared distances of R rows to K centres, float64, shape ``(R, K)``.
+
+        A distance that is zero up to rounding is zero: otherwise a duplicate of a centre keeps a chance to be drawn.
+        """
+        inner = (self._delta[rows] @ self._delta[centres].T).double()
+        inner *= (self._features[rows] @ self._features[centres].T).double() + self._bias
+        sum_sq = self.sq_norms[rows, None] + self.sq_norms[centres]
+        distances = sum_sq - 2 * inner
+        return distances.masked_fill_(distances < COINCIDENT * sum_sq, 0.0)
+
+    def nearest_sq_distances(self, centres: Tensor) -> Tensor:
+        """Squared distance of each row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
+        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(self.sq_norms), BLOCK_ROWS)]
+        return torch.cat([self.sq_distances(rows, centres).amin(dim=1) for rows in blocks])
