@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -54,9 +54,7 @@ class ImageFolder(PoolDataModule):
             score or test. It gets uint8 images as large as they are.
         num_workers: Processes that read images ahead where they are not in memory.
         max_memory: GiB that images in memory may take, 0 to read them from disk always.
-        num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
-        batch_size: Samples in a minibatch of training.
+        **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If there are no images, classes are missing, a file cannot be read, or an argument is out of range.
@@ -75,11 +73,9 @@ class ImageFolder(PoolDataModule):
         train_transform: nn.Module | None = None,
         num_workers: int = 2,
         max_memory: float = 2.0,
-        num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
-        batch_size: int = 64,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_initial, initial, batch_size)
+        super().__init__(**kwargs)
         if image_size < 1:
             raise InputError(f"Expected `data.image_size` to be at least 1, but got {image_size}.")
         if num_workers < 0:

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,9 +57,7 @@ class NumpyFiles(PoolDataModule):
             :class:`~al_lightning.data.standardize.Standardizer` for features that hardly change.
         num_workers: Processes that read ahead where inputs stay on disk.
         max_memory: GiB that inputs in memory may take, as float32.
-        num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
-        batch_size: Samples in a minibatch of training.
+        **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If a file is missing, no array file, or holds something else; the message names it.
@@ -77,11 +75,9 @@ class NumpyFiles(PoolDataModule):
         standardize: bool = True,
         num_workers: int = 2,
         max_memory: float = 4.0,
-        num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
-        batch_size: int = 64,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(num_initial, initial, batch_size)
+        super().__init__(**kwargs)
         self._files = {
             "train_inputs": expanded(train_inputs),
             "train_targets": expanded(train_targets),
