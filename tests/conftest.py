@@ -1,6 +1,8 @@
 import torch
 from hypothesis import settings
 
+from tests.fork_server import forked_python  # noqa: F401
+
 torch.set_num_threads(1)
 
 # the same examples in each run, so that CI does not fail by chance; --hypothesis-profile=search has new ones

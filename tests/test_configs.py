@@ -12,7 +12,7 @@ import yaml
 from al_lightning import DropoutMLP, strategies
 from al_lightning.cli import main
 from al_lightning.cli.fit import KNOWN_CLASSES
-from al_lightning.sweep.plan import Arm, read_study
+from al_lightning.sweep.plan import Arm, read_plan
 from al_lightning.sweep.settings_of_arms import check
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
@@ -41,7 +41,7 @@ def test_a_config_runs(config: Path, tmp_path: Path) -> None:
 
 
 def test_the_study_has_all_strategies() -> None:
-    arms = read_study(["--config", str(STUDY)]).arms
+    arms = read_plan(["--config", str(STUDY)]).arms
     settings = check(arms)  # all arms parse
     assert {arm.name for arm in arms} >= {path.stem for path in STRATEGY_CONFIGS}
     for name in settings:
@@ -55,7 +55,7 @@ def test_the_factorial_of_round_0_is_complete() -> None:
 
     Inputs of two other scales have three cells for each length.
     """
-    arms = read_study(["--config", str(ROUND_0)]).arms
+    arms = read_plan(["--config", str(ROUND_0)]).arms
     settings = check(arms)
     assert len(settings) == 6 * (1 + 2 * 3) + 6 * 2 * 3
     cells = {
@@ -72,7 +72,7 @@ def test_the_factorial_of_round_0_is_complete() -> None:
 
 
 def test_the_planted_pools_are_those_of_one_protocol() -> None:
-    settings = check(read_study(["--config", str(PLANTED)]).arms)
+    settings = check(read_plan(["--config", str(PLANTED)]).arms)
     assert {s["data"]["class_path"] for s in settings.values()} == {"al_lightning.PlantedFashionMNIST"}
     assert {s["loop"]["strategy"]["class_path"].split(".")[-1] for s in settings.values()} >= {"BALD", "Entropy"}
 
@@ -85,7 +85,7 @@ def with_checkpoint(arm: Arm, folder: Path) -> Arm:
 
 
 def test_the_arms_that_explain_core_set_differ_from_it_in_one_thing_each(tmp_path: Path) -> None:
-    settings = check([with_checkpoint(arm, tmp_path) for arm in read_study(["--config", str(WHY_CORE_SET)]).arms])
+    settings = check([with_checkpoint(arm, tmp_path) for arm in read_plan(["--config", str(WHY_CORE_SET)]).arms])
     strategies = {name: s["loop"]["strategy"]["init_args"] for name, s in settings.items()}
     usual = {"features": "penultimate", "trim": 0.0, "outliers": True}
     checkpoint = {"checkpoint": str(tmp_path / "model.ckpt")}
@@ -99,10 +99,10 @@ def test_the_arms_that_explain_core_set_differ_from_it_in_one_thing_each(tmp_pat
 
 
 # the others are no more than a config
-ARMS = [arm for arm in read_study(["--config", str(STUDY)]).arms if "--model.dropout" in arm.flags]
-ARMS += [arm for arm in read_study(["--config", str(ROUND_0)]).arms if arm.name == "epochs1_dropout50_test20"]
-ARMS += [arm for arm in read_study(["--config", str(PLANTED)]).arms if arm.name == "bald"]
-ARMS += read_study(["--config", str(WHY_CORE_SET)]).arms
+ARMS = [arm for arm in read_plan(["--config", str(STUDY)]).arms if "--model.dropout" in arm.flags]
+ARMS += [arm for arm in read_plan(["--config", str(ROUND_0)]).arms if arm.name == "epochs1_dropout50_test20"]
+ARMS += [arm for arm in read_plan(["--config", str(PLANTED)]).arms if arm.name == "bald"]
+ARMS += read_plan(["--config", str(WHY_CORE_SET)]).arms
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)

@@ -1,5 +1,5 @@
 """``al-lightning sweep``: the runs of a study, in parallel processes.
 
-Nothing here imports torch or Lightning but :mod:`al_lightning.sweep.settings_of_arms` and
-:mod:`al_lightning.sweep.child`, which are processes of their own.
+No file here imports torch or Lightning, except :mod:`al_lightning.sweep.settings_of_arms` and
+:mod:`al_lightning.sweep.child`, which run in processes of their own.
 """

@@ -1,8 +1,8 @@
-"""What a sweep shows: on a terminal one live display of all runs, one line a run anywhere else."""
+"""The display of a sweep: on a terminal a live table of all runs, anywhere else one line for each run."""
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,40 +11,40 @@ from rich.table import Table
 from rich.text import Text
 
 from al_lightning.run_folder.tables import Round, read_rounds
-from al_lightning.sweep.plan import Run
+from al_lightning.sweep.plan import PlannedRun
 
 REFRESH = 1.0
 """Seconds between two looks at what the runs have written."""
 HEARTBEAT = 60.0
 """Seconds between two lines that say that all is well, where there is no terminal."""
 MAX_LINES = 20
-"""The most runs that are shown, and looked at."""
+"""The most runs that are shown, and whose folders are read."""
 
 
 class PipedConsole(Console):
-    """A console that says when nobody reads it any longer; rich would end the program, with code 1."""
+    """A console that raises when nobody reads it any longer; a console of rich would end the program with code 1."""
 
     def on_broken_pipe(self) -> None:
-        self.quiet = True  # what is left to be said
+        self.quiet = True  # drops what rich has not written yet
         raise BrokenPipeError
 
 
 class SweepDisplay:
-    """Shows how many runs are done, where each of those in progress is, and the time left once that is known.
+    """Shows how many runs are done, the last round of each run in progress, and the time left once it is known.
 
     Args:
         num_rounds: Number of the last round of each arm, by name.
         finished: The runs that were finished before.
-        waiting: All others.
-        processes: How many run at a time; ``None`` if nobody knows.
+        waiting: All other runs.
+        processes: How many runs run at a time; ``None`` if nobody knows.
         console: Where to show it; standard output if not given.
     """
 
     def __init__(
         self,
         num_rounds: Mapping[str, int],
-        finished: Sequence[Run],
-        waiting: Sequence[Run],
+        finished: Sequence[PlannedRun],
+        waiting: Sequence[PlannedRun],
         processes: int | None,
         console: Console | None = None,
     ) -> None:
@@ -76,8 +76,8 @@ class SweepDisplay:
         self._console.print(text)
         self._last_line = time.monotonic()
 
-    def ended(self, run: Run, error: str | None) -> None:
-        """Shows what came of a run."""
+    def ended(self, run: PlannedRun, error: str | None) -> None:
+        """Shows how a run ended."""
         del self._unfinished[run]
         if error is None:
             self._add_seconds(run)
@@ -86,22 +86,23 @@ class SweepDisplay:
             self._failed += 1
             self.message(f"{run}: failed: {error}")
 
-    def waits(self, run: Run) -> None:
+    def waits(self, run: PlannedRun) -> None:
         """Shows that a run ended because it asks people for labels."""
         del self._unfinished[run]
         self._waiting += 1
         self.message(f"{run}: waits for labels: {run.label_command}")
 
-    def update(self, running: Sequence[Run]) -> None:
-        """Shows what runs; does nothing most of the times it is called."""
+    def update(self, find_running: Callable[[], Sequence[PlannedRun]]) -> None:
+        """Shows what runs, if it is time to; finding out takes a look at the disk for each run."""
         now = time.monotonic()
         if not self._console.is_terminal:
             if now - self._last_line >= HEARTBEAT:
+                running = find_running()
                 lines = [f"{run} ({where})" for run, where in self._look(running)[0]]
                 self.message(f"{self._done()}; running: {', '.join(lines) or 'none yet'}{self._left(running)}")
         elif now - self._last_update >= REFRESH:
             self._last_update = now
-            self._live.update(self._render(running), refresh=True)
+            self._live.update(self._render(find_running()), refresh=True)
 
     # ---------------------------------------------------------------------------------------------------------- how
 
@@ -111,7 +112,7 @@ class SweepDisplay:
         waiting = f", {self._waiting} waiting for labels" if self._waiting else ""
         return f"{done} of {self._total} runs done{failed}{waiting}"
 
-    def _render(self, running: Sequence[Run]) -> Group:
+    def _render(self, running: Sequence[PlannedRun]) -> Group:
         overall = Table.grid(padding=(0, 1))
         overall.add_row(
             Text(self._done(), style="bold"),
@@ -126,15 +127,15 @@ class SweepDisplay:
             table.add_row(Text(f"  and {num_more} more"))
         return Group(overall, table)
 
-    def _look(self, running: Sequence[Run]) -> tuple[list[tuple[Run, str]], int]:
+    def _look(self, running: Sequence[PlannedRun]) -> tuple[list[tuple[PlannedRun, str]], int]:
         shown = [(run, _where(read_rounds(run.folder), self._num_rounds[run.arm.name])) for run in running[:MAX_LINES]]
         return shown, len(running) - len(shown)
 
-    def _add_seconds(self, run: Run) -> None:
+    def _add_seconds(self, run: PlannedRun) -> None:
         self._seconds.setdefault(run.arm.name, []).append(_seconds(read_rounds(run.folder)))
 
-    def _left(self, running: Sequence[Run]) -> str:
-        """Time left, once a run of each arm that is left was finished: arms and rounds differ too much for less."""
+    def _left(self, running: Sequence[PlannedRun]) -> str:
+        """The time left, once each arm that is left has a finished run: arms differ too much to guess without one."""
         if not self._unfinished or any(run.arm.name not in self._seconds for run in self._unfinished):
             return ""
         means = {name: sum(seconds) / len(seconds) for name, seconds in self._seconds.items()}

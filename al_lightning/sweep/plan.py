@@ -1,26 +1,27 @@
-"""What a sweep is asked to do: the words of its command line and its study file, as a list of runs."""
+"""The plan of a sweep: the words of its command line and its study file become a list of runs."""
 
 import argparse
-import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import NoReturn
 
 from al_lightning.cli.config_files import find_config
 from al_lightning.cli.seeds import parse_seeds
-from al_lightning.cli.yaml_files import check_yaml
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.paths import as_path
-
-MAX_NAME = 255
-"""The most bytes in the name of a folder, on nearly all file systems."""
-LAUNCHERS = ("local", "ray")
-KEYS = ("out", "seeds", "processes", "launcher", "fit", "arms")
+from al_lightning.sweep.study_file import (
+    KEYS,
+    arm_name,
+    arms_of_strategies,
+    flags_of,
+    parse_launcher,
+    parse_out,
+    parse_processes,
+    read_file,
+)
 
 # what the sweep gives each run itself, and what a run of a sweep has no use for
 INSTEAD = {
@@ -67,11 +68,11 @@ class Arm:
 
     name: str
     flags: tuple[str, ...]
-    """Of ``al-lightning fit``, but for those that the sweep sets."""
+    """Flags of ``al-lightning fit``, without those that the sweep sets."""
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One arm with one seed."""
 
     arm: Arm
@@ -106,24 +107,25 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class Plan:
     """What a sweep is asked to do."""
 
     out: Path
     arms: list[Arm]
     seeds: list[int]
     processes: int | None
-    """The most runs at a time; ``None`` for one a core."""
+    """The most runs at a time; ``None`` leaves it to the launcher."""
     launcher: str
+    """``local``, ``ray``, or the import path of a class."""
     dry_run: bool
 
     @property
-    def runs(self) -> list[Run]:
-        """All arms with one seed, then all with the next: what is compared in pairs is soon complete."""
-        return [Run(arm, seed, self.out) for seed in self.seeds for arm in self.arms]
+    def runs(self) -> list[PlannedRun]:
+        """All arms with one seed, then all arms with the next seed: pairs to compare are complete early."""
+        return [PlannedRun(arm, seed, self.out) for seed in self.seeds for arm in self.arms]
 
 
-def read_study(words: Sequence[str]) -> Study:
+def read_plan(words: Sequence[str]) -> Plan:
     """Reads the words after ``al-lightning sweep``, and the file that they name.
 
     Raises:
@@ -145,26 +147,26 @@ def read_study(words: Sequence[str]) -> Study:
         )
     if given.config:
         path = as_path(find_config(given.config[0], "`--config` to be a file, a study"))
-        keys = _read_file(path)
+        keys = read_file(path)
         out = f"runs/{path.stem}"
     else:
         if given.arms is not None:
             raise InputError("Expected `--arms` together with `--config`, the study that has them.")
-        keys = {"arms": _arms_of_strategies(given.strategies)}
+        keys = {"arms": arms_of_strategies(given.strategies)}
         out = "runs/sweep"
     keys |= {
         name: value for name, value in vars(given).items() if name in KEYS and name != "arms" and value is not None
     }
-    common = _flags("fit", keys.get("fit"))
+    common = flags_of("fit", keys.get("fit"))
     arms = _arms(keys.get("arms"), common, others)
     if given.arms is not None:
         arms = _chosen(arms, given.arms)
-    return Study(
-        out=_out(out if keys.get("out") is None else keys["out"]),
+    return Plan(
+        out=parse_out(out if keys.get("out") is None else keys["out"]),
         arms=arms,
         seeds=parse_seeds(keys.get("seeds", 1)),
-        processes=_processes(keys.get("processes")),
-        launcher=_launcher(keys.get("launcher") or "local"),
+        processes=parse_processes(keys.get("processes")),
+        launcher=parse_launcher(keys.get("launcher") or "local"),
         dry_run=given.dry_run,
     )
 
@@ -196,16 +198,17 @@ def _parser() -> _Parser:
     add(
         "--launcher",
         metavar="NAME",
-        help="local, or ray: hands the runs to the Ray cluster that this machine is part of, or that RAY_ADDRESS "
+        help="local; or ray: hands the runs to the Ray cluster that this machine is part of, or that RAY_ADDRESS "
         "names, and starts Ray on this machine if there is none, or if RAY_ADDRESS is local. All its machines need the "
-        "same paths: a shared file system for the working directory, the data, the Python environment and --out",
+        "same paths: a shared file system for the working directory, the data, the Python environment and --out. Or a "
+        "launcher of your own, my_module.MyLauncher: a subclass of al_lightning.sweep.launchers.Launcher",
     )
     add("--dry_run", action="store_true", help="print the commands and what is finished, and run nothing")
     return parser
 
 
 def _check_others(others: Iterable[str], known: Iterable[str]) -> None:
-    """Refuses at once what cannot be an option of fit, and what is not for a run of a sweep."""
+    """Refuses a word that cannot be an option of fit."""
     previous_is_option = False
     for word in others:
         is_option = word.startswith("--")
@@ -217,55 +220,13 @@ def _check_others(others: Iterable[str], known: Iterable[str]) -> None:
         previous_is_option = is_option and "=" not in word
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"Expected `--config` to be a file, a study, but there is no {path}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-        check_yaml(text, str(path))
-        content = yaml.safe_load(text)
-    except InputError:
-        raise
-    except (yaml.YAMLError, ValueError) as error:  # also of text in another encoding, and of 2024-02-30, a date
-        raise InputError(f"Expected `--config` to be a file in YAML, but got in {path}: {error}") from error
-    if content is None:
-        raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `None`: it is empty.")
-    if not isinstance(content, dict):
-        raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `{content}`.")
-    for name in content:
-        if name in ("loop", "model", "data", "trainer", "convergence", "seed_everything"):
-            raise InputError(
-                f"Expected a study in {path}, with the keys {', '.join(KEYS)}, but got `{name}`, which is for a "
-                f"config of fit; that goes into an arm: `arms: {{{path.stem}: --config {path}}}`."
-            )
-        if name not in KEYS:
-            raise InputError(f"Expected the keys {', '.join(KEYS)} in {path}, but got `{name}`{_hint(name)}")
-    return content
-
-
-def _hint(name: object) -> str:
-    return did_you_mean(str(name), KEYS)
-
-
-def _arms_of_strategies(text: str) -> dict[str, list[str]]:
-    classes = [name.strip() for name in text.split(",")]
-    if not all(classes):
-        raise InputError(f"Expected `--strategies` to be classes with commas between them, but got `{text}`.")
-    arms: dict[str, list[str]] = {}
-    for path in classes:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path.rsplit(".", 1)[-1]).lower()
-        if name in arms:
-            raise InputError(f"Expected `--strategies` to have other names than one another, but got `{text}`.")
-        arms[name] = ["--loop.strategy", path]
-    return arms
-
-
 def _arms(value: object, common: Sequence[str], others: Sequence[str]) -> list[Arm]:
+    """Makes the arms of a study: the flags of all arms, then those of the arm, then those of the command line."""
     if not isinstance(value, dict) or not value:
         raise InputError(f"Expected `arms` to have names, each with flags of al-lightning fit, but got `{value}`.")
     arms = []
     for name, flags in value.items():
-        arms.append(Arm(_arm_name(name), (*common, *_flags(f"arms.{name}", flags), *others)))
+        arms.append(Arm(arm_name(name), (*common, *flags_of(f"arms.{name}", flags), *others)))
     lower = [arm.name.lower() for arm in arms]
     for arm in arms:
         if lower.count(arm.name.lower()) > 1:  # one folder on many a file system
@@ -276,37 +237,8 @@ def _arms(value: object, common: Sequence[str], others: Sequence[str]) -> list[A
     return arms
 
 
-def _arm_name(name: object) -> str:
-    """Checks what becomes a folder, and a word of ``--arms``."""
-    if not isinstance(name, str):
-        raise InputError(
-            f"Expected the name of an arm to be text, but got `{name}`, which is how YAML reads what has no quotes and "
-            "is like a number or a date, or yes, no, on, off or null; write it in quotes, as in `'1': --config FILE`."
-        )
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"Expected the name of an arm to be letters, digits and any of _.-, but got `{name}`.")
-    if len(name.encode()) > MAX_NAME:
-        raise InputError(
-            f"Expected the name of an arm, which its folder gets, to be at most {MAX_NAME} bytes long, but got "
-            f"{len(name.encode())}: `{name}`."
-        )
-    return name
-
-
-def _flags(name: str, value: object) -> list[str]:
-    try:
-        words = shlex.split(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise InputError(f"Expected `{name}` to be flags of al-lightning fit, but got `{value}`: {error}.") from error
-    if words is None:
-        return []
-    if not isinstance(words, list) or any(isinstance(word, dict | list) or word is None for word in words):
-        raise InputError(f"Expected `{name}` to be flags of al-lightning fit, text or a list, but got `{value}`.")
-    # YAML reads the true of [--x, true] as a value of its own
-    return [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
-
-
 def _chosen(arms: list[Arm], text: str) -> list[Arm]:
+    """Picks the arms that ``--arms`` names."""
     by_name = {arm.name: arm for arm in arms}
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
@@ -314,36 +246,3 @@ def _chosen(arms: list[Arm], text: str) -> list[Arm]:
             hint = did_you_mean(name, by_name)
             raise InputError(f"Expected `--arms` to be some of {', '.join(by_name)}, but got `{name}`{hint}")
     return [by_name[name] for name in names]
-
-
-def _processes(value: object) -> int | None:
-    if value is None:
-        return None
-    if re.fullmatch(r"\d{10,}", str(value).strip()):  # Python reads no number of 5,000 digits
-        raise InputError(f"Expected `--processes` to be at most 10 ** 9, but got a number of {len(str(value))} digits.")
-    if isinstance(value, bool) or not re.fullmatch(r"\d+", str(value).strip()) or int(str(value)) < 1:
-        raise InputError(f"Expected `--processes` to be at least 1, but got `{value}`.")
-    return int(str(value))
-
-
-def _launcher(value: object) -> str:
-    if value not in LAUNCHERS:
-        hint = did_you_mean(str(value), LAUNCHERS)
-        raise InputError(f"Expected `--launcher` to be one of {', '.join(LAUNCHERS)}, but got `{value}`{hint}")
-    return str(value)
-
-
-def _out(value: object) -> Path:
-    if not isinstance(value, str):
-        raise InputError(f"Expected `--out` to be a folder, but got `{value}`.")
-    if not value.strip():  # Path("") is the working directory
-        raise InputError("Expected `--out` to be a folder, but got no name; . is the working directory.")
-    path = as_path(value)
-    for folder in (path, *path.parents):
-        if folder.exists():
-            if not folder.is_dir():
-                raise InputError(f"Expected `--out` to be a folder, but {folder} is a file.")
-            if not os.access(folder, os.W_OK):
-                raise InputError(f"Expected `--out` to be a folder that can be written, but {folder} cannot.")
-            break
-    return path

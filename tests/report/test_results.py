@@ -15,7 +15,7 @@ from al_lightning.report.read_run import find_runs, read_run
 from al_lightning.report.stats.collapsed_fits import falls
 from al_lightning.report.study import read_study
 from al_lightning.run_folder import comparable_settings
-from al_lightning.sweep.plan import read_study as read_sweep
+from al_lightning.sweep.plan import read_plan
 from al_lightning.sweep.settings_of_arms import check
 from scripts.study_tables import TABLE, commands, fill, words_of
 
@@ -85,7 +85,7 @@ def test_the_fits_that_fall_are_those_of_the_document() -> None:
 
 def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> None:
     """A setting that came later has to mean what was done before it: run_folder.settings.LATER_SETTINGS."""
-    arms = read_sweep(["--config", "configs/study.yaml", "--seeds", "0-0"]).arms
+    arms = read_plan(["--config", "configs/study.yaml", "--seeds", "0-0"]).arms
     for name, today in check(arms).items():
         published = comparable_settings(yaml.safe_load((RESULTS / name / "seed0" / "config.yaml").read_text()))
         now = comparable_settings(today)
