@@ -15,7 +15,7 @@ from mkdocs.config import load_config
 import al_lightning
 from al_lightning import PoolPredictor, ScoreStrategy, TensorBlocks
 from al_lightning.cli import main
-from al_lightning.sweep.plan import read_study
+from al_lightning.sweep.plan import read_plan
 from scripts.sentences import count
 from scripts.site import in_markdown
 from tests.test_architecture import FOLDERS
@@ -135,7 +135,7 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
 def test_the_arms_of_a_sweep_are_known(capsys: pytest.CaptureFixture) -> None:
     """All arms are checked in this process: one of its own for each command would import Lightning again."""
     words = [words[words.index("sweep") + 1 :] for words in (shlex.split(line, comments=True) for line in SWEEPS)]
-    arms = {arm.flags for command in words for arm in read_study(command).arms}
+    arms = {arm.flags for command in words for arm in read_plan(command).arms}
     assert len(arms) > 10
     for flags in arms:
         with pytest.raises(SystemExit) as stop:

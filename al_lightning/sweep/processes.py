@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from al_lightning.sweep.lifeline import GRACE, LIFELINE
 from al_lightning.sweep.plan import PlannedRun
-from al_lightning.sweep.start import SCRIPT, SYS_PATH
 
-GRACE = 10.0
-"""Seconds that a run has to stop by itself: it has nothing to write."""
-LIFELINE = "AL_LIGHTNING_LIFELINE"
-"""Environment variable of a run that is to stop when its standard input ends: see child.py."""
+SCRIPT = str(Path(__file__).resolve().with_name("start.py"))
+SYS_PATH = "AL_LIGHTNING_SWEEP_PATH"
+"""Environment variable in which that script finds the ``sys.path`` of the sweep, one folder a line."""
 
 
 def run_to_its_end(run: PlannedRun, folder: str, path: Sequence[str]) -> str | None:

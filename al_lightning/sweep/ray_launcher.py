@@ -70,7 +70,7 @@ class RayLauncher(Launcher):
         return future
 
     def stop(self) -> None:
-        # ends the workers of this job, and their processes with them: see child.py
+        # ends the workers of this job, and their processes with them: see lifeline.py
         for future, task in self._tasks.items():
             if not future.done():
                 self._ray.cancel(task, force=True)

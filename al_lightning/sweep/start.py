@@ -6,13 +6,9 @@ It is a file, so that a run on several devices can start its other processes by 
 import os
 import sys
 
-SCRIPT = os.path.abspath(__file__)
-SYS_PATH = "AL_LIGHTNING_SWEEP_PATH"
-"""Environment variable with the ``sys.path`` of the sweep, one folder a line."""
-
 if __name__ == "__main__":
-    # Python puts the folder of a script before all others; its files would hide modules of the same names
-    sys.path[:] = os.environ[SYS_PATH].split("\n")
+    # Python puts the folder of a script before all others, where its files would hide modules of the same names
+    sys.path[:] = os.environ["AL_LIGHTNING_SWEEP_PATH"].split("\n")
     from al_lightning.sweep.child import main
 
     main()

@@ -8,7 +8,7 @@ import yaml
 from al_lightning.cli import main
 from al_lightning.cli.config_files import find_config, find_configs, own_configs
 from al_lightning.errors import InputError
-from al_lightning.sweep.plan import read_study
+from al_lightning.sweep.plan import read_plan
 
 OWN = Path("configs").absolute()
 
@@ -80,7 +80,7 @@ def test_fit_and_sweep_take_names(elsewhere: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["fit", "--config", "bald", "--print_config"])
     assert yaml.safe_load(capsys.readouterr().out)["loop"]["strategy"]["class_path"] == "al_lightning.BALD"
-    study = read_study(["--config", "study"])
+    study = read_plan(["--config", "study"])
     assert str(study.out) == "runs/study"
     assert "bald" in [arm.name for arm in study.arms]
     assert "did you mean badge?" in refused(capsys, "fit", "--config", "bagde")
@@ -109,6 +109,6 @@ def test_an_unknown_config_gets_a_near_name(capsys: pytest.CaptureFixture) -> No
 
 @pytest.mark.parametrize("name", ["study", "planted", "core_set_why", "round0"])
 def test_a_study_names_the_configs_of_its_arms_without_a_path(elsewhere: Path, name: str) -> None:
-    for arm in read_study(["--config", name]).arms:
+    for arm in read_plan(["--config", name]).arms:
         words = find_configs(list(arm.flags))  # raises for a file that is missing
         assert words.count("--config") == sum(word.startswith(str(OWN)) for word in words)

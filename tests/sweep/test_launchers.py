@@ -13,8 +13,9 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder, read_rounds
 from al_lightning.sweep import child, processes
 from al_lightning.sweep.launchers import make_launcher
+from al_lightning.sweep.lifeline import LIFELINE
 from al_lightning.sweep.plan import Arm, PlannedRun
-from al_lightning.sweep.start import SCRIPT, SYS_PATH
+from al_lightning.sweep.processes import SCRIPT, SYS_PATH
 from tests.sweep.studies import DIGITS, TINY, TWO_ARMS, study, write_study
 from tests.test_kill import wait_for_a_round
 
@@ -56,6 +57,7 @@ def test_a_run_that_is_in_use_for_long_is_left_to_fit(monkeypatch: pytest.Monkey
 THREADS = """\
 from concurrent.futures import ThreadPoolExecutor
 from al_lightning.cli import main
+from al_lightning.sweep.lifeline import LIFELINE
 from al_lightning.sweep.launchers import Launcher
 
 class Threads(Launcher):
@@ -137,7 +139,7 @@ def run_child(run_dir: Path, num_rounds: int, stdin: int, **environment: str) ->
 
 
 def test_a_run_stops_when_its_sweep_is_gone(tmp_path: Path) -> None:
-    process = run_child(tmp_path / "run", 100, subprocess.PIPE, **{processes.LIFELINE: "1"})
+    process = run_child(tmp_path / "run", 100, subprocess.PIPE, **{LIFELINE: "1"})
     wait_for_a_round(process)
     _, err = process.communicate()  # closes its input
     assert process.returncode == 143

@@ -9,7 +9,7 @@ import pytest
 
 from al_lightning.cli import main
 from al_lightning.run_folder import read_rounds
-from al_lightning.sweep.start import SCRIPT
+from al_lightning.sweep.processes import SCRIPT
 from tests.sweep.studies import TINY, TWO_ARMS, assert_same_rounds, start, wait_until, write_study
 
 pytestmark = pytest.mark.usefixtures("forked_processes")
