@@ -1,13 +1,11 @@
 """Launchers: where the runs of a sweep run. A launcher takes a run and returns a future of how the run ended."""
 
-import importlib
 import os
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from subprocess import Popen
 
-from al_lightning.errors import InputError
-from al_lightning.sweep.plan import Plan, PlannedRun
+from al_lightning.sweep.plan import PlannedRun
 from al_lightning.sweep.processes import start, stop, sys_path, wait
 
 
@@ -74,28 +72,3 @@ class LocalLauncher(Launcher):
 def num_cores() -> int:
     """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def make_launcher(plan: Plan) -> Launcher:
-    """Returns the launcher that a plan asks for.
-
-    Raises:
-        InputError: If it cannot be had.
-    """
-    if plan.launcher == "local":
-        return LocalLauncher(plan.processes)
-    if plan.launcher == "ray":
-        from al_lightning.sweep.ray_launcher import RayLauncher
-
-        return RayLauncher(plan.processes)
-    module, _, name = plan.launcher.rpartition(".")
-    try:
-        launcher = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"Expected `--launcher` {plan.launcher} to be a class, but got: {error}.") from error
-    if not (isinstance(launcher, type) and issubclass(launcher, Launcher)):
-        raise InputError(
-            f"Expected `--launcher` {plan.launcher} to be a subclass of al_lightning.sweep.launchers.Launcher, but it "
-            "is not."
-        )
-    return launcher(plan.processes)

@@ -1,5 +1,6 @@
 """Runs a plan: sees what of it is done, hands the rest to a launcher, and says what came of each run."""
 
+import importlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from al_lightning.errors import InputError
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.sweep.display import SweepDisplay
-from al_lightning.sweep.launchers import Launcher, make_launcher
+from al_lightning.sweep.launchers import Launcher, LocalLauncher
 from al_lightning.sweep.plan import Plan, PlannedRun
 from al_lightning.sweep.processes import sentence
 from al_lightning.sweep.settings_of_arms import check
@@ -72,6 +73,31 @@ def run_plan(plan: Plan) -> bool:
     for run in asking:
         print(f"  {run}: {run.label_command}")
     return not failed and not asking
+
+
+def make_launcher(plan: Plan) -> Launcher:
+    """Returns the launcher that a plan asks for.
+
+    Raises:
+        InputError: If it cannot be had.
+    """
+    if plan.launcher == "local":
+        return LocalLauncher(plan.processes)
+    if plan.launcher == "ray":
+        from al_lightning.sweep.ray_launcher import RayLauncher
+
+        return RayLauncher(plan.processes)
+    module, _, name = plan.launcher.rpartition(".")
+    try:
+        launcher = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"Expected `--launcher` {plan.launcher} to be a class, but got: {error}.") from error
+    if not (isinstance(launcher, type) and issubclass(launcher, Launcher)):
+        raise InputError(
+            f"Expected `--launcher` {plan.launcher} to be a subclass of al_lightning.sweep.launchers.Launcher, but it "
+            "is not."
+        )
+    return launcher(plan.processes)
 
 
 def peek(run: PlannedRun, settings: Mapping[str, Any]) -> RunFolder:

@@ -12,10 +12,10 @@ from al_lightning.cli import main
 from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder, read_rounds
 from al_lightning.sweep import child, processes
-from al_lightning.sweep.launchers import make_launcher
 from al_lightning.sweep.lifeline import LIFELINE
 from al_lightning.sweep.plan import Arm, PlannedRun
 from al_lightning.sweep.processes import SCRIPT, SYS_PATH
+from al_lightning.sweep.run_plan import make_launcher
 from tests.sweep.studies import DIGITS, TINY, TWO_ARMS, study, write_study
 from tests.test_kill import wait_for_a_round
 

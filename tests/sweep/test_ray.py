@@ -14,7 +14,7 @@ import pytest
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder import read_rounds
-from al_lightning.sweep import launchers
+from al_lightning.sweep import run_plan
 from al_lightning.sweep.ray_address import cluster_address
 from tests.sweep.studies import refused, start, study, write_study
 
@@ -67,7 +67,7 @@ def test_a_ray_cluster_that_says_nothing_is_given_up_within_seconds(
     monkeypatch.setenv("RAY_ADDRESS", f"localhost:{silent_port}")
     started = time.monotonic()
     with pytest.raises(InputError, match=rf"localhost:{silent_port}, .*but got: no answer within 5 seconds; start it"):
-        launchers.make_launcher(study("--launcher", "ray"))
+        run_plan.make_launcher(study("--launcher", "ray"))
     assert time.monotonic() - started < 15
 
 
@@ -82,10 +82,10 @@ def test_the_address_that_a_crashed_ray_cluster_left_is_named(own_ray: Path, mon
     with pytest.raises(
         InputError, match=rf"which {file} names, .*Connection refused; if it crashed, `ray stop` forget"
     ):
-        launchers.make_launcher(study("--launcher", "ray"))
+        run_plan.make_launcher(study("--launcher", "ray"))
     file.write_text("nowhere")
     with pytest.raises(InputError, match=f"Expected {file} to name a Ray cluster, but got: .*`RAY_ADDRESS=local`"):
-        launchers.make_launcher(study("--launcher", "ray"))
+        run_plan.make_launcher(study("--launcher", "ray"))
     file.unlink()
     assert cluster_address() is None
 
@@ -125,4 +125,4 @@ def test_runs_on_ray(tmp_path: Path) -> None:
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'al-lightning\[ray\]'"):
-        launchers.make_launcher(study("--launcher", "ray"))
+        run_plan.make_launcher(study("--launcher", "ray"))
