@@ -1,18 +1,21 @@
-"""What mkdocs.yml asks for beyond plugins: links out of docs/, the changelog, and docstrings in Markdown.
+"""What mkdocs.yml asks for beyond plugins: links out of docs/, the changelog, formulas, and docstrings in Markdown.
 
 As a hook of MkDocs it changes pages, as an extension of griffe it changes docstrings.
 """
 
+import html
 import re
 from pathlib import Path
 from typing import Any
 
 import griffe
+from latex2mathml.converter import convert
 
 import al_lightning
 
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 PUBLIC_NAME = re.compile(r"^::: al_lightning\.(\w+)$", re.MULTILINE)
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.+?)\\[)\]]</\1>', re.DOTALL)
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([\w.]+)`")
 MATH_ROLE = re.compile(r":math:`([^`]+)`")
 EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)  # griffe knows the plural
@@ -25,6 +28,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return Path("CHANGELOG.md").read_text()
     markdown = OUTSIDE.sub(r"\1", markdown)  # files of the repository that the site does not have
     return PUBLIC_NAME.sub(lambda name: f"::: {where_defined(name[1])}", markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Called by MkDocs for each page as HTML: browsers show MathML without a script from another server."""
+
+    def in_mathml(formula: re.Match) -> str:
+        return convert(html.unescape(formula[3]), display="block" if formula[2] == "[" else "inline")
+
+    return FORMULA.sub(in_mathml, output)
 
 
 def where_defined(name: str) -> str:

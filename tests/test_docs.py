@@ -217,8 +217,20 @@ def test_the_reference_has_all_public_names(site: Path) -> None:
     reference = (site / "reference/index.html").read_text()
     shown = set(re.findall(r'<h3 id="al_lightning\.(?:\w+\.)*(\w+)"', reference))
     assert shown == set(al_lightning.__all__) - {"__version__"}
+    assert "sample_logits" in reference  # of what a model may have
     assert ":class:" not in reference
     assert ":math:" not in reference
+
+
+def test_formulas_need_no_script(site: Path) -> None:
+    for page in ("strategies", "reference"):
+        text = (site / page / "index.html").read_text()
+        assert "<math" in text
+        assert "arithmatex" not in text
+        assert "<mi>\\" not in text, "a command of LaTeX that is not known"
+    scripts = re.findall(r"<script[^>]* src=\"([^\"]+)", text)
+    assert scripts
+    assert not any("://" in script for script in scripts)
 
 
 def test_roles_of_sphinx_become_markdown() -> None:
