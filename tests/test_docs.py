@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ DOCUMENTS = "".join(path.read_text() for path in PAGES)
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENTS, flags=re.DOTALL)
 LINES = [line for language, block in BLOCKS if language == "bash" for line in block.replace("\\\n", " ").splitlines()]
 COMMANDS = list(dict.fromkeys(line.strip() for line in LINES if "al-lightning fit" in line))
-SWEEPS = [line for line in LINES if "al-lightning sweep" in line]
+SWEEPS = [line for line in LINES if "al-lightning sweep" in line and "my_" not in line]
 OTHERS = [line for line in LINES if re.match(r"al-lightning (report|label|suggest) ", line)]
 
 
@@ -74,6 +75,24 @@ def test_the_ensemble_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     words = shlex.split(command.replace("my_models", "my_shown_models").replace("num_rounds 10", "num_rounds 1"))
     main([*words[1:], "--trainer.max_epochs", "3", "--loop.run_dir", "run"])
     assert len((tmp_path / "run/rounds.csv").read_text().splitlines()) == 3
+
+
+def test_the_launcher_shown_hands_runs_to_slurm(
+    tmp_path: Path, forked_python: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", forked_python)
+    (code,) = [block for language, block in BLOCKS if language == "python" and "class Slurm" in block]
+    (tmp_path / "my_shown_launchers.py").write_text(code)
+    (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/job\nexit 3\n')
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(SystemExit):
+        main(["sweep", "--strategies", "Random", "--launcher", "my_shown_launchers.Slurm"])
+    assert "random seed 0: failed: srun ended with code 3" in capsys.readouterr().out
+    job = (tmp_path / "job").read_text()
+    assert job.startswith("--cpus-per-task=1 al-lightning fit --loop.strategy Random")
+    assert job.endswith("--loop.run_dir runs/sweep/random/seed0\n")
 
 
 def test_the_metrics_shown_are_measured() -> None:
@@ -132,7 +151,9 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
     assert stop.value.code == 0, capsys.readouterr().err
 
 
-def test_the_arms_of_a_sweep_are_known(capsys: pytest.CaptureFixture) -> None:
+def test_the_arms_of_a_sweep_are_known(
+    forked_python: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """All arms are checked in this process: one of its own for each command would import Lightning again."""
     words = [words[words.index("sweep") + 1 :] for words in (shlex.split(line, comments=True) for line in SWEEPS)]
     arms = {arm.flags for command in words for arm in read_plan(command).arms}
@@ -141,6 +162,7 @@ def test_the_arms_of_a_sweep_are_known(capsys: pytest.CaptureFixture) -> None:
         with pytest.raises(SystemExit) as stop:
             main(["fit", *flags, "--print_config"])
         assert stop.value.code == 0, capsys.readouterr().err
+    monkeypatch.setattr(sys, "executable", forked_python)
     (dry,) = [command for command in words if "--dry_run" in command]
     main(["sweep", *dry])
     assert "al-lightning fit " in capsys.readouterr().out
