@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from al_lightning.data import Arrays
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
-from al_lightning.testing.small_pools import NUM_LABELED, NUM_POOL, fitted_model
+from al_lightning.testing.small_models import NUM_LABELED, NUM_POOL, fitted_model
 from tests.digits import Digits
 
 

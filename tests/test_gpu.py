@@ -16,7 +16,7 @@ from al_lightning.data.augmentations import RandomShift, augment_all, augment_ea
 from al_lightning.inference import PoolPredictor
 from al_lightning.run_folder import read_rounds
 from al_lightning.strategies import Consistency, QueryStrategy
-from al_lightning.testing.small_pools import LABELED, POOL, fitted_model, images
+from al_lightning.testing.small_models import LABELED, POOL, fitted_model, images
 from tests.helpers import generator, make_pool
 from tests.strategies.test_contract import STRATEGIES, make
 from tests.test_configs import STRATEGY_CONFIGS

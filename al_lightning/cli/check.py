@@ -23,6 +23,9 @@ usage: al-lightning check STRATEGY [--OPTION VALUE ...]
 Holds a query strategy to what all strategies keep, on scikit-learn's digits, with a small model fitted to 100 of them.
 Prints what holds and what fails, and the smallest case in which it fails. The exit code is 1 if anything fails.
 
+The model is the first one that the strategy can query with: a network with dropout, an ensemble (it has
+`sample_logits`), or a network without dropout. All have gradients; the networks have `embed` and `head`.
+
   STRATEGY        dotted path of a class, my_file.MyStrategy, or the name of one that comes with al-lightning
   --OPTION VALUE  argument of its constructor; --loop.strategy.OPTION, as for al-lightning fit, is the same
 
@@ -67,11 +70,12 @@ def run(words: Sequence[str]) -> None:
     subject = Subject(_maker(path, strategy, options))
     _try_to_make(path, subject)
     torch.set_num_threads(1)  # as `fit` has it
-    verdicts = []
+    verdicts: list[Verdict] = []
     width = max(len(property.says) for property in CONTRACT)
-    print(f"{strategy.__name__} on digits:\n")
     for property in CONTRACT:
         verdict = judge(property, subject, TIME_LIMIT)
+        if not verdicts:  # the kind of model is known only now
+            print(f"{strategy.__name__} on digits, with {subject.kind.name}:\n")
         print(f"  {property.code:3}  {property.says:{width}}  {verdict.outcome}", flush=True)
         verdicts.append(verdict)
     print("\n" + "\n".join(_conclusion(verdicts)))

@@ -398,7 +398,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def pool_blocks(self) -> Blocks:
         """The unlabeled inputs, in pool order."""
-        return self._rows.blocks(self.unlabeled_indices)
+        return self.train_blocks(self.unlabeled_indices)
 
     def labeled_blocks(self) -> Blocks:
         """The labeled inputs, in training-set order; copies, because a model may write to its inputs."""

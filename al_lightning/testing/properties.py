@@ -1,32 +1,17 @@
 """The contract: what every query strategy keeps, as properties that are checked from small cases to large ones."""
 
 import copy
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from al_lightning.inference import PoolPredictor
-from al_lightning.models import DropoutMLP
-from al_lightning.strategies import QueryStrategy
-from al_lightning.testing.small_pools import (
-    DEGENERATE,
-    LABELED,
-    NUM_LABELED,
-    NUM_POOL,
-    OTHER_POOL,
-    POOL,
-    NormalisedMLP,
-    RelabeledDigits,
-    changed_model,
-    digits,
-    fitted_model,
-    images,
-    make_pool,
-)
+from al_lightning.testing.small_models import LABELED, NUM_LABELED, NUM_POOL, OTHER_POOL, POOL, digits, images
+from al_lightning.testing.small_pools import DEGENERATE, RelabeledDigits
+from al_lightning.testing.states import attributes, differences, state_of
 from al_lightning.testing.watched_strategy import SIZES, Observed, Subject, Violation, show
 
 TOLERANCE = 1e-6  # of scores, for the rounding of a matrix product that depends on its number of rows
@@ -54,11 +39,6 @@ class Property:
     its subclass :class:`Remark` if that is no fault; and :class:`DoesNotApply` if there is nothing to check."""
 
 
-def _pool(size: int, model: nn.Module | None = None, block_size: int = 64) -> PoolPredictor:
-    """Returns a pool of so many digits, in memory of its own: one query in which they are spoilt spoils no other."""
-    return make_pool(images(POOL, size), model, block_size=block_size)
-
-
 # ------------------------------------------------------------------------------------------------ U1, U2: the output
 
 
@@ -81,16 +61,16 @@ def _check_query(observed: Observed, pool_size: int, query_size: int) -> None:
 
 def _u1_query(subject: Subject) -> None:
     for pool_size, query_size in ((2, 1), (3, 2), (20, 7), (300, 1), (300, 7), (300, 100)):
-        observed = subject.ask(_pool(pool_size), query_size)
+        observed = subject.ask(subject.pool(pool_size), query_size)
         _check_query(observed, pool_size, query_size)
 
 
 def _u2_nothing_everything_and_more(subject: Subject) -> None:
     for pool_size in (0, 1, 2, 20, 50):  # fewer than features and more
-        _check_query(subject.ask(_pool(pool_size), 0), pool_size, 0)
-        _check_query(subject.ask(_pool(pool_size), pool_size), pool_size, pool_size)
+        _check_query(subject.ask(subject.pool(pool_size), 0), pool_size, 0)
+        _check_query(subject.ask(subject.pool(pool_size), pool_size), pool_size, pool_size)
         for query_size in (pool_size + 1, -1):
-            _check_refusal(subject, _pool(pool_size), query_size)
+            _check_refusal(subject, subject.pool(pool_size), query_size)
 
 
 def _check_refusal(subject: Subject, pool: PoolPredictor, query_size: int, where: str = "") -> None:
@@ -111,10 +91,10 @@ def _u3_order_of_the_pool(subject: Subject) -> None:
     if subject.is_stochastic:
         raise DoesNotApply("the strategy draws at random, so its queries are equal in distribution only")
     for pool_size, query_size in SIZES:
-        first = subject.ask(_pool(pool_size), query_size)
+        first = subject.ask(subject.pool(pool_size), query_size)
         expected = first.positions
         for name, order in _orders(pool_size).items():
-            observed = subject.ask(make_pool(images(POOL, pool_size)[order]), query_size, name)
+            observed = subject.ask(subject.pool(inputs=images(POOL, pool_size)[order]), query_size, name)
             before = dict(enumerate(order.tolist()))
             found = [before.get(position, position) for position in observed.positions]
             if found != expected and not _differ_by_ties(first, observed, order):
@@ -138,14 +118,14 @@ def _orders(size: int) -> dict[str, Tensor]:
 def _u4_randomness(subject: Subject) -> None:
     # the positions are not told: where they are random they would differ from run to run
     for pool_size, query_size in SIZES:
-        first = subject.ask(_pool(pool_size), query_size).positions
-        again = subject.ask(_pool(pool_size), query_size)
+        first = subject.ask(subject.pool(pool_size), query_size).positions
+        again = subject.ask(subject.pool(pool_size), query_size)
         if again.positions != first:
             raise again.violation("two queries with the same generator differ")
     for pool_size, query_size in SIZES:
-        first = subject.ask(_pool(pool_size), query_size).positions
+        first = subject.ask(subject.pool(pool_size), query_size).positions
         for global_seed in (1, 2, 3):
-            observed = subject.ask(_pool(pool_size), query_size, global_seed=global_seed)
+            observed = subject.ask(subject.pool(pool_size), query_size, global_seed=global_seed)
             if observed.positions != first:
                 raise observed.violation("the query changes with the seed of a global random generator")
 
@@ -155,38 +135,16 @@ def _u4_randomness(subject: Subject) -> None:
 
 def _u5_leaves_all_as_it_was(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
-        model, inputs, labeled = NormalisedMLP(), images(POOL, pool_size), images(LABELED)
-        before = _state_of(model)
-        observed = subject.ask(make_pool(inputs, model, labeled), query_size)
-        changed = [f"the {kind} of {name}" for kind, name in _differences(before, _state_of(model))]
+        model, inputs, labeled = subject.kind.with_all_that_may_change(), images(POOL, pool_size), images(LABELED)
+        before = state_of(model)
+        observed = subject.ask(subject.pool(inputs=inputs, model=model, labeled=labeled), query_size)
+        changed = differences(before, state_of(model))
         changed += [f"the state of the global generator of {name}" for name in observed.moved]
         changed += ["the inputs of the pool"] * (not inputs.equal(images(POOL, pool_size)))
         changed += ["the labeled inputs"] * (not labeled.equal(images(LABELED)))
         if changed:
             more = f" and {len(changed) - 1} more" * (len(changed) > 1)
             raise observed.violation(f"changed {changed[0]}{more}")
-
-
-def _state_of(model: nn.Module) -> dict[tuple[str, str], Any]:
-    """All that a strategy could change in a model, by what it is and its name."""
-    state: dict[tuple[str, str], Any] = {}
-    for name, value in model.state_dict().items():
-        state["value", f"`{name}`"] = value.clone()
-    for name, parameter in model.named_parameters():
-        state["gradient", f"`{name}`"] = None if parameter.grad is None else parameter.grad.clone()
-        state["requires_grad", f"`{name}`"] = parameter.requires_grad
-    for name, module in model.named_modules():
-        state["training mode", f"`{name}`" if name else "the model"] = module.training
-    return state
-
-
-def _differences(before: dict[tuple[str, str], Any], after: dict[tuple[str, str], Any]) -> list[tuple[str, str]]:
-    def same(a: Any, b: Any) -> bool:
-        if isinstance(a, Tensor) and isinstance(b, Tensor):
-            return a.equal(b)
-        return a is b
-
-    return [key for key in {**before, **after} if key not in before or not same(before[key], after.get(key))]
 
 
 # ------------------------------------------------------------------------------- U6: degenerate and broken pools
@@ -196,7 +154,7 @@ def _u6a_degenerate_pools(subject: Subject) -> None:
     for pool_size, query_sizes in DEGENERATE_SIZES.items():
         for where, pool in DEGENERATE.items():
             for query_size in query_sizes:
-                observed = subject.ask(pool(pool_size), query_size, where)
+                observed = subject.ask(pool(subject.kind, pool_size), query_size, where)
                 _check_query(observed, pool_size, query_size)
 
 
@@ -207,13 +165,12 @@ def _u6b_not_finite(subject: Subject) -> None:
         for name, value in (("NaN", torch.nan), ("infinity", torch.inf)):
             inputs = images(POOL, pool_size)
             inputs[row].view(-1)[3] = value
-            _check_refusal(subject, make_pool(inputs), query_size, f"{name} in one input")
+            _check_refusal(subject, subject.pool(inputs=inputs), query_size, f"{name} in one input")
     if not subject.asks_the_model:
         return
     for pool_size, query_size in SIZES:
-        diverged = changed_model(lambda model: model.hidden.bias.fill_(torch.nan))
-        pool = make_pool(images(POOL, pool_size), diverged)
-        _check_refusal(subject, pool, query_size, "NaN in the model's weights")
+        diverged = subject.kind.changed(lambda network: network.hidden.bias.fill_(torch.nan))
+        _check_refusal(subject, subject.pool(pool_size, model=diverged), query_size, "NaN in the model's weights")
 
 
 # -------------------------------------------------------------------- U7 to U11: blocks, labels, classes, prefixes
@@ -221,10 +178,10 @@ def _u6b_not_finite(subject: Subject) -> None:
 
 def _u7_blocks(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
-        whole = subject.ask(_pool(pool_size, block_size=10**6), query_size)
+        whole = subject.ask(subject.pool(pool_size, block_size=10**6), query_size)
         for block_size in BLOCK_SIZES[pool_size]:
             where = f"in blocks of {block_size}"
-            blocks = subject.ask(_pool(pool_size, block_size=block_size), query_size, where)
+            blocks = subject.ask(subject.pool(pool_size, block_size=block_size), query_size, where)
             if blocks.positions != whole.positions:
                 raise blocks.violation(f"returned {show(blocks.positions)}, and in one block {show(whole.positions)}")
             a, b = blocks.answer.scores, whole.answer.scores
@@ -243,7 +200,7 @@ def _u8_labels(subject: Subject) -> None:
         for targets in (true[: NUM_LABELED + pool_size], torch.full((NUM_LABELED + pool_size,), -1)):
             data = RelabeledDigits(targets)
             data.set_labeled(torch.arange(NUM_LABELED))
-            pool = PoolPredictor(copy.deepcopy(fitted_model()), data.pool_blocks(), data.labeled_blocks())
+            pool = PoolPredictor(copy.deepcopy(subject.kind.fitted), data.pool_blocks(), data.labeled_blocks())
             seen.append(subject.ask(pool, query_size, "all labels -1" if seen else ""))
         first, second = seen
         if first.positions != second.positions:
@@ -252,14 +209,16 @@ def _u8_labels(subject: Subject) -> None:
 
 def _u9_classes(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
-        expected = sorted(subject.ask(_pool(pool_size), query_size).positions)
+        expected = sorted(subject.ask(subject.pool(pool_size), query_size).positions)
         for name, order in _orders(10).items():
 
-            def permute(model: DropoutMLP, order: Tensor = order) -> None:
-                model.head.weight.copy_(model.head.weight[order])
-                model.head.bias.copy_(model.head.bias[order])
+            def permute(network: Any, order: Tensor = order) -> None:
+                network.head.weight.copy_(network.head.weight[order])
+                network.head.bias.copy_(network.head.bias[order])
 
-            observed = subject.ask(_pool(pool_size, changed_model(permute)), query_size, f"the classes {name}")
+            observed = subject.ask(
+                subject.pool(pool_size, model=subject.kind.changed(permute)), query_size, f"the classes {name}"
+            )
             if sorted(observed.positions) != expected:
                 found = show(sorted(observed.positions))
                 raise observed.violation(f"returned {found}, and {show(expected)} with the classes in the first order")
@@ -268,10 +227,10 @@ def _u9_classes(subject: Subject) -> None:
 def _u10_prefix(subject: Subject) -> None:
     """Only remarks on it: a strategy that makes as many clusters as are asked for has no such order."""
     pools: list[tuple[str, Callable[[], PoolPredictor], tuple[int, ...]]] = [
-        ("", lambda: _pool(3), (1, 2, 3)),
-        ("", lambda: _pool(20), (1, 2, 3, 17, 20)),
-        ("two distinct inputs", lambda: DEGENERATE["two distinct inputs"](40), (1, 2, 3, 17, 39, 40)),
-        ("", lambda: _pool(300), (1, 2, 3, 17, 39, 40)),
+        ("", lambda: subject.pool(3), (1, 2, 3)),
+        ("", lambda: subject.pool(20), (1, 2, 3, 17, 20)),
+        ("two distinct inputs", lambda: DEGENERATE["two distinct inputs"](subject.kind, 40), (1, 2, 3, 17, 39, 40)),
+        ("", lambda: subject.pool(300), (1, 2, 3, 17, 39, 40)),
     ]
     for where, pool, (*query_sizes, most) in pools:
         largest = subject.ask(pool(), most, where).positions
@@ -285,28 +244,16 @@ def _u10_prefix(subject: Subject) -> None:
 def _u11_no_state(subject: Subject) -> None:
     for pool_size, query_size in SIZES:
         strategy = subject.new()
-        before = _attributes(strategy)
-        first = subject.ask(make_pool(images(OTHER_POOL, pool_size)), query_size, strategy=strategy)
-        after = _attributes(strategy)
+        before = attributes(strategy)
+        first = subject.ask(subject.pool(inputs=images(OTHER_POOL, pool_size)), query_size, strategy=strategy)
+        after = attributes(strategy)
         changed = sorted(name for name in {**before, **after} if before.get(name) != after.get(name))
         if changed:
             raise first.violation(f"changed its attribute{'s' * (len(changed) > 1)} `{', '.join(changed)}`")
-        used = subject.ask(_pool(pool_size), query_size, "after a query of another pool", strategy=strategy)
-        fresh = subject.ask(_pool(pool_size), query_size)
+        used = subject.ask(subject.pool(pool_size), query_size, "after a query of another pool", strategy=strategy)
+        fresh = subject.ask(subject.pool(pool_size), query_size)
         if used.positions != fresh.positions:
             raise used.violation(f"returned {show(used.positions)}, and a new strategy {show(fresh.positions)}")
-
-
-def _attributes(strategy: QueryStrategy) -> dict[str, Any]:
-    """The attributes of a strategy, each as something that is equal if nothing in it was changed."""
-
-    def frozen(value: Any) -> Any:
-        try:
-            return pickle.dumps(value)
-        except (pickle.PicklingError, TypeError, AttributeError):  # a function, a lock
-            return id(value)
-
-    return {name: frozen(value) for name, value in getattr(strategy, "__dict__", {}).items()}
 
 
 CONTRACT = (

@@ -1,85 +1,18 @@
-"""Small real pools and a small fitted model, on which the contract is checked; and pools with nothing to choose by.
+"""Small real pools, on which the contract is checked, and pools with nothing to choose by.
 
 Whatever is handed out here is a copy: a strategy that writes to its inputs or its model spoils one case, not the next.
 """
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import cache
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from al_lightning.data import Arrays, Digits, PoolDataModule
+from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
-from al_lightning.models import DropoutMLP
-
-NUM_LABELED = 100
-NUM_POOL = 300
-HIDDEN_DIM = 32
-LABELED = slice(0, NUM_LABELED)
-POOL = slice(NUM_LABELED, NUM_LABELED + NUM_POOL)
-OTHER_POOL = slice(POOL.stop, POOL.stop + NUM_POOL)
-
-
-@cache
-def digits() -> Arrays:
-    """1,400 training and 397 test images, ``(N, 1, 8, 8)``."""
-    return Digits().load()
-
-
-def images(rows: slice, size: int | None = None) -> Tensor:
-    """Returns the first ``size`` of these training images, or all of them."""
-    return digits().train_inputs[rows][:size].clone()
-
-
-@cache
-def fitted_model() -> DropoutMLP:
-    """Fitted to the labeled digits, in training mode as a strategy finds it. Copy it to change it."""
-    inputs, targets = digits().train_inputs[LABELED], digits().train_targets[LABELED]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = DropoutMLP(input_dim=64, hidden_dim=HIDDEN_DIM)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        for _ in range(40):
-            optimizer.zero_grad()
-            F.cross_entropy(model(inputs), targets).backward()
-            optimizer.step()
-        optimizer.zero_grad()
-    return model
-
-
-def new_model(hidden_dim: int, num_classes: int = 10) -> DropoutMLP:
-    """Returns a model that was never fitted; always the same one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return DropoutMLP(input_dim=64, hidden_dim=hidden_dim, num_classes=num_classes)
-
-
-def changed_model(change: Callable[[DropoutMLP], object]) -> DropoutMLP:
-    """Returns a copy of the fitted model after a change to its weights."""
-    model = copy.deepcopy(fitted_model())
-    with torch.no_grad():
-        change(model)
-    return model
-
-
-class NormalisedMLP(DropoutMLP):
-    """Has buffers that move in training mode, gradients, and a layer in evaluation mode: all must stay as they are."""
-
-    def __init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            super().__init__(input_dim=64, hidden_dim=HIDDEN_DIM)
-            self.norm = nn.BatchNorm1d(HIDDEN_DIM)
-            F.cross_entropy(self(digits().train_inputs[:50]), digits().train_targets[:50]).backward()
-        self.hidden.eval()
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Maps inputs ``(B, ...)`` to normalised hidden activations ``(B, D)``."""
-        return F.relu(self.norm(self.hidden(x.flatten(1))))
+from al_lightning.testing.small_models import DROPOUT, LABELED, POOL, Kind, digits, images
 
 
 class WatchedBlocks(TensorBlocks):
@@ -92,14 +25,31 @@ class WatchedBlocks(TensorBlocks):
         return super().__iter__()
 
 
+class WatchedPool(PoolPredictor):
+    """A pool that knows whether its inputs were read."""
+
+    def __init__(self, model: nn.Module, pool: WatchedBlocks, labeled: WatchedBlocks, **kwargs: Any) -> None:
+        super().__init__(model, pool, labeled, **kwargs)
+        self.blocks = pool
+
+
 def make_pool(
-    inputs: Tensor, model: nn.Module | None = None, labeled: Tensor | None = None, block_size: int = 64
-) -> PoolPredictor:
-    """Returns a pool of these inputs, of a copy of the fitted model and of the labeled digits if not given others."""
-    return PoolPredictor(
-        copy.deepcopy(fitted_model()) if model is None else model,
+    inputs: Tensor, model: nn.Module | None = None, labeled: Tensor | None = None, block_size: int = 64, **kwargs: Any
+) -> WatchedPool:
+    """Makes a pool.
+
+    Args:
+        inputs: The inputs of the pool.
+        model: A copy of the fitted model with dropout if not given.
+        labeled: The labeled digits if not given.
+        block_size: Number of rows in a block.
+        kwargs: Those of PoolPredictor.
+    """
+    return WatchedPool(
+        copy.deepcopy(DROPOUT.fitted) if model is None else model,
         WatchedBlocks(inputs, block_size=block_size),
         WatchedBlocks(images(LABELED) if labeled is None else labeled, block_size=block_size),
+        **kwargs,
     )
 
 
@@ -117,37 +67,39 @@ class RelabeledDigits(PoolDataModule):
 # ---------------------------------------------------------------------------------------------- nothing to choose by
 
 
-def _zero_features(model: DropoutMLP) -> None:
-    nn.init.zeros_(model.hidden.weight)
-    nn.init.zeros_(model.hidden.bias)
+def _zero_features(network: Any) -> None:
+    nn.init.zeros_(network.hidden.weight)
+    nn.init.zeros_(network.hidden.bias)
 
 
-def _uniform_probs(model: DropoutMLP) -> None:
-    nn.init.zeros_(model.head.weight)
-    nn.init.zeros_(model.head.bias)
+def _uniform_probs(network: Any) -> None:
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
 
 
-def _one_hot_probs(model: DropoutMLP) -> None:
-    model.head.weight.mul_(1e6)
+def _one_hot_probs(network: Any) -> None:
+    network.head.weight.mul_(1e6)
 
 
-def _threes(size: int) -> Tensor:
-    return digits().train_inputs[digits().train_targets == 3][:size].clone()
+def _inputs(make: Callable[[int], Tensor]) -> Callable[[Kind, int], WatchedPool]:
+    """A pool of other inputs, with the fitted model."""
+    return lambda kind, size: make_pool(make(size), copy.deepcopy(kind.fitted))
 
 
-def _repeated(distinct: int, size: int) -> Tensor:
-    return images(POOL, distinct).repeat(size // distinct, 1, 1, 1)
+def _model(make: Callable[[Kind], nn.Module]) -> Callable[[Kind, int], WatchedPool]:
+    """The usual pool with another model."""
+    return lambda kind, size: make_pool(images(POOL, size), make(kind))
 
 
-DEGENERATE: dict[str, Callable[[int], PoolPredictor]] = {
-    "all inputs identical": lambda size: make_pool(_repeated(1, size)),
-    "all inputs labeled already": lambda size: make_pool(images(LABELED, size)),
-    "two distinct inputs": lambda size: make_pool(_repeated(2, size)),
-    "inputs of one class": lambda size: make_pool(_threes(size)),
-    "a model of two classes": lambda size: make_pool(images(POOL, size), new_model(HIDDEN_DIM, num_classes=2)),
-    "a model with one feature": lambda size: make_pool(images(POOL, size), new_model(hidden_dim=1)),
-    "uniform probabilities": lambda size: make_pool(images(POOL, size), changed_model(_uniform_probs)),
-    "one-hot probabilities": lambda size: make_pool(images(POOL, size), changed_model(_one_hot_probs)),
-    "features all zero": lambda size: make_pool(images(POOL, size), changed_model(_zero_features)),
+DEGENERATE: dict[str, Callable[[Kind, int], WatchedPool]] = {
+    "all inputs identical": _inputs(lambda size: images(POOL, 1).repeat(size, 1, 1, 1)),
+    "all inputs labeled already": _inputs(lambda size: images(LABELED, size)),
+    "two distinct inputs": _inputs(lambda size: images(POOL, 2).repeat(size // 2, 1, 1, 1)),
+    "inputs of one class": _inputs(lambda size: digits().train_inputs[digits().train_targets == 3][:size].clone()),
+    "a model of two classes": _model(lambda kind: kind.new(num_classes=2)),
+    "a model with one feature": _model(lambda kind: kind.new(hidden_dim=1)),
+    "uniform probabilities": _model(lambda kind: kind.changed(_uniform_probs)),
+    "one-hot probabilities": _model(lambda kind: kind.changed(_one_hot_probs)),
+    "features all zero": _model(lambda kind: kind.changed(_zero_features)),
 }
-"""What a pool has of its own that is degenerate, and how to make one of a size, which is even."""
+"""What a pool has of its own that is degenerate, and how to make one of a kind of model and a size, which is even."""

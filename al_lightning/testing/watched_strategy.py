@@ -1,6 +1,7 @@
 """Subject: a strategy that is asked under watch, so that what it does can be told from what it should do."""
 
 import contextlib
+import copy
 import inspect
 import linecache
 import os
@@ -15,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies import QueryStrategy
 from al_lightning.strategies.base import Answer
-from al_lightning.testing.small_pools import POOL, WatchedBlocks, images, make_pool
+from al_lightning.testing.small_models import KINDS, POOL, Kind, images
+from al_lightning.testing.small_pools import WatchedPool, make_pool
 
 SIZES = ((2, 1), (20, 7), (300, 30))
 """Sizes of pool and query, from the smallest on: the first that fails is the smallest failing case."""
@@ -80,6 +82,7 @@ class Subject:
 
     def __init__(self, make: Callable[[], QueryStrategy]) -> None:
         self._make = make
+        self._kind: Kind | None = None
         self.case = ""
         """The case of the latest query, for one that never ends."""
 
@@ -121,6 +124,44 @@ class Subject:
             after = _global_states()
         return Observed(self.case, answer, tuple(name for name in after if after[name] != before[name]), pool)
 
+    @property
+    def kind(self) -> Kind:
+        """The first kind of small model with which the strategy answers a query; the first of all if there is none.
+
+        So a strategy says what it asks for by asking for it. What it raises with each kind is its own fault.
+        """
+        if self._kind is None:
+            self._kind = KINDS[0]  # now, so that a strategy that hangs is tried once
+            for kind in KINDS:
+                try:
+                    self.ask(make_pool(images(POOL, 20), copy.deepcopy(kind.fitted)), 7)
+                except Violation:
+                    continue
+                self._kind = kind
+                break
+        return self._kind
+
+    def pool(
+        self,
+        size: int | None = None,
+        inputs: Tensor | None = None,
+        model: nn.Module | None = None,
+        labeled: Tensor | None = None,
+        block_size: int = 64,
+    ) -> WatchedPool:
+        """Makes a pool with a copy of the small model that the strategy asks for.
+
+        Args:
+            size: How many of the digits; all if not given.
+            inputs: In place of digits.
+            model: In place of the fitted one.
+            labeled: In place of the labeled digits.
+            block_size: Number of rows in a block.
+        """
+        inputs = images(POOL, size) if inputs is None else inputs
+        model = copy.deepcopy(self.kind.fitted) if model is None else model
+        return make_pool(inputs, model, labeled, block_size)
+
     @cached_property
     def is_stochastic(self) -> bool:
         """Whether the query changes with the seed of the generator, or of a global one, which U4 then reports.
@@ -129,35 +170,36 @@ class Subject:
             Violation: If the strategy raises.
         """
         for pool_size, query_size in SIZES:
-            first = self.ask(make_pool(images(POOL, pool_size)), query_size).positions
+            first = self.ask(self.pool(pool_size), query_size).positions
             for seed, global_seed in ((1, 0), (2, 0), (3, 0), (0, 1), (0, 2)):
-                pool = make_pool(images(POOL, pool_size))
-                if self.ask(pool, query_size, seed=seed, global_seed=global_seed).positions != first:
+                again = self.ask(self.pool(pool_size), query_size, seed=seed, global_seed=global_seed)
+                if again.positions != first:
                     return True
         return False
 
     @cached_property
     def reads_the_pool(self) -> bool:
-        """Whether it looks at the inputs of the pool, by itself or by what a model predicts for them.
+        """Whether the strategy looks at the inputs of the pool, itself or through the model.
 
         Raises:
             Violation: If the strategy raises.
         """
         pool_size, query_size = SIZES[0]
-        pool = self.ask(make_pool(images(POOL, pool_size)), query_size).pool
-        assert isinstance(pool._pool, WatchedBlocks)
-        return pool._pool.was_read
+        pool = self.pool(pool_size)
+        self.ask(pool, query_size)
+        return pool.blocks.was_read
 
     @cached_property
     def asks_the_model(self) -> bool:
-        """Whether it looks at what the model predicts.
+        """Whether the strategy looks at what the model predicts.
 
         Raises:
             Violation: If the strategy raises.
         """
         pool_size, query_size = SIZES[0]
-        pool, calls = make_pool(images(POOL, pool_size)), []
-        pool.model.get_submodule("hidden").register_forward_pre_hook(lambda *call: calls.append(call))
+        pool, calls = self.pool(pool_size), []
+        for module in pool.model.modules():
+            module.register_forward_pre_hook(lambda *call: calls.append(call))
         self.ask(pool, query_size)
         return bool(calls)
 

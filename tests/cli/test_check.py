@@ -54,6 +54,24 @@ def test_what_a_strategy_prints_is_not_in_the_table(capsys: pytest.CaptureFixtur
     assert err == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "kind"),
+    [
+        ("MembersDisagree", 0, "an ensemble"),
+        ("FirstMemberOnly", 1, "an ensemble"),
+        ("WithoutDropout", 0, "a network without dropout"),
+        ("Sensitive", 0, "a network with dropout"),
+    ],
+)
+def test_a_strategy_gets_the_model_that_it_asks_for(
+    name: str, code: int, kind: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert check(f"{MODULE}.{name}") == code
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name} on digits, with {kind}:\n\n")
+    assert [code for code, outcome in outcomes(out).items() if outcome == "FAILS"] == ["U9"] * code
+
+
 def test_a_fault_is_told_and_ends_with_code_1(capsys: pytest.CaptureFixture) -> None:
     assert check(f"{MODULE}.NeverAll") == 1
     out = capsys.readouterr().out

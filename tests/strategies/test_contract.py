@@ -15,7 +15,8 @@ from al_lightning import strategies
 from al_lightning.errors import InputError
 from al_lightning.strategies import BADGE, Consistency, QueryStrategy, Random
 from al_lightning.testing.properties import CONTRACT, Property
-from al_lightning.testing.small_pools import POOL, RelabeledDigits, changed_model, images, make_pool
+from al_lightning.testing.small_models import DROPOUT, POOL, images
+from al_lightning.testing.small_pools import RelabeledDigits, make_pool
 from al_lightning.testing.verdicts import judge
 from al_lightning.testing.watched_strategy import Subject
 from tests.helpers import digits, generator
@@ -97,7 +98,7 @@ def test_u6_one_nan_in_the_pool_raises(strategy, value):
 def test_u6_a_diverged_model_raises(strategy):
     if type(strategy) in NEVER_LOOK:
         pytest.skip("never looks at the model")
-    model = changed_model(lambda model: model.hidden.bias.fill_(torch.nan))
+    model = DROPOUT.changed(lambda network: network.hidden.bias.fill_(torch.nan))
     with pytest.raises(InputError, match="finite"):
         strategy.query(make_pool(images(POOL), model), 30, generator())
 

@@ -248,3 +248,64 @@ class Votes(ScoreStrategy):
 
     def score(self, batch):
         return (batch.probs.amax(dim=1) < 0.5).float()
+
+
+# ------------------------------------------------------------------------------------------------ what they ask for
+
+
+class MembersDisagree(ScoreStrategy):
+    """Has no fault, and asks an ensemble."""
+
+    def score(self, batch):
+        return batch.model.sample_logits(batch.inputs, 5).softmax(dim=2).var(dim=1).sum(dim=1)
+
+
+class FirstMemberOnly(MembersDisagree):
+    """Asks an ensemble, and depends on which number a class has."""
+
+    def score(self, batch):
+        return batch.model.sample_logits(batch.inputs, 5)[:, 0, 0] + 0 * super().score(batch)
+
+
+class NeverAllOfAnEnsemble(MembersDisagree):
+    """Asks an ensemble, and fails when all is asked for."""
+
+    def query(self, pool, query_size, generator):
+        query = super().query(pool, query_size, generator)
+        return query if query_size < max(len(pool), 1) else [][query_size]
+
+
+class WithoutDropout(Faultless):
+    """Has no fault, and asks features of a network without dropout."""
+
+    def score(self, batch):
+        if hasattr(batch.model, "draw_masks") or hasattr(batch.model, "sample_logits"):
+            raise InputError("Expected a network without dropout, but got one with it.")
+        return -batch.embeddings.norm(dim=1) * (1 - batch.probs.amax(dim=1))
+
+
+class Sensitive(QueryStrategy):
+    """Has no fault, and asks gradients."""
+
+    def query(self, pool, query_size, generator):
+        check_query_size(query_size, len(pool))
+        scores = pool.map(self.score, grad=True)
+        return top_k(scores, query_size), scores
+
+    def score(self, batch):
+        return torch.autograd.grad(-batch.log_probs.amax(dim=1).sum(), batch.inputs)[0].flatten(1).norm(dim=1)
+
+
+class LeavesGradients(Sensitive):
+    """Asks gradients outside of the pool's own way, and leaves them behind."""
+
+    def query(self, pool, query_size, generator):
+        pool.model(torch.zeros(2, 1, 8, 8)).sum().backward()
+        return super().query(pool, query_size, generator)
+
+
+class AsksForMore(ScoreStrategy):
+    """Asks what no model has."""
+
+    def score(self, batch):
+        return batch.model.oracle(batch.inputs)

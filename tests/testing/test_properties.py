@@ -115,3 +115,36 @@ def test_randomness_that_nothing_seeds_is_found() -> None:
 
 def test_scores_that_tie_are_no_fault() -> None:
     assert verdict_of("Votes", "U3").outcome == "holds"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("MembersDisagree", "an ensemble"),
+        ("WithoutDropout", "a network without dropout"),
+        ("Sensitive", "a network with dropout"),
+    ],
+)
+def test_a_strategy_without_fault_holds_with_the_model_that_it_asks_for(name: str, kind: str) -> None:
+    subject = Subject(getattr(faulty, name))
+    verdicts = [judge(property, subject, time_limit=60) for property in CONTRACT]
+    assert [(verdict.outcome, verdict.why) for verdict in verdicts] == [("holds", "")] * 12
+    assert subject.kind.name == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("FirstMemberOnly", ["U9"]),
+        ("NeverAllOfAnEnsemble", ["U2", "U6a", "U10"]),
+        ("LeavesGradients", ["U5"]),
+        ("AsksForMore", ["U1", "U2", "U3", "U4", "U5", "U6a", "U6b", "U7", "U8", "U9", "U10", "U11"]),
+    ],
+)
+def test_a_strategy_fails_for_its_own_fault_with_the_model_that_it_asks_for(name: str, codes: list[str]) -> None:
+    assert [code for code in PROPERTIES if verdict_of(name, code).outcome == "FAILS"] == codes
+
+
+def test_what_no_model_has_is_told() -> None:
+    why = verdict_of("AsksForMore", "U1").why
+    assert why.startswith("pool of 2 samples, query of 1: raised AttributeError: 'DropoutMLP' object has no attribute")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from al_lightning.strategies import BADGE, CoreSet, Margin, QueryStrategy, Random, ScoreStrategy
-from al_lightning.testing.small_pools import POOL, images, make_pool
+from al_lightning.testing.small_models import POOL, images
+from al_lightning.testing.small_pools import make_pool
 from al_lightning.testing.watched_strategy import Subject, Violation
 from tests.testing import faulty
 
