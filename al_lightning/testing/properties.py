@@ -24,7 +24,7 @@ class DoesNotApply(Exception):
 
 
 class Remark(Violation):
-    """A case in which a strategy breaks what most strategies keep, and need not."""
+    """A case in which a strategy does not keep what most strategies keep, which is no fault."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Property:
     says: str
     """What is kept, in plain words."""
     check: Callable[[Subject], None]
-    """Raises :class:`~al_lightning.testing.watched_strategy.Violation` for the first case that breaks the property;
-    its subclass :class:`Remark` if that is no fault; and :class:`DoesNotApply` if there is nothing to check."""
+    """Raises :class:`~al_lightning.testing.watched_strategy.Violation` for the first case that breaks the property. It
+    raises the subclass :class:`Remark` if the case is no fault, and :class:`DoesNotApply` if there is nothing to
+    check."""
 
 
 # ------------------------------------------------------------------------------------------------ U1, U2: the output
@@ -102,7 +103,7 @@ def _u3_order_of_the_pool(subject: Subject) -> None:
 
 
 def _differ_by_ties(first: Observed, other: Observed, order: Tensor) -> bool:
-    """Whether each sample has the same score in both orders, and what was queried, too: ties go by position."""
+    """Whether all samples have the same scores in both orders, and the queries differ only where scores tie."""
     scores, others = first.answer.scores, other.answer.scores
     if scores is None or others is None:
         return False
@@ -116,7 +117,7 @@ def _orders(size: int) -> dict[str, Tensor]:
 
 
 def _u4_randomness(subject: Subject) -> None:
-    # the positions are not told: where they are random they would differ from run to run
+    # the messages have no positions: random positions would differ from run to run
     for pool_size, query_size in SIZES:
         first = subject.ask(subject.pool(pool_size), query_size).positions
         again = subject.ask(subject.pool(pool_size), query_size)
@@ -225,7 +226,7 @@ def _u9_classes(subject: Subject) -> None:
 
 
 def _u10_prefix(subject: Subject) -> None:
-    """Only remarks on it: a strategy that makes as many clusters as are asked for has no such order."""
+    """Only remarks: a strategy that makes as many clusters as are asked for has no such order."""
     pools: list[tuple[str, Callable[[], PoolPredictor], tuple[int, ...]]] = [
         ("", lambda: subject.pool(3), (1, 2, 3)),
         ("", lambda: subject.pool(20), (1, 2, 3, 17, 20)),

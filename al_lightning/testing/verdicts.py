@@ -25,7 +25,7 @@ class Verdict:
 
 
 class _OutOfTime(BaseException):
-    """Raised where a strategy stands when its time is over; no `except Exception` of its own catches it."""
+    """Raised inside a strategy when its time is over. No `except Exception` of the strategy catches it."""
 
 
 def judge(property: Property, subject: Subject, time_limit: float) -> Verdict:
@@ -34,8 +34,8 @@ def judge(property: Property, subject: Subject, time_limit: float) -> Verdict:
     Args:
         property: One of the contract.
         subject: The strategy.
-        time_limit: Seconds for all cases of the property together. It is not kept on Windows and outside of the main
-            thread, where there is no alarm.
+        time_limit: Seconds for all cases of the property together. There is no limit on Windows and outside of the main
+            thread, because there is no alarm.
     """
     try:
         with _alarm(time_limit):

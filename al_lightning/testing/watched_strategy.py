@@ -1,4 +1,4 @@
-"""Subject: a strategy that is asked under watch, so that what it does can be told from what it should do."""
+"""Subject: a strategy that is asked under watch, which shows what it does besides its answer."""
 
 import contextlib
 import copy
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.inference import PoolPredictor
+from al_lightning.random_streams import seeded
 from al_lightning.strategies import QueryStrategy
 from al_lightning.strategies.base import Answer
 from al_lightning.testing.small_models import KINDS, POOL, Kind, images
 from al_lightning.testing.small_pools import WatchedPool, make_pool
 
 SIZES = ((2, 1), (20, 7), (300, 30))
-"""Sizes of pool and query, from the smallest on: the first that fails is the smallest failing case."""
+"""Sizes of pool and query in ascending order, so that the first failing case is the smallest one."""
 
 MAX_SHOWN = 10
 
@@ -54,11 +55,10 @@ class Observed:
     """What it returned: positions that nobody checked, and scores."""
     moved: tuple[str, ...]
     """The global random generators that it drew from or seeded."""
-    pool: PoolPredictor
 
     @property
     def positions(self) -> list[Any]:
-        """What it returned, as a list, for comparisons; whether that is a query is for U1 to say.
+        """The positions as a list, for comparisons. Only U1 says whether they are a query.
 
         Raises:
             Violation: If it is no tensor.
@@ -76,8 +76,8 @@ class Subject:
     """A strategy under check.
 
     Args:
-        make: Makes the strategy. It is made anew for each query, so that state that it keeps shows in one property and
-            not in all.
+        make: Makes the strategy. Each query asks a new strategy. So a strategy that keeps state breaks one property and
+            not all of them.
     """
 
     def __init__(self, make: Callable[[], QueryStrategy]) -> None:
@@ -87,8 +87,8 @@ class Subject:
         """The case of the latest query, for one that never ends."""
 
     def new(self) -> QueryStrategy:
-        """Makes the strategy; what its constructor draws from the global generators is always the same."""
-        with _global_generators(0), quiet():
+        """Makes the strategy. Its constructor finds the global generators in the same state each time."""
+        with seeded(0), quiet():
             return self._make()
 
     def ask(
@@ -115,20 +115,20 @@ class Subject:
         """
         self.case = describe(len(pool), query_size, where)
         strategy = self.new() if strategy is None else strategy
-        with _global_generators(global_seed), quiet():
+        with seeded(global_seed), quiet():
             before = _global_states()
             try:
                 answer = strategy.answer(pool, query_size, torch.Generator().manual_seed(seed))
             except (Exception, SystemExit) as error:
                 raise Violation(self.case, _raised(error, type(strategy)), error) from error
             after = _global_states()
-        return Observed(self.case, answer, tuple(name for name in after if after[name] != before[name]), pool)
+        return Observed(self.case, answer, tuple(name for name in after if after[name] != before[name]))
 
     @property
     def kind(self) -> Kind:
-        """The first kind of small model with which the strategy answers a query; the first of all if there is none.
+        """The first kind of small model with which the strategy answers a query. If there is none, the first kind.
 
-        So a strategy says what it asks for by asking for it. What it raises with each kind is its own fault.
+        A strategy says what it asks for by asking for it. If it raises with each kind, the fault is its own.
         """
         if self._kind is None:
             self._kind = KINDS[0]  # now, so that a strategy that hangs is tried once
@@ -226,7 +226,7 @@ def show(positions: Sequence[Any]) -> str:
 
 
 def _raised(error: BaseException, strategy: type[QueryStrategy]) -> str:
-    """Type, message and the last line of the strategy's own code, which is that of the file it is in."""
+    """Returns type and message of an error, and the last line of the strategy's own file that it came from."""
     text = " ".join(str(error).split())
     raised = f"raised {type(error).__name__}{f': {text}' * bool(text)}"
     path = inspect.getfile(strategy)
@@ -247,23 +247,8 @@ def _global_states() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _global_generators(seed: int) -> Iterator[None]:
-    """Seeds the global random generators, and puts them back as they were."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
-
-
-@contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what a strategy prints, and what it is warned of, out of the table."""
+    """Keeps prints and warnings of a strategy out of the table."""
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
