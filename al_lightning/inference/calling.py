@@ -33,8 +33,8 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
     - Of several in a row, ``forward`` gets as many as it has parameters without a default. It also gets a tensor of two
       or more dimensions for a parameter whose default is ``None``, such as an attention mask.
 
-    Parameters named ``labels``, ``targets`` or ``y`` get nothing. A model with ``passes_inputs_to``, the name of a
-    network in it, hands this network whatever it gets: the rule is then applied to the network.
+    Parameters named ``labels``, ``targets`` or ``y`` get nothing. A model with ``passes_inputs_to`` hands its inputs to
+    the network of this name. The rule then applies to the network.
 
     Args:
         model: A network, in the mode in which it is to be called.

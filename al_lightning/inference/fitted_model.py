@@ -1,4 +1,4 @@
-"""FittedModel: how a model is called for one query, and what was drawn at random for that query."""
+"""FittedModel: how a model is called for one query, and the random draws of that query."""
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator
@@ -25,7 +25,7 @@ class FittedModel:
     Args:
         model: See :class:`~al_lightning.models.protocol.Traits` for what it may have.
         precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
-        transfer: Brings inputs to the model's device and dtype; to those of its parameters if not given.
+        transfer: Brings inputs to the model's device and dtype. By default it asks the parameters for both.
         generators: The random streams that :meth:`draw` takes from. Seeded with 0 if not given.
         is_ragged: Whether blocks of inputs are padded to different lengths.
     """
@@ -63,7 +63,7 @@ class FittedModel:
         Args:
             name: What is drawn. Another name is another draw.
             make: Draws it from a CPU generator.
-            stream: Which generator: that of Monte Carlo samples, ``masks``, or that of changed inputs, ``views``.
+            stream: Which generator: ``masks``, for Monte Carlo samples, or ``views``, for changed inputs.
         """
         if (stream, name) not in self._drawn:
             with torch.inference_mode(False), torch.no_grad():  # tensors that a pass with gradients can use as well
@@ -108,7 +108,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def with_gradients(model: nn.Module) -> Iterator[None]:
-    """Enables gradients. Parameters begin without any, and get back afterwards what they had."""
+    """Enables gradients. Parameters begin without a gradient, and afterwards get back the one that they had."""
     before = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _, _ in before:
         parameter.grad = None
@@ -122,7 +122,7 @@ def with_gradients(model: nn.Module) -> Iterator[None]:
 
 
 def with_own_gradient(inputs: Inputs) -> Inputs:
-    """Returns copies of the inputs, of which those of a float dtype require gradients."""
+    """Returns copies of the inputs. Copies of a float dtype require gradients."""
     return cast(Inputs, map_tensors(lambda t: t.detach().clone().requires_grad_(t.is_floating_point()), inputs))
 
 

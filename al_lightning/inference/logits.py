@@ -59,7 +59,7 @@ def logits_of(returned: object, num_rows: int, name: str) -> Tensor:
 
 
 def class_logits(logits: Tensor) -> Tensor:
-    """Returns the logits of each class: those of two classes are 0 and z if the model has one logit z.
+    """Returns the logits of each class. A model with one logit z has two classes, with logits 0 and z.
 
     Then the softmax is ``(1 - sigmoid(z), sigmoid(z))``, and the cross-entropy is the binary one.
 
@@ -82,8 +82,8 @@ def class_logits(logits: Tensor) -> Tensor:
 def warn_of_probabilities(logits: Tensor, model: nn.Module) -> None:
     """Warns, once a model, if what it returns as logits are probabilities.
 
-    The sign are rows that are positive and sum to 1, which logits are not by chance, or a sigmoid as the last
-    operation, which is seen where the logits have a gradient.
+    There are two signs. All rows are positive and sum to 1, which logits do not by chance. Or the last operation is a
+    sigmoid, which shows where the logits have a gradient.
 
     Args:
         logits: As the model returned them, shape ``(B, C)``, or ``(B, 1)`` for one logit.
@@ -113,7 +113,7 @@ def _are_distributions(logits: Tensor) -> bool:
 
 
 def _is_sigmoid(logits: Tensor) -> bool:
-    """Whether the values come from a sigmoid, but for operations that only change their shape."""
+    """Whether the values come from a sigmoid. Operations that only change the shape do not count."""
     node = logits.grad_fn
     while node is not None and node.name().partition("Backward")[0] in ONLY_SHAPES:
         node = node.next_functions[0][0]
@@ -121,7 +121,7 @@ def _is_sigmoid(logits: Tensor) -> bool:
 
 
 def _full_name(model: nn.Module) -> str:
-    """Its class, and that of the network in a model that only trains one."""
+    """Returns the class of a model, and the class of the network inside it if there is one."""
     network = getattr(model, "network", None)
     name = type(model).__name__
     return f"{name} of the network {type(network).__name__}" if isinstance(network, nn.Module) else name
@@ -130,7 +130,7 @@ def _full_name(model: nn.Module) -> str:
 def _named_or_first(returned: object) -> object:
     if isinstance(returned, Tensor):
         return returned
-    if isinstance(returned, Mapping):  # some of them have attributes, too: transformers' ModelOutput is a dict
+    if isinstance(returned, Mapping):  # also if it has attributes: transformers' ModelOutput is a dict
         return returned.get("logits")
     named = getattr(returned, "logits", None)
     if named is None and isinstance(returned, tuple | list) and returned:

@@ -17,20 +17,20 @@ CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 class MonteCarloDropout:
     """Predictions of a model under T dropout masks, one pass for each.
 
-    Each :class:`torch.nn.Dropout`, and its siblings that drop whole channels, gets one mask for each of the T samples,
-    the same for all inputs (Kirsch et al., 2019). Dropout that is not a module of its own, as inside
-    :class:`torch.nn.MultiheadAttention`, stays off.
+    Each :class:`torch.nn.Dropout`, and its siblings that drop whole channels, gets T masks. All inputs share these
+    masks (Kirsch et al., 2019). Dropout that is not a module of its own stays off, as inside
+    :class:`torch.nn.MultiheadAttention`.
 
     Args:
         model: A model in evaluation mode, in which it stays.
         num_samples: Number of masks, T.
         generator: CPU generator of the masks.
         is_ragged: Whether blocks are padded to different lengths. Then a mask is a function of the place in a sample,
-            so that all blocks share it, in whatever order they come.
+            so that all blocks share it in any order.
 
     Raises:
-        InputError: If the model has no such module, or none with a probability above 0; all samples would be the same.
-            Also if it has dropout of another kind, AlphaDropout, which these masks are not.
+        InputError: If no such module has a probability above 0, because all samples would be the same. Also if the
+            model has AlphaDropout, which needs other masks.
     """
 
     def __init__(self, model: nn.Module, num_samples: int, generator: torch.Generator, is_ragged: bool = False) -> None:

@@ -27,9 +27,9 @@ T = TypeVar("T")
 class Predictions:
     """What the model says about one block of B samples. Each part is computed when it is first asked for.
 
-    All that follows the embedding is computed in float32 if the model's weights are float32, whatever the precision of
-    the embedding: probabilities in bfloat16 tie by the hundred. Only Monte Carlo samples that take whole passes, and
-    models without ``embed`` and ``head``, have their logits in the trainer's precision.
+    If the model's weights are float32, all arithmetic after the embedding is in float32, because probabilities in
+    bfloat16 tie by the hundred. There are two exceptions, whose logits are in the trainer's precision: Monte Carlo
+    samples that take whole passes, and models without ``embed`` and ``head``.
     """
 
     def __init__(self, source: FittedModel, inputs: Inputs) -> None:
@@ -63,8 +63,8 @@ class Predictions:
     def embeddings(self) -> Tensor:
         """Penultimate features, float32, shape ``(B, D)``.
 
-        They are what ``embed`` gives, or what goes into ``feature_layer``. Without these they are what goes into the
-        linear layer whose output is the logits.
+        They are the result of ``embed``, or the input of ``feature_layer``. For a model with neither, they are the
+        input of the linear layer that makes the logits.
 
         Raises:
             InputError: If the model has neither ``embed`` and ``head`` nor ``feature_layer``, nor such a layer.
@@ -73,7 +73,7 @@ class Predictions:
             return self._embedded
         if self._source.last_layer is None:
             self._source.last_layer = self._find_last_layer()
-            self.__dict__.pop("_whole_pass", None)  # of which the embeddings were not kept
+            self.__dict__.pop("_whole_pass", None)  # that pass kept no embeddings
         embeddings, _ = self._whole_pass
         assert embeddings is not None
         return embeddings
@@ -98,9 +98,9 @@ class Predictions:
 
     @cached_property
     def _embedded(self) -> Tensor | None:
-        """What ``embed`` gives, if the model can be asked for its features and its logits apart.
+        """The result of ``embed``, if the model can be asked for its features and its logits apart.
 
-        ``embed`` and ``head`` may be names of something else. An embedding of tokens or patches has no ``(B, D)``.
+        ``embed`` and ``head`` may be names of something else: an embedding of tokens or patches is not ``(B, D)``.
         """
         if not self._source.in_parts:
             return None
@@ -182,8 +182,8 @@ class Predictions:
         """Applies ``fn`` to the logits of Monte Carlo samples, a few rows at a time, and concatenates the results.
 
         Sample t is of the same weights for every row of the pool (Kirsch et al., 2019). So the noise of the samples is
-        common to all rows and does not shuffle their order. The samples are the model's own, if it has
-        ``sample_logits``, and else those of dropout.
+        common to all rows and does not shuffle their order. A model with ``sample_logits`` makes its own samples.
+        Otherwise dropout makes them.
 
         Args:
             fn: Takes logits, float32, of shape ``(b, T, C)``, returns a tensor of shape ``(b, ...)``.

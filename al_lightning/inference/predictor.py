@@ -1,7 +1,7 @@
 """PoolPredictor: a fitted model and a pool of samples, read in blocks.
 
-Every strategy sees the model through :meth:`PoolPredictor.map` alone. So evaluation mode, precision, device, random
-masks and timing are settled here, once.
+Every strategy sees the model through :meth:`PoolPredictor.map` alone. So this file and
+:mod:`~al_lightning.inference.fitted_model` settle evaluation mode, precision, device, random draws and time, once.
 """
 
 import time
@@ -39,7 +39,7 @@ class PoolPredictor:
         mask_generator: Stream of the Monte Carlo dropout masks.
         view_generator: Stream of the augmentations.
         precision: Makes the context in which embeddings are computed, e.g. the trainer's autocast.
-        transfer: Brings a block of inputs to the model's device and dtype; to those of its parameters if not given.
+        transfer: Brings a block of inputs to the model's device and dtype. By default it asks the parameters for both.
         shards: The processes that go over the blocks together; this one alone if not given. The results are the same
             bits.
 
@@ -92,12 +92,12 @@ class PoolPredictor:
         """Makes a predictor of a model that is on the trainer's device.
 
         Args:
-            trainer: Its precision is that of the embeddings.
+            trainer: Its precision is used for embeddings.
             model: The model.
             pool: See :class:`PoolPredictor`.
             labeled: See :class:`PoolPredictor`.
-            seed: Of the experiment; Monte Carlo samples and augmentations depend on it.
-            round: Of the query; they depend on it, too.
+            seed: Of the experiment. Monte Carlo samples and augmentations depend on it and on the round.
+            round: Of the query.
             shards: See :class:`PoolPredictor`.
         """
         plugin = trainer.precision_plugin
@@ -137,7 +137,7 @@ class PoolPredictor:
     ) -> Tensor | tuple[Tensor, ...]:
         """Applies ``fn`` to each block of predictions and concatenates what it returns.
 
-        Only what ``fn`` returns is kept, so memory grows with that and not with what the model computes on the way.
+        Only the results of ``fn`` are kept. So memory does not grow with the activations of the model.
 
         Args:
             fn: Takes the predictions of a block of B samples, returns a tensor of shape ``(B, ...)`` or several.
@@ -215,12 +215,12 @@ class PoolPredictor:
             yield from (part for part in parts if part is not None)
 
     def draw(self, name: Hashable, make: Callable[[torch.Generator], T], stream: Stream = "views") -> T:
-        """Draws something at random, once a query: later calls return the same object, whatever the block.
+        """Draws something at random once a query. Later calls return the same object, for all blocks of the pool.
 
         Args:
             name: What is drawn. Another name is another draw.
             make: Draws it from a CPU generator, as in ``lambda generator: torch.rand(3, generator=generator)``.
-            stream: Which generator: that of Monte Carlo samples, ``masks``, or that of changed inputs, ``views``.
+            stream: Which generator: ``masks``, for Monte Carlo samples, or ``views``, for changed inputs.
         """
         return self._source.draw(name, make, stream)
 

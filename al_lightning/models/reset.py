@@ -14,11 +14,11 @@ NORMS_OF_WEIGHTS = (SpectralNorm, WeightNorm)
 def reset_parameters(model: nn.Module) -> None:
     """Puts a model back to where it was before training, with new weights from torch's global generator.
 
-    Calls ``model.reset_parameters()`` if the model has it, and otherwise that of all its submodules, which also resets
-    the statistics of normalisation layers. A submodule comes after those within it, so that what it does to them stays.
+    Calls ``reset_parameters`` of the model if there is one, and otherwise of all submodules. This also resets the
+    statistics of normalisation layers. A submodule comes after the modules inside it, and may change them again.
 
     Raises:
-        InputError: If a submodule has parameters and no way to reset them: they would be carried from round to round.
+        InputError: If a submodule has parameters and no way to reset them. They would be carried from round to round.
     """
     reset = traits(model).reset_parameters
     if reset is not None:

@@ -22,15 +22,15 @@ def badge_query(
 ) -> Tensor:
     """Chooses rows by k-means++ seeding of their gradient embeddings.
 
-    The first centre is the largest gradient. Each further one is drawn with probability proportional to the squared
-    distance to the nearest centre so far. The draws are exact, but cost far less than a pass over all rows each: a
-    distance only falls when a centre is added, so the distances of some time ago are upper bounds, and rejection
-    sampling against them needs the true distance of the proposed rows alone. When few proposals are accepted, all
-    bounds are brought up to date in one matrix product.
+    The first centre is the largest gradient. Each further centre is drawn with probability proportional to the squared
+    distance to the nearest centre so far. The draws are exact, but a draw costs far less than a pass over all rows. A
+    new centre can only make distances smaller, so earlier distances are upper bounds. Rejection sampling against these
+    bounds needs the true distances of the proposed rows alone. When few proposals are accepted, one matrix product
+    brings all bounds up to date.
 
     Args:
         probs: Class probabilities, shape ``(N, C)``: a tensor, an array of NumPy or nested lists.
-        embeddings: Penultimate features, shape ``(N, D)``, likewise.
+        embeddings: Penultimate features, shape ``(N, D)``, in one of these forms.
         query_size: Number of rows to choose, b, 0 to N.
         generator: CPU generator of the draws; torch's global one if not given.
         include_bias: Whether the gradient with respect to the head's bias counts.
@@ -81,8 +81,8 @@ def _draw(
 ) -> Tensor:
     """Draws rows exactly, one after the other, as long as rejection sampling against the bounds is worth it.
 
-    A row is proposed with probability proportional to its bound and accepted with probability true / bound, so that an
-    accepted row has probability proportional to its true squared distance at that moment.
+    A row is proposed with probability proportional to its bound, and accepted with probability true / bound. So the
+    probability of an accepted row is proportional to its true squared distance at that moment.
 
     Returns:
         From 1 to ``most`` distinct rows.

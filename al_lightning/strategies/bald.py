@@ -1,4 +1,4 @@
-"""BALD: query where the Monte Carlo dropout samples disagree."""
+"""BALD: query where Monte Carlo samples of the model disagree."""
 
 from collections.abc import Mapping
 
@@ -19,11 +19,11 @@ def bald_score(mc_log_probs: ArrayLike) -> Tensor:
     .. math:: I(y; w) = H\Big(\frac1T \sum_t p_t\Big) - \frac1T \sum_t H(p_t)
 
     Args:
-        mc_log_probs: Log-probabilities under T dropout masks, or logits, shape ``(N, T, C)``.
+        mc_log_probs: Log-probabilities of T Monte Carlo samples, or logits, shape ``(N, T, C)``.
 
     Returns:
-        Shape ``(N,)``, in [0, min(log C, log T)]. With finite T it is too low; where the samples disagree little, by a
-        factor of about 1 - 1/T.
+        Shape ``(N,)``, in [0, min(log C, log T)]. A finite T makes it too low: by a factor of about 1 - 1/T where the
+        samples disagree little.
 
     Example:
         >>> opposite = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -44,18 +44,20 @@ def bald_score(mc_log_probs: ArrayLike) -> Tensor:
 
 
 class BALD(ScoreStrategy):
-    """Queries the samples on which Monte Carlo dropout disagrees most (Bayesian active learning by disagreement).
+    """Queries the samples on which Monte Carlo samples disagree most (Bayesian active learning by disagreement).
 
-    The masks are consistent: each of them is shared by the whole pool.
+    The samples come from dropout, or from the model itself if it has ``sample_logits``, as an ensemble or a posterior
+    has. They are consistent: the whole pool shares each dropout mask, each member and each draw of weights.
 
     Args:
-        num_samples: Number of dropout masks, T, at least 2.
-        reliability: Whether to score the pool a second time with T other masks, after the query, and to report in
-            diagnostics.csv how far the two agree: ``bald_rank_correlation``, Spearman's, in [-1, 1], and
-            ``bald_top_overlap``, the share of the query that the other masks ask for as well, in [0, 1].
+        num_samples: Number of samples, T, at least 2.
+        reliability: Whether to score the pool again after the query, with T other samples. diagnostics.csv then reports
+            how far the two agree: ``bald_rank_correlation``, Spearman's, in [-1, 1], and ``bald_top_overlap``, the
+            share of the query that the other samples ask for as well, in [0, 1].
 
     Raises:
-        InputError: If ``num_samples`` is less than 2, or, when queried, the model has no active dropout.
+        InputError: If ``num_samples`` is less than 2. When queried, if the model has no samples of its own and no
+            active dropout.
 
     References:
         Houlsby et al., "Bayesian Active Learning for Classification and Preference Learning", 2011.
@@ -76,7 +78,7 @@ class BALD(ScoreStrategy):
             return {}
         from scipy.stats import spearmanr
 
-        scores = self.scores(pool)  # with the masks of the query, which the pool keeps
+        scores = self.scores(pool)  # with the samples of the query, which the pool keeps
         others = pool.map(lambda batch: batch.mc_map(bald_score, self.num_samples, draw=1))
         correlation = spearmanr(scores.numpy(), others.numpy()).statistic
         overlap = torch.isin(query, top_k(others, len(query))).float().mean()

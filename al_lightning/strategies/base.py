@@ -70,7 +70,7 @@ class QueryStrategy(ABC):
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
         """Returns figures about a query that was just made, by name, for diagnostics.csv and TensorBoard.
 
-        The time it takes is not counted as that of the query.
+        The time it takes does not count as time of the query.
 
         Args:
             pool: As given to :meth:`query`.

@@ -33,7 +33,7 @@ def consistency_score(probs: ArrayLike, augmented_probs: Iterable[ArrayLike]) ->
         tensor([0.5000, 0.0000])
     """
     probs = as_floats(probs, "probabilities", "(N, C)")
-    # moments about the prediction for the image itself: about 0 they would cancel where nothing much changes
+    # moments about the prediction for the image itself; moments about 0 would cancel where little changes
     total, total_sq = torch.zeros_like(probs), torch.zeros_like(probs)
     count = 1
     for augmented in augmented_probs:

@@ -22,17 +22,17 @@ PICKED = -1.0  # below all distances, also those of rows that coincide with a ce
 def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_size: int) -> Tensor:
     """Chooses rows one after the other, each the farthest from all centres so far.
 
-    The labeled rows are the first centres. The picks are those of the plain algorithm, which after each pick compares
-    all rows with the new centre, but nearly all of that work is left out: a distance to the nearest centre only falls
-    when centres are added, so a distance to some of the centres is an upper bound, and a row whose bound is below the
-    largest distance known cannot be the farthest. Rounding is the limit: of two centres whose squared distances differ
-    by less than a millionth of the squared spread of all rows, either may count as the nearest.
+    The labeled rows are the first centres. The plain algorithm compares all rows with each new centre. This function
+    picks the same rows and leaves out nearly all of that work. The distance to some of the centres is an upper bound of
+    the distance to the nearest one. A row whose bound is below the largest known distance cannot be the farthest.
+    Rounding is the limit: either of two centres may count as the nearest if their squared distances differ little, by
+    less than a millionth of the squared spread of all rows.
 
     Args:
         embeddings: Features of the pool, shape ``(N, D)``: a tensor, an array of NumPy or nested lists. They are
             compared in float32; the mean of float64 features is taken off before.
-        labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, likewise. If there are none, the row
-            nearest to the mean is picked first.
+        labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, in one of these forms. If there are none,
+            the row nearest to the mean is picked first.
         query_size: Number of rows to choose, b, 0 to N.
 
     Returns:
@@ -86,7 +86,7 @@ def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_
 
 
 def _points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Both as float32 on the CPU, ``(N, D)`` and ``(M, D)``, with the same distances between them."""
+    """Returns both as float32 on the CPU, ``(N, D)`` and ``(M, D)``, with the same distances between them."""
     points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
     given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
     centres = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
@@ -107,7 +107,7 @@ def _points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tenso
 
 
 def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int) -> Tensor:
-    """Finds the rows that are farthest from all labeled ones; of equals those of the lowest positions.
+    """Finds the rows that are farthest from all labeled ones. Ties go to the lowest positions.
 
     Args:
         embeddings: Features of the pool, float32, shape ``(N, D)``.
@@ -154,15 +154,15 @@ class CoreSet(QueryStrategy):
     Distances are Euclidean.
 
     Args:
-        features: Between what they are measured: ``penultimate`` features of the model, without dropout, the ``inputs``
-            as the model gets them, or what another network makes of these, an ``nn.Module`` such as
+        features: The space in which distances are measured. ``penultimate`` features of the model, without dropout; the
+            ``inputs`` as the model gets them; or the outputs of another network, an ``nn.Module`` such as
             :class:`~al_lightning.models.PretrainedMLP`.
         trim: Share of the pool, in [0, 1), that is passed over: the samples farthest from the labeled ones when the
-            query starts, their number rounded down. None if nothing is labeled, and never so many that the query cannot
-            be filled.
+            query starts. Their number is rounded down, and leaves enough samples for the query. If nothing is
+            labeled, no sample is passed over.
         outliers: Whether to report in diagnostics.csv how far out in the pool the query lies:
             ``core_set_outlier_percentile``, the mean of :func:`~al_lightning.strategies.geometry.outlier_percentiles`
-            in these features, in [0, 1]; that of a random query is 0.5.
+            in these features, in [0, 1]. A random query has 0.5.
 
     Raises:
         InputError: If an argument is out of range.
@@ -226,7 +226,7 @@ class CoreSet(QueryStrategy):
 
 
 def _features(network: nn.Module, inputs: Tensor) -> Tensor:
-    """What a network makes of inputs ``(B, ...)``: float32, ``(B, D)``, whatever the precision of these."""
+    """Returns the outputs of a network for inputs ``(B, ...)`` of any precision: float32, ``(B, D)``."""
     dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     expected = f"Expected `features` of CoreSet to map inputs of shape {tuple(inputs.shape)} to (B, D)"
     try:

@@ -75,7 +75,7 @@ def _u2_nothing_everything_and_more(subject: Subject) -> None:
 
 
 def _check_refusal(subject: Subject, pool: PoolPredictor, query_size: int, where: str = "") -> None:
-    """Raises unless the strategy raises a ValueError, as which an InputError counts."""
+    """Raises unless the strategy raises a ValueError. An InputError is one."""
     try:
         observed = subject.ask(pool, query_size, where)
     except Violation as violation:

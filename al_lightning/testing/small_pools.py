@@ -102,4 +102,4 @@ DEGENERATE: dict[str, Callable[[Kind, int], WatchedPool]] = {
     "one-hot probabilities": _model(lambda kind: kind.changed(_one_hot_probs)),
     "features all zero": _model(lambda kind: kind.changed(_zero_features)),
 }
-"""What a pool has of its own that is degenerate, and how to make one of a kind of model and a size, which is even."""
+"""Degenerate pools, by what is degenerate. Each is made from a kind of model and a size, an even number."""
