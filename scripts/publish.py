@@ -1,11 +1,11 @@
-"""Copies runs in a compact form, enough to redo every figure of a report without training.
+"""Copies runs in a compact form, which is enough for every figure of a report.
 
 python scripts/publish.py runs/study --out results/study
 
-Of each run: rounds.csv as it is, config.yaml without folders, the other tables compressed, without acquisition scores
-and with figures of few digits, and origin.json: what is known of its data and of what its rounds were made with.
-Models, events and logs stay behind, and so do questions that people have not answered yet. What is there already of the
-same run is replaced; runs without a finished round are left out. Nothing is written before all runs were read.
+A published run has rounds.csv as it is, and config.yaml without folders. Its other tables are compressed, without
+acquisition scores and with few digits. Its origin.json names its data and the versions that its rounds were made with.
+Models, events, logs and unanswered questions stay behind. An earlier copy of the same run is replaced. Runs without a
+finished round are left out. Nothing is written before all runs were read.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from al_lightning.report.read_run import ORIGIN, find_runs, has_no_round, parse_
 from al_lightning.run_folder import CALIBRATION, COMMIT, CONFIG, DIAGNOSTICS, QUERIES, ROUNDS
 
 DIGITS = {QUERIES: 3, CALIBRATION: 4, DIAGNOSTICS: 4}
-"""After the point, of the tables that are compressed: a gallery shows confidences in percent."""
+"""Digits after the point in the compressed tables: a gallery shows confidences in percent."""
 FILES = (CONFIG, ORIGIN, *(f"{name}.xz" for name in DIGITS), ROUNDS)
-"""Of a published run; the rounds come last: with fewer queries than they need, a run is refused by whoever reads it."""
+"""Files of a published run. The rounds come last, because readers refuse a run with fewer queries than its rounds need."""
 FOLDERS = {"loop": ("run_dir", "shared_dir"), "data": ("root",)}
-"""Settings that are folders of one machine."""
+"""Settings that name folders of one machine."""
 
 
 def publish(paths: Iterable[Path], out: Path) -> None:
@@ -53,7 +53,7 @@ def publish(paths: Iterable[Path], out: Path) -> None:
 
 
 def compact(path: Path) -> tuple[Path, dict[str, bytes]]:
-    """Returns the place of a run in a folder of published ones, and its files, all of one moment."""
+    """Returns the place of a run among published runs, and its files, all of one moment."""
     texts = read_texts(path)
     run, origin = parse_run(path, texts), parse_origin(path, texts)
     texts_out = {CONFIG: without_folders(texts[CONFIG]), ROUNDS: texts[ROUNDS]}
@@ -82,7 +82,7 @@ def to_csv(table: pd.DataFrame, digits: int) -> str:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Makes a folder have these files of a published run, and no others that it had of one."""
+    """Writes the files of a published run, and deletes the other files of an earlier copy."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if name in files:

@@ -1,21 +1,21 @@
-"""Makes run folders of published runs, so that they can go on from where they stand.
+"""Turns published runs into run folders, so that the runs can go on.
 
 python scripts/restore.py results/study --out runs/study
 al-lightning sweep --config configs/study.yaml
 
-What scripts/publish.py left out is missing: acquisition scores of earlier rounds, models and events. The rounds to come
-need none of them if each fit starts from scratch, and are the same to the bit as if the run had never stopped, on the
-same hardware and versions and with the same data. A run with an origin.json refuses other data, and says so if hardware
-or versions are others; of one without, they are not known. With `loop.reinit` warm or initial the next fit would need
-weights that were not published: such a run is restored only if it is finished.
+A restored run lacks acquisition scores of earlier rounds, models and events. If each fit starts from scratch, the next
+rounds need none of these. On the same hardware and versions, and with the same data, they are the same to the bit as if
+the run had never stopped. A run with an origin.json refuses other data, and says if hardware or versions differ. With
+`loop.reinit` warm or initial the next fit would need weights that were not published. Such a run is restored only if it
+is finished.
 
-`--rounds N` restores only the first N rounds, so that later ones can be made again, the same or with other code:
+`--rounds N` restores only the first N rounds, so that the later rounds can be made again, perhaps with other code:
 
 python scripts/restore.py results/study/bald/seed0 --out again --rounds 50
 al-lightning fit --config again/bald/seed0/config.yaml --loop.run_dir again/bald/seed0 --loop.num_rounds 50
 
-Nothing is written before all runs were looked at. The same command goes on where it was interrupted: folders that it
-has made are left as they are, and those that are another run, or have other rounds by now, are refused.
+Nothing is written before all runs were read. After an interruption, the same command goes on: it leaves the folders
+that it has made as they are. It refuses a folder with another run, or with other rounds of the same run.
 """
 
 import argparse
@@ -47,7 +47,7 @@ RowT = TypeVar("RowT", CalibrationBin, Diagnostic)
 
 @dataclass(frozen=True)
 class Published:
-    """A published run, as a run folder takes it."""
+    """A published run in the form that a run folder takes."""
 
     run: Run
     settings: dict[str, Any]
@@ -64,7 +64,7 @@ def restore(paths: Iterable[Path], out: Path, num_rounds: int | None = None) -> 
     Args:
         paths: The folders.
         out: Where run folders go, as ``arm/seed``.
-        num_rounds: How many rounds of each run; None for all.
+        num_rounds: Number of rounds of each run, by default all.
 
     Raises:
         InputError: If a run cannot be read or cannot go on, has too few rounds, or its place is taken.
@@ -81,7 +81,7 @@ def restore(paths: Iterable[Path], out: Path, num_rounds: int | None = None) -> 
             made.add(folder)
     for folder, path in sources.items():
         if folder not in made:
-            write(folder, read_published(path, num_rounds))  # once more: all of them at once may not fit into memory
+            write(folder, read_published(path, num_rounds))  # read once more: all runs at once may not fit into memory
         print(f"{folder}{' was restored before: left as it is.' if folder in made else ''}")
 
 
@@ -89,10 +89,10 @@ def read_published(path: Path, num_rounds: int | None = None) -> Published:
     """Reads a published run, or its first rounds.
 
     Raises:
-        InputError: If it is none, has too few rounds, or cannot go on.
+        InputError: If the folder has no published run, or the run has too few rounds or cannot go on.
     """
     texts = read_texts(path)
-    run, rounds = parse_run(path, texts), read_rounds(path)  # which has the bits of figures, as pandas has not
+    run, rounds = parse_run(path, texts), read_rounds(path)  # read_rounds keeps the bits of floats, pandas does not
     reinit = run.settings.get("loop.reinit", "scratch")
     kept = len(run.rounds) if num_rounds is None else num_rounds
     if not 1 <= kept <= len(run.rounds):
@@ -107,14 +107,14 @@ def read_published(path: Path, num_rounds: int | None = None) -> Published:
     try:
         queries = [to_query(row) for row in run.all_queries.to_dict("records")]
         calibration, diagnostics = to_rows(CalibrationBin, run.calibration), to_rows(Diagnostic, run.diagnostics)
-    except ValueError as error:  # of a number that is not there
+    except ValueError as error:  # a number is missing
         raise InputError(f"Expected whole tables of a run in {path}, but got: {error}.") from error
     return Published(
         run,
         yaml.safe_load(texts[CONFIG]),
         parse_origin(path, texts),
         rounds[:kept],
-        [row for row in queries if row.round <= kept],  # what was bought after the last fit
+        [row for row in queries if row.round <= kept],  # the labels bought after the last fit too
         [row for row in calibration if row.round < kept],
         [row for row in diagnostics if row.round < kept],
     )
@@ -142,16 +142,16 @@ def to_rows(row_type: type[RowT], table: pd.DataFrame) -> list[RowT]:
 
 
 def is_made(folder: Path, published: Published) -> bool:
-    """Whether a folder is what would be made of a published run; otherwise it can be made.
+    """Whether a folder is already the restored run. If not, the folder is free.
 
     Raises:
-        InputError: If there is something else in it.
+        InputError: If the folder has other contents.
     """
-    # a kill before the commit leaves no more than these, and RunFolder begins anew over them
+    # a kill before the commit leaves only these files, and RunFolder replaces them
     if not folder.exists() or all(path.name == ".lock" or path.suffix == ".new" for path in folder.iterdir()):
         return False
     if (folder / COMMIT).exists():
-        RunFolder.edit(folder).close()  # after a kill in the commit it is finished
+        RunFolder.edit(folder).close()  # opening finishes a commit that was cut off
         with TemporaryDirectory() as scratch:
             write(Path(scratch), published)
             if (folder / COMMIT).read_bytes() == (Path(scratch) / COMMIT).read_bytes():  # digests of all tables
@@ -160,9 +160,9 @@ def is_made(folder: Path, published: Published) -> bool:
 
 
 def write(path: Path, published: Published) -> None:
-    """Makes a run folder: all of it in one commit, or nothing that counts."""
+    """Writes a run folder in one commit."""
     folder = RunFolder.open(path, published.settings)
-    # these are the rounds as they were, not new ones, of which it would be recorded what makes them now
+    # set, not committed as new rounds, for which the folder would record the versions of today
     folder.rounds, folder.queries = published.rounds, published.queries
     folder.calibration, folder.diagnostics = published.calibration, published.diagnostics
     folder.identity, folder.made_with = published.origin.get("data", {}), published.origin.get("made_with", [])

@@ -68,7 +68,7 @@ def run(args: Sequence[str]) -> None:
 
 
 def _check_out(out: Path) -> None:
-    """Raises :class:`InputError` if a report cannot be written there, before it takes its time."""
+    """Raises :class:`InputError` if the folder cannot be written, before the report takes its time."""
     try:
         there = next(path for path in (out, *out.absolute().parents) if path.exists())
     except OSError as error:  # such as too long a name
@@ -78,7 +78,7 @@ def _check_out(out: Path) -> None:
 
 
 def _named(text: str) -> Path:
-    if not text:  # of a variable that is not set, perhaps: it would be the current folder
+    if not text:  # perhaps a variable that is not set; Path would take the current folder
         raise argparse.ArgumentTypeError("expected the name of a folder, but got an empty one")
     return as_path(text)
 
@@ -112,13 +112,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(analysis: Analysis, claims: Sequence[Claim], notes: Sequence[str]) -> str:
-    """What the command prints: the notes, the primary endpoint and the claims."""
+    """Returns the notes, the primary endpoint and the claims as text."""
     parts = [*(f"Note: {note}" for note in notes), _endpoints(analysis), *([f"\n{_claims(claims)}"] if claims else [])]
     return "".join(f"{part}\n" for part in parts)
 
 
 def _endpoints(analysis: Analysis) -> str:
-    """The primary endpoint as text, best arm first."""
+    """Returns the primary endpoint as text, the best arm first."""
     table = analysis.endpoints
     primary = table["endpoint"].iloc[0]
     rows = table[table["endpoint"] == primary].sort_values("mean", ascending=False)
@@ -136,7 +136,7 @@ def _endpoints(analysis: Analysis) -> str:
 
 
 def _claims(claims: Sequence[Claim]) -> str:
-    """The claims as text."""
+    """Returns the claims as text."""
     lines = []
     for claim in claims:
         lines.append(f"{claim.id:4} {claim.claim}: {claim.verdict.upper()}")

@@ -1,4 +1,4 @@
-"""Analysis: all that a report says of a study, as tables."""
+"""Analysis: all tables of a report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,61 +23,61 @@ from al_lightning.report.stats.queries import capped_share, class_balance, overl
 from al_lightning.report.study import Study
 
 TARGETS = (2_500, 5_000, 10_000)
-"""Label efficiency is reported at the accuracies that the baseline has with so many labels."""
+"""Labels of the baseline. Its accuracies with them are the targets of the label efficiency."""
 EFFICIENCY = [
     *("arm", "target_labels", "target_accuracy", "baseline_labels", "labels"),
     *("ratio", "low", "high", "censored", "at_once", "bound"),
 ]
 """Columns of :attr:`Analysis.efficiency`."""
 UNEQUAL_CAPS = 10
-"""Shares of fits cut short, in percent, that differ by so much between arms are worth a note."""
+"""The report has a note if arms differ by this many percent in their shares of fits cut short."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Tables about a study of K arms, S seeds and R rounds. A value that cannot be had is NaN."""
+    """Tables about a study of K arms, S seeds and R rounds. An unknown value is NaN."""
 
     study: Study
     baseline: str
     """The arm that the others are compared with."""
     notes: tuple[str, ...]
-    """What has to be known beside the figures: the notes of the study, and whether fits of some arms were cut short, or
-    fell."""
+    """Sentences that readers need beside the tables: about runs left out, fits cut short and fits that fell."""
     bands: Mapping[str, pd.DataFrame]
-    """By arm, one row a round: ``num_labeled, mean, low, high`` of the test accuracy (pointwise 95 % t intervals), and
-    of the paired difference to the baseline ``difference``, ``difference_low`` and ``difference_high`` (pointwise) and
-    ``simultaneous_low`` and ``simultaneous_high``."""
+    """By arm, one row a round. ``num_labeled, mean, low, high`` are of the test accuracy: pointwise 95 % intervals.
+    ``difference, difference_low, difference_high`` are of the paired difference to the baseline, pointwise too.
+    ``simultaneous_low, simultaneous_high`` is the band of the difference that holds at all rounds together."""
     endpoints: pd.DataFrame
     """One row an arm and endpoint, or further metric: ``arm, endpoint, mean, low, high, difference, difference_low,
     difference_high, p, p_holm, p_sign_flip, p_same, seeds_needed, best``. The difference is to the baseline. ``p_same``
     is small if the difference is shown to be within ``MARGIN``. ``seeds_needed`` would find a true difference as large
     as the one seen in 80 % of studies. ``best`` is the share of resamples of the seeds in which the arm has the top
-    mean; it is NaN for a further metric, of which more may be worse."""
+    mean. It is NaN for a further metric, because a higher value may be worse."""
     efficiency: pd.DataFrame
     """One row an arm and target: ``arm, target_labels, target_accuracy, baseline_labels, labels, ratio, low, high,
-    censored, at_once, bound``: the accuracy that the baseline has with ``target_labels``, how many of these it needs
-    for it (fewer, if its curve is flat there), how many labels the arm needs, and the former over the latter. Where
-    ``censored``, the arm does not get there, and more labels are needed than these; where ``at_once``, it starts there,
-    and no more are. ``bound`` is ``at most`` or ``at least`` where the ratio is one, and else empty."""
+    censored, at_once, bound``. The target is the accuracy of the baseline with ``target_labels``. The baseline needs
+    ``baseline_labels`` for it, which are fewer where its curve is flat, and the arm needs ``labels``. ``ratio`` is the
+    former over the latter. ``censored``: the arm does not reach the target, so it needs more labels. ``at_once``: its
+    first round reaches the target, so it may need fewer. ``bound`` is ``at most`` or ``at least`` if the ratio is a
+    bound, and else empty."""
     penalty: pd.DataFrame
-    """Pairwise penalty matrix: the share of budgets at which the row's arm beats the column's."""
+    """Pairwise penalty matrix: the share of budgets at which the arm of the row beats the arm of the column."""
     overlap: pd.DataFrame
-    """Mean share of the labels bought by the last common round that two arms have in common."""
+    """Share of the labels that two arms have both bought by the last common round, mean over the seeds."""
     balance: pd.DataFrame
-    """One row an arm and round: ``arm, num_labeled, entropy`` of the classes of the labels bought, in [0, 1], and
-    ``least`` and ``most``, the shares of the rarest and the most frequent class; means over the seeds."""
+    """One row an arm and round: ``arm, num_labeled, entropy, least, most``, means over the seeds. ``entropy`` is of the
+    classes of the labels bought, in [0, 1]. ``least`` and ``most`` are shares of the rarest and most frequent class."""
     calibration: pd.DataFrame
     """One row an arm, round of interest and bin: ``arm, num_labeled, bin, count, confidence, accuracy``."""
     cost: pd.DataFrame
-    """One row an arm: ``arm, fit, score, select, test``, median seconds of a round, ``total`` hours of a run, and
-    ``capped``, the share of rounds that hit the cap of epochs."""
+    """One row an arm: ``arm, fit, score, select, test, total, capped``. The parts are median seconds of a round,
+    ``total`` is hours of a run. ``capped`` is the share of rounds that ended at the cap of epochs."""
     diagnostics: pd.DataFrame
     """One row an arm, diagnostic and round: ``arm, num_labeled, name, mean, low, high``."""
     metrics: pd.DataFrame
     """One row an arm, further metric of rounds.csv and round, with the same columns."""
     falls: pd.DataFrame
-    """One row a fit far below those around it (:mod:`~al_lightning.report.stats.collapsed_fits`): ``arm, seed,
-    num_labeled, accuracy, around``, the last the running median."""
+    """One row a fit that fell far below the fits around it: ``arm, seed, num_labeled, accuracy, around``. ``around`` is
+    the running median of :mod:`~al_lightning.report.stats.collapsed_fits`."""
 
 
 def analyse(study: Study, baseline: str | None = None) -> Analysis:
@@ -85,7 +85,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
 
     Args:
         study: The runs.
-        baseline: The arm to compare with: the one whose strategy is Random if not given; see
+        baseline: The arm to compare with, by default that of
             :func:`~al_lightning.report.baseline.find_baseline`.
 
     Raises:
@@ -114,7 +114,7 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
 
 
 def _notes_on_caps(study: Study) -> list[str]:
-    """A difference between fits that converged and fits that were cut short is not one of queries alone."""
+    """Says which fits were cut short: they and converged fits differ by more than their queries."""
     chosen = primary_rounds(study)
     shares = {
         arm: round(100 * capped_share(study.curves(arm, "converged")[:, chosen] > 0).mean()) for arm in study.arms
@@ -132,7 +132,7 @@ def _notes_on_caps(study: Study) -> list[str]:
 
 
 def _notes_on_falls(study: Study) -> list[str]:
-    """A mean counts a fit in full that training has failed."""
+    """Says which fits fell: a mean counts a failed fit in full."""
     chosen = primary_rounds(study)
     notes = []
     for arm, curves in study.accuracy.items():
@@ -174,9 +174,9 @@ def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
 def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
     labels, random = study.num_labeled, study.accuracy[baseline]
     targets = [n for n in TARGETS if n in labels] or [int(labels[-1])]
-    if len(labels) == 1:  # what is reached at once says nothing of how many labels that takes
+    if len(labels) == 1:  # one round does not tell how many labels a target takes
         targets = []
-    rising = isotonic_regression(random.mean(axis=0)).x  # a target that is a spike is never reached again
+    rising = isotonic_regression(random.mean(axis=0)).x  # a spike as a target might never be reached again
     rows = []
     for arm, n in product(study.arms, targets):
         target = float(rising[labels == n][0])
@@ -206,7 +206,7 @@ def _penalty(study: Study) -> pd.DataFrame:
 
 
 def bought(run: Run, study: Study) -> np.ndarray:
-    """Training-set indices in the order bought, as far as the last common round trains on them."""
+    """Returns the training-set indices of the last common round, in the order bought."""
     return run.queries["index"].to_numpy(int)[: study.num_labeled[-1]]
 
 

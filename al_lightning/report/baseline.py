@@ -1,4 +1,4 @@
-"""The arm that all others are compared with."""
+"""Finds the arm that all others are compared with."""
 
 from collections import Counter
 
@@ -10,8 +10,8 @@ RANDOM = "al_lightning.Random"
 def find_baseline(study: Study) -> str:
     """Returns the arm whose strategy is Random, whatever its name is.
 
-    Of several, it is the one called ``random``, or else the one whose models are trained as those of most arms are, or
-    else the first. Without one it is the arm called ``random``, or else the first.
+    If there are several, the arm called ``random`` comes first, then the arm with the most common training, then the
+    first arm. If there is none, the arm called ``random`` is the baseline, or else the first arm.
     """
     arms = [arm for arm in study.arms if study.method(arm).get("loop.strategy") == RANDOM]
     if not arms:

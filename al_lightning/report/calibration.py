@@ -7,7 +7,7 @@ from al_lightning.report.study import Study
 
 
 def calibration_table(study: Study) -> pd.DataFrame:
-    """Pools the bins of the first, the middle and the last common round, of the same seeds in all arms."""
+    """Pools the bins of three rounds, with the same seeds in all arms: :attr:`Analysis.calibration`."""
     seeds = _calibrated_seeds(study)
     tables = []
     for arm, runs in study.runs.items():
@@ -25,9 +25,9 @@ def calibration_table(study: Study) -> pd.DataFrame:
 
 
 def notes_on_calibration(study: Study) -> list[str]:
-    """Which seeds the calibration of a round is of, if not of all."""
+    """Says for which rounds some seeds have no calibration."""
     if all(run.calibration.empty for runs in study.runs.values() for run in runs):
-        return []  # the page says so
+        return []  # the page says this
     notes = []
     for r, seeds in _calibrated_seeds(study).items():
         if len(seeds) < len(study.seeds):
@@ -40,9 +40,9 @@ def notes_on_calibration(study: Study) -> list[str]:
 
 
 def _calibrated_seeds(study: Study) -> dict[int, list[int]]:
-    """The first, the middle and the last common round, and the seeds with bins of it in all arms that have any bins.
+    """Returns the three rounds, and for each the seeds that have bins in all arms with any bins.
 
-    Runs that were begun with an older version have none of their first rounds, or none at all.
+    Runs begun with an older version lack bins of their first rounds, or have none.
     """
     rounds = sorted({0, (study.num_rounds - 1) // 2, study.num_rounds - 1})
     having = {

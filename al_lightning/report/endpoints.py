@@ -1,4 +1,4 @@
-"""Endpoints: the numbers by which arms are compared, declared before the runs were made."""
+"""Endpoints: the numbers by which a report compares arms, declared before the runs were made."""
 
 from math import nan
 
@@ -13,19 +13,19 @@ from al_lightning.report.stats.paired import contrast, differences, seeds_needed
 from al_lightning.report.study import Study
 
 FINAL = 10_000
-"""The pre-declared budget of the final accuracy, and the end of the late part of the curves."""
+"""Labels of the final accuracy, declared beforehand, and the end of the late part of the curves."""
 LATE = 8_000
 LAST_ROUNDS = 5
 MARGIN = 0.003
-"""Differences of accuracy up to this are of no practical importance."""
+"""Smaller differences of accuracy have no practical importance."""
 
 
 def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
-    """Returns what is compared, primary endpoint first: by name, then by arm, a value for each seed, ``(S,)``.
+    """Returns the endpoints by name, the primary one first: by arm, a value for each seed, ``(S,)``.
 
-    The primary one is the accuracy with 10,000 labels, or with as many as there are if these are fewer, as the mean of
-    the last five rounds up to there. If some of these fits fell, their median stands beside it. The others are areas
-    under the learning curve, all of it and its early and late parts, and the accuracy of the last round.
+    The primary endpoint is the accuracy with 10,000 labels, or with the last labels of shorter runs. It is the mean of
+    the last five rounds up to there. If one of these fits fell, the median of the five is the second endpoint. Then
+    come the areas under the learning curve, its early part and its late part, and the accuracy of the last round.
     """
     labels, last = study.num_labeled, int(study.num_labeled[-1])
     final, rounds = _primary(study)
@@ -74,20 +74,20 @@ def _endpoint(name: str, final: int, rounds: int) -> str:
 
 
 def _primary(study: Study) -> tuple[int, int]:
-    """Returns the labels of the primary endpoint, and the number of rounds up to there that it is the mean of."""
+    """Returns the labels of the primary endpoint, and the number of rounds that it averages."""
     labels = study.num_labeled
     final = FINAL if FINAL in labels else int(labels[-1])
     return final, min(LAST_ROUNDS, int((labels <= final).sum()))
 
 
 def primary_rounds(study: Study) -> np.ndarray:
-    """Returns which rounds the primary endpoint is the mean of."""
+    """Returns the positions of the rounds that the primary endpoint averages."""
     final, rounds = _primary(study)
     return np.flatnonzero(study.num_labeled <= final)[-rounds:]
 
 
 def part_ranges(study: Study) -> list[tuple[str, int, int]]:
-    """Returns the early part of the curves, to four times the initial labels, and the late one, if they are covered."""
+    """Returns the early part of the curves, up to four times the initial labels, and the late part, if covered."""
     first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
     ranges = [("early AUBC", first, 4 * first), ("late AUBC", LATE, FINAL)]
     return [(name, low, high) for name, low, high in ranges if first <= low and high <= last]
@@ -99,7 +99,7 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
     rows = []
     for endpoint, by_arm in (endpoint_values(study) | metrics).items():
         best = [nan] * len(by_arm)
-        if len(study.seeds) > 1 and endpoint not in metrics:  # of a metric it is not known whether more is better
+        if len(study.seeds) > 1 and endpoint not in metrics:  # a higher value of a metric may be worse
             best = best_probability(np.stack(list(by_arm.values()))).tolist()
         others = [arm for arm in by_arm if arm != baseline and baseline in by_arm]
         contrasts = {arm: contrast(by_arm[arm], by_arm[baseline]) for arm in others}
@@ -129,7 +129,7 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
 
 
 def seeds_to_resolve(a: np.ndarray, b: np.ndarray) -> float:
-    """Seeds that find a true difference as large as the one seen, with 80 % power; NaN if none was seen."""
+    """Returns how many seeds find a true difference as large as the one seen, with 80 % power. NaN without one."""
     gaps = differences(a, b)
     if len(gaps) < 2 or gaps.mean() == 0 or gaps.std() == 0:
         return nan

@@ -23,28 +23,28 @@ def metric_table(study: Study) -> pd.DataFrame:
 
 
 def diagnostic_table(study: Study) -> pd.DataFrame:
-    """Returns the diagnostics that are no metrics: :attr:`Analysis.diagnostics`.
+    """Returns the diagnostics, without metrics: :attr:`Analysis.diagnostics`.
 
-    A model's own metrics are in both files, and are to appear once.
+    A run writes what its model logs to both files, but a report shows it once.
     """
     names = {name for runs in study.runs.values() for run in runs for name in run.diagnostics["name"]}
     return _table(study, sorted(names.difference(metric_names(study))))
 
 
 def logged_curves(study: Study, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a metric or diagnostic in the Q rounds in which all seeds have a finite value of it.
+    """Returns a metric or diagnostic in the Q rounds in which all seeds have a finite value.
 
     Returns:
         Labels in these rounds, ``(Q,)``, and the values, ``(S, Q)``.
     """
     columns = [_values_of(run, name) for run in study.runs[arm]]
-    table = pd.concat(columns, axis=1, join="inner").astype(float).sort_index()  # of runs without any it is of objects
+    table = pd.concat(columns, axis=1, join="inner").astype(float).sort_index()  # an empty table is of objects
     table = table[np.isfinite(table).all(axis=1) & (table.index < study.num_rounds)]
     return study.num_labeled[table.index.to_numpy(int)], table.to_numpy(float).T
 
 
 def _values_of(run: Run, name: str) -> pd.Series:
-    """Values by round: those of rounds.csv, and where it has none those of diagnostics.csv."""
+    """Returns the values by round, from rounds.csv, and from diagnostics.csv where rounds.csv has none."""
     rows = run.diagnostics[run.diagnostics["name"] == name].drop_duplicates("round")
     values = rows.set_index("round")["value"].astype(float)
     return run.rounds.set_index("round")[name].astype(float).combine_first(values) if name in run.rounds else values

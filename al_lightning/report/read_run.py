@@ -1,4 +1,4 @@
-"""Reads run folders: what a run was told, and the tables that it has written so far."""
+"""Reads run folders: the settings of a run, and the tables that it has written so far."""
 
 import io
 import json
@@ -24,13 +24,13 @@ from al_lightning.run_folder.tables import CALIBRATION, COLUMNS, DIAGNOSTICS, QU
 
 FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
 MAX_CLASSES = 100_000
-"""A label above is none: tables of classes are as wide as the largest label."""
+"""Larger labels are refused: tables of classes are as wide as the largest label."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Ten times as fast as the other, where PyYAML has it: parsing settings is a large part of reading many runs."""
 
 ORIGIN = "origin.json"
-"""Of a published run, which has no commit.json: what that said of the data and of what the rounds were made with."""
+"""File of a published run in place of commit.json: its data, and the versions that its rounds were made with."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ class Run:
     arm: str
     seed: int
     settings: Mapping[str, Any]
-    """By dotted name, without those that do not matter, such as folders."""
+    """By dotted name, without settings that change nothing, such as folders."""
     rounds: pd.DataFrame
-    """As in rounds.csv, with all metrics that it has; a missing value is NaN."""
+    """The table rounds.csv with all its metrics. A missing value is NaN."""
     queries: pd.DataFrame
-    """As in queries.csv, without samples that a labeler skipped; what is not known is NaN."""
+    """The table queries.csv without samples that a labeler skipped. A missing value is NaN."""
     all_queries: pd.DataFrame
-    """Likewise, with them."""
+    """The table queries.csv with the skipped samples."""
     calibration: pd.DataFrame
-    """As in calibration.csv; empty for runs without."""
+    """The table calibration.csv. It is empty if the run has none."""
     diagnostics: pd.DataFrame
-    """As in diagnostics.csv, likewise."""
+    """The table diagnostics.csv. It is empty if the run has none."""
     num_rounds: int
-    """Rounds that the run is to have: its fits."""
+    """Number of planned rounds: each is one fit."""
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -75,7 +75,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """Reads a run folder, also one that a process is working on, and also one with ``*.csv.xz``.
+    """Reads a run folder. A process may be working on it, and tables may be compressed as ``*.csv.xz``.
 
     Raises:
         InputError: If a file is missing, torn, or not one of a run.
@@ -84,10 +84,14 @@ def read_run(path: Path) -> Run:
 
 
 def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
-    """Reads the run that a folder held when its files were read, by :func:`read_texts`.
+    """Reads a run from the texts of its files.
+
+    Args:
+        path: The run folder.
+        contents: The texts by file name, from :func:`read_texts`.
 
     Raises:
-        InputError: If a file is not one of a run.
+        InputError: If a file is not a file of a run.
     """
     try:
         config = yaml.load(contents[CONFIG], Loader=_LOADER)
@@ -116,14 +120,14 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
 
 
 def parse_origin(path: Path, contents: Mapping[str, str]) -> dict[str, Any]:
-    """Returns what is known of where a run comes from: ``data`` and ``made_with``, as in commit.json.
+    """Returns the origin of a run: ``data`` and ``made_with``, as in commit.json.
 
     Args:
-        path: The folder of the run, for messages.
-        contents: Its files, by :func:`read_texts`.
+        path: The run folder, for messages.
+        contents: The texts by file name, from :func:`read_texts`.
 
     Raises:
-        InputError: If the file that says so is not as it was written.
+        InputError: If commit.json or origin.json is not as it was written.
     """
     name = COMMIT if COMMIT in contents else ORIGIN
     try:
@@ -136,7 +140,7 @@ def parse_origin(path: Path, contents: Mapping[str, str]) -> dict[str, Any]:
 
 
 def arm_of(path: Path) -> str:
-    """``runs/badge/seed0`` is a run of ``badge``; any other folder is an arm of its own name."""
+    """Returns the arm of a run: ``badge`` for ``runs/badge/seed0``. Any other folder is an arm by its own name."""
     path = path.resolve()
     return path.parent.name if re.fullmatch(r"seed\d+", path.name) else path.name
 
@@ -144,13 +148,13 @@ def arm_of(path: Path) -> str:
 def has_no_round(path: Path) -> bool:
     """Whether a run has not finished its first round yet."""
     sha256 = _sha256_of(_read(path / COMMIT))
-    # a kill may have left the first round beside its name
+    # a kill may have left the first round in rounds.csv.new
     text = read_committed(path / ROUNDS, sha256[ROUNDS]) if ROUNDS in sha256 else None
     return len((text or _read(path / ROUNDS) or "").split()) < 2
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Reads the files of a run by name, of one moment: a process may be committing the next round just now.
+    """Reads the files of a run, all of one moment: a process may be committing the next round.
 
     Raises:
         InputError: If a file is missing or torn.
@@ -174,7 +178,7 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def _sha256_of(commit: str | None) -> dict[str, str]:
-    """Digests of the files of a run by name; none if nothing was committed, or the file that says so is torn."""
+    """Returns the digests by file name. There are none without a commit, or if commit.json is torn."""
     try:
         return dict(json.loads(commit or "")["sha256"])
     except (ValueError, KeyError, TypeError):
@@ -199,7 +203,7 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
         return pd.DataFrame(columns=columns)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of values that are too many, which it would drop
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would drop surplus values
             table = pd.read_csv(io.StringIO(text), dtype={"name": str}, index_col=False)
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         what = " ".join(str(error).split())
@@ -207,7 +211,7 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
     for column in columns:
         if column not in table:
             raise InputError(f"Expected the column `{column}` in {path / name}, but it has {', '.join(table.columns)}.")
-    for column in table.columns if name == ROUNDS else columns:  # all further columns of rounds.csv are metrics
+    for column in table.columns if name == ROUNDS else columns:  # further columns are metrics
         if column == "name" and name == DIAGNOSTICS:
             if table[column].isna().any():
                 raise InputError(f"Expected a `name` in each row of {path / name}, but one has none.")
@@ -217,13 +221,13 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
 
 
 def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
-    """Raises :class:`InputError` unless rounds are all there, in order, with accuracies and times that can be."""
+    """Raises :class:`InputError` unless all rounds are there, in order, with valid accuracies and times."""
     where = path / ROUNDS
     if not len(rounds):
         raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
     if rounds["round"].tolist() != list(range(len(rounds))):
         raise InputError(f"Expected the rounds 0 to {len(rounds) - 1} in {where}, but one is missing or out of place.")
-    if not rounds["test_acc"].between(0, 1).all():  # nor is what is no number
+    if not rounds["test_acc"].between(0, 1).all():  # NaN is not between either
         raise InputError(f"Expected test accuracies from 0 to 1 in {where}, but one is not.")
     if not is_integer_dtype(rounds["num_labeled"]) or (np.diff(rounds["num_labeled"], prepend=0) <= 0).any():
         raise InputError(f"Expected more labels in each round of {where}, but they do not ascend.")
@@ -233,7 +237,7 @@ def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
 
 
 def _check_queries(path: Path, queries: pd.DataFrame, num_rounds: int) -> None:
-    """Raises :class:`InputError` unless queries are of samples that differ, in the order bought, with labels."""
+    """Raises :class:`InputError` unless the queried samples differ, are in the order bought, and have labels."""
     where = path / QUERIES
     for column in ("round", "index", "label"):
         if len(queries) and not is_integer_dtype(queries[column]):

@@ -1,4 +1,4 @@
-"""Studies: runs that are compared, and sees to it that they can be."""
+"""Reads runs as a study, and refuses runs that cannot be compared."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from al_lightning.report.read_run import Run, arm_of, find_runs, has_no_round, r
 from al_lightning.run_folder.tables import QUERIES
 
 METHOD = ("loop.strategy", "model")
-"""Settings that make an arm: what is queried and how a model is trained. All others are the protocol."""
+"""The settings that make an arm: its query and its training. All other settings are the protocol."""
 
 
 @dataclass(frozen=True)
 class Study:
     """Runs of one protocol: K arms with S seeds each, and as many rounds R as all of them have.
 
-    Use :func:`read_study`. Row ``s`` of every array is the same seed in all arms: comparisons are paired.
+    :func:`read_study` makes it. Row ``s`` of each array is the same seed in all arms, so that comparisons are paired.
     """
 
     runs: Mapping[str, Sequence[Run]]
-    """The runs of each arm, by ascending seed, of the common seeds."""
+    """The runs of each arm with the common seeds, by ascending seed."""
     seeds: tuple[int, ...]
     num_labeled: np.ndarray
     """Labels in each round, int, shape ``(R,)``."""
     notes: tuple[str, ...]
-    """What was left out and why, in sentences."""
+    """Sentences about what was left out, and why."""
 
     @property
     def arms(self) -> list[str]:
@@ -49,11 +49,11 @@ class Study:
         return {arm: self.curves(arm) for arm in self.arms}
 
     def method(self, arm: str) -> dict[str, Any]:
-        """Settings of an arm that are not those of the protocol."""
+        """Settings by which an arm differs from the protocol."""
         return {name: value for name, value in self.runs[arm][0].settings.items() if _is_method(name)}
 
     def recipe(self, arm: str) -> dict[str, Any]:
-        """Settings of how an arm's models are trained: with the same recipe and seed, round 0 is the same."""
+        """Settings of an arm's training. Arms with the same recipe and seed have the same round 0."""
         return {name: value for name, value in self.method(arm).items() if not name.startswith("loop.strategy")}
 
     @property
@@ -72,13 +72,13 @@ def read_study(
     """Reads the runs at or below some folders.
 
     Args:
-        paths: Run folders, or folders of them.
-        arms: The arms to keep, in this order; all of them, sorted, if not given.
+        paths: Run folders, or folders of run folders.
+        arms: The arms to keep, in this order. By default all arms, sorted.
         max_labels: Rounds with more labels are left out.
-        seeds: The seeds to keep, which all arms must have; those that all arms have, if not given.
+        seeds: The seeds to keep, which all arms must have. By default the seeds that all arms have.
 
     Raises:
-        InputError: If there are no runs, or they are not of one protocol; the message names the setting that differs.
+        InputError: If there are no runs, or their protocols differ. The message names the setting that differs.
     """
     runs: dict[tuple[str, int], Run] = {}
     notes = []
@@ -125,7 +125,7 @@ def _is_method(name: str) -> bool:
 
 
 def _check_settings(by_arm: Mapping[str, Sequence[Run]]) -> None:
-    """Raises :class:`InputError` if runs of an arm differ in more than the seed, or arms in more than the method."""
+    """Raises :class:`InputError` if runs of an arm differ beyond the seed, or arms differ beyond the method."""
     first = next(iter(by_arm.values()))[0]
     for runs in by_arm.values():
         for run in runs:
@@ -144,7 +144,7 @@ def _of_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Collection[int]) -> di
 
 
 def _check_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Iterable[int]) -> None:
-    """Raises :class:`InputError` if an arm has no run with one of the seeds that were asked for."""
+    """Raises :class:`InputError` if an arm has no run with one of the given seeds."""
     for name, runs in by_arm.items():
         found = sorted(run.seed for run in runs)
         if missing := sorted(set(seeds).difference(found)):
@@ -160,7 +160,7 @@ def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tupl
     if not common:
         listed = ", ".join(f"{name} {sorted(found)}" for name, found in seeds.items())
         raise InputError(f"Expected a seed that all arms have, to pair the runs by, but got {listed}.")
-    arms_of: dict[tuple[int, ...], list[str]] = {}  # by the seeds that they have beyond the common ones
+    arms_of: dict[tuple[int, ...], list[str]] = {}  # by the seeds that other arms lack
     for name, found in seeds.items():
         if left_out := tuple(sorted(found - common)):
             arms_of.setdefault(left_out, []).append(name)
@@ -203,7 +203,7 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
 
 
 def _check_queries(by_arm: Mapping[str, Sequence[Run]], num_labeled: np.ndarray) -> None:
-    """Raises :class:`InputError` if labels are missing, or runs of one seed start from different ones."""
+    """Raises :class:`InputError` if labels are missing, or runs of one seed have different initial sets."""
     first = next(iter(by_arm.values()))
     for run, other in ((run, other) for runs in by_arm.values() for run, other in zip(runs, first, strict=True)):
         if len(run.queries) < num_labeled[-1]:

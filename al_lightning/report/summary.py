@@ -14,25 +14,21 @@ from al_lightning.report.claims.judge import Claim
 from al_lightning.version import __version__
 
 FORMAT = 1
-"""Of summary.json; higher if something in it changes its meaning."""
+"""Format of summary.json. It grows if something in the file changes its meaning."""
 
 
 def summary_csv(analysis: Analysis) -> str:
     """Returns the endpoints and the further metrics, one row an arm and endpoint.
 
-    Columns: arm, endpoint, the mean over seeds and its 95 % interval (low, high), the mean paired difference to the
-    baseline and its interval (difference, difference_low, difference_high), its p-value of a paired t-test (p), with
-    Holm's correction (p_holm) and of exact sign flips (p_sign_flip), that of two one-sided tests for a difference
-    within 0.003 (p_same), the seeds that would find a difference of this size in 80 % of studies (seeds_needed), and
-    the share of resamples with the top mean (best). A value that cannot be had is empty.
+    The columns are those of :attr:`Analysis.endpoints`. An unknown value is empty.
     """
     return analysis.endpoints.to_csv(index=False, lineterminator="\n")
 
 
 def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
-    """Returns all tables of the analysis, with what was compared, as strict JSON.
+    """Returns all tables of the analysis, with the arms and the protocol, as strict JSON.
 
-    What is not a number, and bounds that are infinite, are ``null``: not known, or no bound.
+    Values that are unknown and bounds that are infinite are ``null``.
     """
     study = analysis.study
     content = {
@@ -61,7 +57,7 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what writes the report."""
+    """Returns the versions of the programs that write the report."""
     return {"al_lightning": __version__, "torch": version("torch"), "python": platform.python_version()}
 
 
@@ -70,7 +66,7 @@ def _matrix(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Turns tables into lists of rows, and numbers that JSON does not have into ``None``."""
+    """Turns tables into lists of rows, and numbers that JSON lacks into ``None``."""
     if isinstance(value, pd.DataFrame):
         return [_plain(row) for row in value.to_dict("records")]
     if isinstance(value, dict):

@@ -16,17 +16,17 @@ from al_lightning.report.study import Study
 from al_lightning.run_folder.events import quiet_writers
 
 IMAGE_WIDTH = 1376
-"""Pixels, to which figures are scaled down: TensorBoard keeps all images in memory."""
+"""Width of figures in pixels. TensorBoard keeps all images in memory, so that larger ones are scaled down."""
 
 
 def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery: Gallery, path: Path) -> None:
-    """Writes TensorBoard events; those of an earlier report in the folder are replaced.
+    """Writes TensorBoard events, and deletes the events of an earlier report in the folder.
 
     Args:
         analysis: Its runs become entries of ``HPARAMS``, with their final accuracy, the area under the curve and the
             last values of further metrics.
         figures: PNGs by name.
-        gallery: Whose rows become images.
+        gallery: Its rows become images.
         path: The folder.
     """
     for events in path.rglob("events.out.tfevents.*"):
@@ -51,7 +51,7 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
 
 
 def _differing(study: Study) -> list[str]:
-    """Settings that not all runs share, and the seed."""
+    """Returns the settings in which runs differ, and the seed."""
     runs = [run for arm in study.arms for run in study.runs[arm]]
     names: Iterable[str] = sorted({name for run in runs for name in run.settings})
     return [name for name in names if name == "seed_everything" or len({str(_value(run, name)) for run in runs}) > 1]
@@ -63,7 +63,7 @@ def _value(run: Run, name: str) -> bool | int | float | str:
 
 
 def _metrics(num_labeled: Sequence[int] | np.ndarray, accuracy: np.ndarray) -> dict[str, float]:
-    """What runs are compared by: with one round, the area under the curve is its accuracy."""
+    """Returns the numbers of a run. With one round, the area under the curve is its accuracy."""
     labels = np.asarray(num_labeled, float)
     area = float(np.sum(np.diff(labels) * (accuracy[1:] + accuracy[:-1]) / 2))
     aubc = area / (labels[-1] - labels[0]) if len(labels) > 1 else float(accuracy[0])
@@ -71,7 +71,7 @@ def _metrics(num_labeled: Sequence[int] | np.ndarray, accuracy: np.ndarray) -> d
 
 
 def _last_metrics(study: Study, run: Run) -> dict[str, float]:
-    """Further metrics of the last common round."""
+    """Returns the further metrics of the last common round."""
     last = run.rounds.iloc[study.num_rounds - 1]
     names = [name for name in metric_names(study) if name in run.rounds and np.isfinite(last[name])]
     return {f"final_{name}": float(last[name]) for name in names}

@@ -27,14 +27,14 @@ def write_report(
 ) -> Path:
     """Writes ``report.html``, ``summary.csv``, ``summary.json``, ``figures`` and ``tensorboard`` to a folder.
 
-    What an earlier report left there is replaced, each file at once; the page comes last.
+    Each file replaces that of an earlier report at once, and the page comes last.
 
     Args:
-        analysis: What is reported.
-        out: The folder; made if need be.
-        claims: What was found of the claims, if they were judged.
+        analysis: The tables to report.
+        out: The folder, which is made if it does not exist.
+        claims: The judged claims.
         root: Folder of the data set, for the gallery.
-        command: The command that makes the report again.
+        command: The command that writes the report again.
 
     Returns:
         The path of the page.
@@ -42,7 +42,7 @@ def write_report(
     Raises:
         InputError: If the folder cannot be written.
     """
-    from al_lightning.report.tensorboard import write_tensorboard  # imports torch, which the rest can do without
+    from al_lightning.report.tensorboard import write_tensorboard  # imports torch, which nothing else here needs
 
     drawings = draw(analysis)
     svgs = {drawing.name: to_svg(drawing.figure) for drawing in drawings}
@@ -68,7 +68,7 @@ def write_report(
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file under another name first: under its own it is whole at all times."""
+    """Writes a file under another name and renames it, so that the file is whole at all times."""
     new = path.with_name(f"{path.name}.new")
     try:
         new.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Run folders with planted accuracies: what a study has to find in them is known."""
+"""Run folders with planted accuracies: the findings of a study are known beforehand."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -164,19 +164,19 @@ def _bins_text(num_rounds: int) -> str:
 
 
 def noise(seed: int, labels: int) -> float:
-    """Common to all arms, as the initial set and the test set are."""
+    """Noise that all arms share, like the initial set and the test set."""
     return 0.01 * float(np.sin(seed + 1)) + 0.002 * float(np.sin(0.01 * labels))
 
 
 def jitter(arm: str, seed: int, labels: int, size: float = 0.0005) -> float:
-    """The part of the noise that pairing does not cancel; none in round 0."""
+    """Noise that pairing does not cancel. Round 0 has none."""
     if labels == 500:
         return 0.0
     return size * float(np.random.default_rng([seed, labels, *arm.encode()]).normal())
 
 
 def learning_curve(gain: float = 0.0, late_gain: float | None = None) -> Curve:
-    """Rises from 0.78 at 500 labels; ``gain`` comes on top as soon as something was queried."""
+    """Rises from 0.78 at 500 labels. ``gain`` comes on top from the first query on."""
 
     def accuracy(seed: int, labels: int) -> float:
         start = 0.78 + 0.035 * float(np.log(labels / 500))

@@ -1,4 +1,4 @@
-"""Rules for claims about time. Each takes the evidence and returns what it finds."""
+"""Rules for claims about time. Each rule takes the evidence and returns a finding."""
 
 from math import isfinite
 
@@ -15,13 +15,13 @@ from al_lightning.report.claims.evidence import (
 )
 
 TWENTYFOLD = (10, 40)
-"""What "about 20 times" is taken to mean."""
+"""The range that counts as "about 20 times"."""
 CHEAP = 0.1
 """Querying is cheap if it takes less than this share of a run."""
 
 
 def twentyfold(evidence: Evidence) -> Finding:
-    """C8: seconds of scoring by BALD over those by Entropy, and what querying costs of a run."""
+    """C8: seconds of scoring by BALD over seconds by Entropy, and the share of a run that is querying."""
     if evidence.missing(["BALD", "Entropy"]):
         return lacks_arms(["BALD", "Entropy"], evidence)
     queries = slice(0, max(1, evidence.study.num_rounds - 1))  # nothing is scored after the last round
@@ -43,7 +43,7 @@ def twentyfold(evidence: Evidence) -> Finding:
 
 
 def overhead(evidence: Evidence) -> Finding:
-    """C9: time of a run with BALD and with CSAL over one with Entropy; no verdict."""
+    """C9: time of a run with BALD and with CSAL over the time with Entropy. It has no verdict."""
     if evidence.missing(["BALD", "Entropy"]) or "Consistency" not in evidence.semi_supervised:
         return Finding("", note="needs the arms BALD, CSAL and Entropy")
     arms = {"BALD": evidence.arms["BALD"], "CSAL": evidence.semi_supervised["Consistency"]}

@@ -1,4 +1,4 @@
-"""Rules for claims about accuracy. Each takes the evidence and returns what it finds."""
+"""Rules for claims about accuracy. Each rule takes the evidence and returns a finding."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,13 +33,13 @@ from al_lightning.report.stats.paired import contrast, tost
 
 TIER = ("BADGE", *HEURISTICS)
 DROPPED = ("Random", "Margin", "Entropy")
-"""What is queried with dropout and without."""
+"""Strategies that the study runs with dropout and without."""
 FIRST_ACCURACY = (0.45, 0.55)
-"""What "about 50 %" is taken to mean."""
+"""The range that counts as "about 50 %"."""
 
 
 def budget(evidence: Evidence) -> Finding:
-    """C1: how many labels the rounds make, and whether it matters to other claims."""
+    """C1: how many labels the rounds make, and whether this matters to other claims."""
     settings = evidence.study.protocol
     initial, size = int(evidence.study.num_labeled[0]), int(settings["loop.query_size"])
     total = initial + 100 * size
@@ -55,7 +55,7 @@ def budget(evidence: Evidence) -> Finding:
 
 
 def _at_both_budgets(evidence: Evidence, total: int) -> str:
-    """Whether it matters which of the two budgets was meant."""
+    """Says whether it matters which of the two budgets was meant."""
     sentences = []
     for id, rule in (("C4", best_at_the_end), ("C6", second_tier)):
         verdicts = [rule(replace(evidence, budget=budget)).verdict for budget in (FINAL, total)]
@@ -65,7 +65,7 @@ def _at_both_budgets(evidence: Evidence, total: int) -> str:
 
 
 def first_accuracy(evidence: Evidence) -> Finding:
-    """C2: the accuracy of round 0, in which nothing has been queried."""
+    """C2: the accuracy of round 0, before any query."""
     if evidence.missing(["BALD"]):
         return lacks_arms(["BALD"], evidence)
     values = evidence.curves("BALD")[:, 0]
@@ -103,7 +103,7 @@ def under_training(evidence: Evidence) -> Finding:
 
 
 def _same_data(settings: Mapping[str, Any], protocol: Mapping[str, Any]) -> bool:
-    """Whether a cell has the data of the protocol, however their grey values are scaled."""
+    """Whether a cell has the data of the protocol, with any scaling of the grey values."""
     return all(
         settings.get(name) == value
         for name, value in protocol.items()
@@ -121,7 +121,7 @@ def _cell(run: Run) -> str:
 
 
 def lags_early(evidence: Evidence) -> Finding:
-    """C3: early AUBC of BALD minus that of each heuristic."""
+    """C3: early AUBC of BALD minus the early AUBC of each heuristic."""
     if evidence.missing(["BALD", *HEURISTICS]):
         return lacks_arms(["BALD", *HEURISTICS], evidence)
     values = evidence.part("early AUBC")
@@ -144,7 +144,7 @@ def lags_early(evidence: Evidence) -> Finding:
 
 
 def best_at_the_end(evidence: Evidence) -> Finding:
-    """C4: final accuracy of BALD minus that of each other arm."""
+    """C4: final accuracy of BALD minus the final accuracy of each other arm."""
     if "BALD" not in evidence.arms or len(evidence.arms) < 2:
         return lacks_arms(["BALD", "Random", *TIER, "CoreSet"], evidence)
     if evidence.final is None:
@@ -176,7 +176,7 @@ def best_at_the_end(evidence: Evidence) -> Finding:
 
 
 def dropout_explains(evidence: Evidence) -> Finding:
-    """C4b: final accuracy with dropout minus that without, by what is queried."""
+    """C4b: final accuracy with dropout minus the final accuracy without it, for each strategy."""
     if missing := [s for s in DROPPED if s not in evidence.arms.keys() & evidence.without_dropout.keys()]:
         return Finding("", note=f"needs {', '.join(missing)} with dropout and without, as in configs/study.yaml")
     endpoint, values = next(iter(endpoint_values(evidence.study).items()))
@@ -190,7 +190,7 @@ def dropout_explains(evidence: Evidence) -> Finding:
 
 
 def crosses(evidence: Evidence) -> Finding:
-    """C5: early and late AUBC of BALD minus the mean of the heuristics'."""
+    """C5: early and late AUBC of BALD minus the mean AUBC of the heuristics."""
     if "BALD" not in evidence.arms or evidence.missing(HEURISTICS):
         return lacks_arms(["BALD", *HEURISTICS], evidence)
     early, late = evidence.part("early AUBC"), evidence.part("late AUBC")
@@ -246,7 +246,7 @@ def second_tier(evidence: Evidence) -> Finding:
 
 
 def csal(evidence: Evidence) -> Finding:
-    """C6b: CSAL minus its controls, which are trained as it is."""
+    """C6b: CSAL minus its controls, which have the same training."""
     arms = evidence.semi_supervised
     if not {"Consistency", "Random", "Margin"} <= arms.keys():
         return Finding("", note="needs CSAL and its controls, Random and Margin with the same MixMatch")
@@ -263,7 +263,7 @@ def csal(evidence: Evidence) -> Finding:
 
 
 def core_set(evidence: Evidence) -> Finding:
-    """C7: AUBC of Core-Set minus that of Random."""
+    """C7: AUBC of Core-Set minus the AUBC of Random."""
     if evidence.missing(["CoreSet", "Random"]):
         return lacks_arms(["CoreSet", "Random"], evidence)
     labels = evidence.study.num_labeled
@@ -283,7 +283,7 @@ def core_set(evidence: Evidence) -> Finding:
 
 
 def same_start(evidence: Evidence) -> Finding:
-    """C13: of a controlled setup, that no strategy can start anywhere else than the others, and whether ours is one."""
+    """C13: in a controlled setup all strategies start alike; whether this study is controlled."""
     study, differing = evidence.study, []
     recipes: dict[str, list[str]] = {}
     for arm in study.arms:

@@ -1,4 +1,4 @@
-"""Evidence: a study as the rules of the claims ask for it, and the words in which they answer."""
+"""Evidence: a study as the rules of the claims need it, and the words of their answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ DESCRIBED = "descriptive"
 ALPHA = 0.05
 HEURISTICS = ("LeastConfidence", "Margin", "Entropy")
 OTHER_CORE_SETS = {"loop.strategy.features", "loop.strategy.trim"}
-"""Settings that an arm of Core-Set as it is in the paper does not have."""
+"""Settings that the Core-Set of the paper does not have."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test of a claim found."""
+    """The result of testing a claim."""
 
     statistic: str
     interval: str = ""
@@ -35,15 +35,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A study, with its arms by what they query."""
+    """A study, with its arms by their strategies."""
 
     analysis: Analysis
     factorial: Sequence[Run] = ()
-    """Runs of round 0 that differ in epochs, dropout and how the test set is evaluated."""
+    """Runs of round 0 that differ in epochs, dropout and the evaluation on the test set."""
     planted: Study | None = None
-    """Runs on a pool with ambiguous and foreign images, if the study's own is none."""
+    """Runs on a pool with ambiguous and foreign images, if the pool of the study has none."""
     budget: int = FINAL
-    """Labels with which the final accuracy is taken."""
+    """Labels at which the final accuracy is taken."""
 
     @property
     def study(self) -> Study:
@@ -51,7 +51,7 @@ class Evidence:
 
     @cached_property
     def trained_as(self) -> str:
-        """The arm whose training the claims are about: the baseline, or else BALD, which needs dropout."""
+        """The arm whose training the claims are about: the baseline, or BALD if no BALD has the baseline's training."""
         usual = self.study.recipe(self.analysis.baseline)
         balds = [arm for arm in self.study.arms if self._strategy(arm) == "BALD"]
         if not balds or any(self.study.recipe(arm) == usual for arm in balds):
@@ -60,7 +60,7 @@ class Evidence:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """How the arms are trained that the claims are about."""
+        """The training that the claims are about."""
         return self.study.recipe(self.trained_as)
 
     @cached_property
@@ -70,12 +70,12 @@ class Evidence:
 
     @cached_property
     def without_dropout(self) -> dict[str, str]:
-        """Arms that differ from these in having no dropout, likewise; none if these have none."""
+        """Arms with that recipe but without dropout, by the class of their strategy. None if the recipe lacks it."""
         return self._arms_with({**self.recipe, "model.dropout": 0}) if self.recipe.get("model.dropout") else {}
 
     @cached_property
     def semi_supervised(self) -> dict[str, str]:
-        """CSAL, and arms that are trained as it is, likewise."""
+        """CSAL and the arms with its training, by the class of their strategy."""
         for arm in self.study.arms:
             recipe = self.study.recipe(arm)
             if recipe["model"] == "al_lightning.MixMatch" and self._strategy(arm) == "Consistency":
@@ -84,7 +84,7 @@ class Evidence:
 
     @property
     def core_sets(self) -> dict[str, dict[str, Any]]:
-        """All arms of Core-Set with that recipe, also those on other features, and their settings."""
+        """All arms of Core-Set with that recipe, on any features, and their settings."""
         arms = [arm for arm in self.study.arms if self.study.recipe(arm) == self.recipe]
         return {arm: self.study.method(arm) for arm in arms if self._strategy(arm) == "CoreSet"}
 
@@ -131,7 +131,7 @@ class Evidence:
 
 
 def adjusted_p(found: Mapping[str, Contrast]) -> dict[str, float]:
-    """p-values after Holm's correction; those of one seed are NaN."""
+    """Returns the p-values after Holm's correction. With one seed they are NaN."""
     p = [c.p_t for c in found.values()]
     return dict(zip(found, holm(p).tolist() if np.isfinite(p).all() else p, strict=True))
 
@@ -158,11 +158,11 @@ def intervals_of(found: Mapping[str, Contrast], adjusted: Mapping[str, float] | 
 
 
 def lacks_arms(needed: Sequence[str], evidence: Evidence) -> Finding:
-    """What a claim needs that the study has not."""
+    """Names the arms that a claim needs and the study lacks."""
     missing = ", ".join(s for s in needed if s not in evidence.arms)
     return Finding("", note=f"needs {missing}, trained as {evidence.trained_as} is")
 
 
 def too_short(evidence: Evidence, needed: int) -> Finding:
-    """That the runs end too early."""
+    """Says that the runs end too early."""
     return Finding("", note=f"needs {needed:,} labels; the runs that all arms have end at {evidence.last:,}")

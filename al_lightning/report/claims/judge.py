@@ -1,6 +1,6 @@
 """The claims of the document that this project comes from: for each a test, and a verdict by a stated rule.
 
-A claim is tested on the arms that share the training recipe of the baseline; the rules are those of ``docs/study.md``.
+The arms of a test share the training recipe of the baseline. ``docs/study.md`` states the rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from al_lightning.report.study import Study
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim and what the runs say of it."""
+    """A claim, its test and its verdict."""
 
     id: str
     claim: str
@@ -78,4 +78,4 @@ RULES: dict[tuple[str, str], Callable[[Evidence], Finding]] = {
 
 
 WITHOUT_SEEDS = ("C1", "C2b", "C8", "C15")
-"""Claims whose verdict does not rest on a test over seeds."""
+"""Claims whose verdict needs no test over seeds."""

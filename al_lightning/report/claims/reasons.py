@@ -1,4 +1,4 @@
-"""Rules for claims about why a strategy does as it does. Each takes the evidence and returns what it finds."""
+"""Rules for claims about the reasons for a result. Each rule takes the evidence and returns a finding."""
 
 from dataclasses import replace
 
@@ -27,8 +27,8 @@ from al_lightning.report.stats.paired import contrast
 NEARLY_RANDOM = 0.5
 """A rank correlation between two mask sets below this counts as nearly random."""
 FAR_OUT, USUAL = 0.9, 0.6
-"""A query with a mean percentile above the first has little else than the farthest out tenth of the pool; below the
-second it lies hardly farther out than one at random, which has 0.5."""
+"""Limits of a query's mean percentile. Above the first, most of the query lies in the outermost tenth of the pool.
+Below the second, the query lies hardly farther out than a random one, which has 0.5."""
 OUTLIERS = "core_set_outlier_percentile"
 FIRST_PLANTED = 60_000
 """Training-set index of the first planted image of PlantedFashionMNIST."""
@@ -62,7 +62,7 @@ def nearly_random(evidence: Evidence) -> Finding:
 
 
 def seeks_noise(evidence: Evidence) -> Finding:
-    """C11: of each strategy the shares of ambiguous and foreign images among the labels it bought."""
+    """C11: shares of ambiguous and foreign images among the labels that each strategy bought."""
     planted = evidence.planted or evidence.study
     if "data.num_ambiguous" not in planted.protocol:
         return Finding("", note="needs the runs of configs/planted.yaml: --planted FOLDER")
@@ -105,7 +105,7 @@ def seeks_noise(evidence: Evidence) -> Finding:
 def geometry(evidence: Evidence) -> Finding:
     """C12: Core-Set on other features, minus Random.
 
-    Only a network that was trained before can refute it: pixels need be no better than the features they replace.
+    Only features of a network trained before can refute the claim. Pixels may be no better than the usual features.
     """
     features = [str(method.get("loop.strategy.features")) for method in evidence.core_sets.values()]
     networks = [name for name in features if name.endswith("PretrainedMLP")]
@@ -116,12 +116,12 @@ def geometry(evidence: Evidence) -> Finding:
 
 
 def trimmed(evidence: Evidence) -> Finding:
-    """C12c: Core-Set that passes over the farthest samples, minus Random."""
+    """C12c: Core-Set without the farthest samples, minus Random."""
     found = _lifted(evidence, "loop.strategy.trim", "the farthest samples passed over")
     trimmed = [arm for arm, method in evidence.core_sets.items() if "loop.strategy.trim" in method]
     percentiles = [logged_curves(evidence.study, arm, OUTLIERS)[1] for arm in trimmed]
     far_out = [curves.mean() for curves in percentiles if curves.size]
-    if found.verdict == CONTRADICTED and min(far_out, default=1.0) > FAR_OUT:  # what is left are outliers still
+    if found.verdict == CONTRADICTED and min(far_out, default=1.0) > FAR_OUT:  # the query still has outliers
         left = f"{min(far_out):.3f}" if far_out else "not known"
         note = f"mean percentile of its queries {left}: outliers are not shown to be gone; {found.note}"
         return replace(found, verdict=INCONCLUSIVE, note=note)
@@ -129,7 +129,7 @@ def trimmed(evidence: Evidence) -> Finding:
 
 
 def _lifted(evidence: Evidence, setting: str, what: str) -> Finding:
-    """Whether Core-Set gets above random when one setting is another; there is nothing to explain if it is anyway."""
+    """Tests whether Core-Set gets above random with another setting. If it is above anyway, there is no test."""
     variants = [arm for arm, method in evidence.core_sets.items() if OTHER_CORE_SETS & method.keys() == {setting}]
     if not variants or evidence.missing(["CoreSet", "Random"]):
         return Finding("", note=f"needs Random, Core-Set, and Core-Set with {what}, as in configs/core_set_why.yaml")
@@ -152,7 +152,7 @@ def _lifted(evidence: Evidence, setting: str, what: str) -> Finding:
 
 
 def outliers(evidence: Evidence) -> Finding:
-    """C12b: how far out in the pool Core-Set's queries lie."""
+    """C12b: how far out in the pool the queries of Core-Set lie."""
     arms = [
         arm
         for arm, method in evidence.core_sets.items()

@@ -1,4 +1,4 @@
-"""Gallery: which images each strategy asked for, early and late, and what the model took them for."""
+"""Gallery: images that each strategy asked for, early and late, with the predictions of the model."""
 
 import inspect
 import io
@@ -28,7 +28,7 @@ class Tile:
     """Training-set index."""
     label: str
     predicted: str | None
-    """What the model that asked for it took it for, if the run has kept that."""
+    """Prediction of the model that asked for the image, if the run has kept it."""
     confidence: float | None
 
     @property
@@ -44,7 +44,7 @@ class Row:
     stage: str
     """``early``, ``middle`` or ``late``."""
     num_labeled: int
-    """Labels that the model that asked had."""
+    """Number of labels of the model that asked."""
     tiles: tuple[Tile, ...]
     images: np.ndarray
     """Side by side, uint8, shape ``(height, width * len(tiles))`` in grey, or ``(..., 3)`` in colour."""
@@ -68,12 +68,12 @@ class Gallery:
 def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gallery:
     """Collects the first images of an early, a middle and a late query of each arm, of its first seed.
 
-    The data are those of the runs' own settings. Where they cannot be had, or are no images, the gallery has a note
-    instead: a report is not to fail for want of pictures.
+    The settings of the runs name the data. If the data cannot be loaded, or are not images, the gallery has a note
+    instead, and the report does not fail.
 
     Args:
         study: The runs.
-        root: Folder of the data set, for data that have a `root`; their default if not given.
+        root: Folder of the data set, for data with a `root` argument. By default the default of the data.
         num_images: Images of a query.
     """
     seed = study.seeds[0]
@@ -92,7 +92,7 @@ class _NoPictures(Exception):
 
 @contextmanager
 def _data_that_may_fail() -> Iterator[None]:
-    """For what a class of data does, and nothing else: it may be the user's, and raise anything."""
+    """Turns any error of a data class into a note: the class may be the user's and raise anything."""
     try:
         yield
     except Exception as error:  # the report says so where the pictures would be
@@ -101,7 +101,7 @@ def _data_that_may_fail() -> Iterator[None]:
 
 
 def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images: int) -> Iterator[Row]:
-    """Raises :class:`_NoPictures` if the data cannot be had, or are none of these runs or no images."""
+    """Raises :class:`_NoPictures` if the data cannot be loaded, lack queried samples or are not images."""
     with _data_that_may_fail():
         data = _load(study.protocol, root)
         inputs, num_samples = data.sample_inputs(), len(data.train_targets)
@@ -111,7 +111,7 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
     image_shape = _image_shape(shape)
     if image_shape is None:
         raise _NoPictures(f": samples of shape {shape} are no images.")
-    import torch  # by now it is imported, or there are no pictures
+    import torch  # the data have imported it
 
     for arm in study.arms:
         queries = study.runs[arm][0].queries
@@ -127,7 +127,7 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
 
 
 def _stages(num_rounds: int) -> dict[str, int]:
-    """Rounds whose labels are shown: those of the first, a middle and the last query."""
+    """Returns the rounds of the first, a middle and the last query, by name."""
     last = num_rounds - 1
     if last < 1:
         return {}
@@ -143,7 +143,7 @@ def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":
     """Makes the data of a run's settings.
 
     Raises:
-        InputError: If the settings do not name a class; anything that its module or itself raises is passed on.
+        InputError: If the settings do not name a class. Errors of the module and the class are passed on.
     """
     name = str(settings.get("data"))
     module, _, cls = name.rpartition(".")

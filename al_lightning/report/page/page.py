@@ -1,4 +1,4 @@
-"""report.html: one page with everything in it."""
+"""report.html: one page that needs no other file."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,13 @@ def render(
     """Returns the page.
 
     Args:
-        analysis: What is reported.
+        analysis: The tables to report.
         drawings: Its figures.
-        svgs: Them as SVGs of :func:`~al_lightning.report.page.style.to_svg`, by name.
+        svgs: The figures as SVGs of :func:`~al_lightning.report.page.style.to_svg`, by name.
         narrow_svgs: The same in their narrow form.
-        gallery: Images that were asked for.
-        claims: What was found of the claims, if they were judged.
-        command: The command that makes the report again.
+        gallery: The images of the queries.
+        claims: The judged claims.
+        command: The command that writes the report again.
     """
     study = analysis.study
     styles = arm_styles(study, analysis.baseline)
@@ -71,7 +71,7 @@ def render(
         chips={arm: _chip(style) for arm, style in styles.items()},
         endpoints=_endpoints(analysis.endpoints),
         figures={drawing.name: drawing for drawing in drawings},
-        # ours, and matplotlib escapes the names in it
+        # this package drew it, and matplotlib escapes the names in it
         svgs={name: Markup(inline(svg, name)) for name, svg in svgs.items()},
         narrow_svgs={name: Markup(inline(svg, f"narrow-{name}")) for name, svg in narrow_svgs.items()},
         efficiency=_rows(analysis.efficiency[analysis.efficiency["arm"] != analysis.baseline]),
@@ -116,7 +116,7 @@ def interval(low: Any, high: Any, digits: int = 4, sign: bool = False) -> str:
 
 
 def p_value(value: Any) -> str:
-    """A p-value, of which the third decimal is enough."""
+    """A p-value with three decimals."""
     return "< 0.001" if not pd.isna(value) and value < 0.001 else number(value, 3)
 
 

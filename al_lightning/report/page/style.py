@@ -1,4 +1,4 @@
-"""The looks that all figures share: one style an arm, SVGs in the colours of the page, the same bytes each time."""
+"""The style of all figures: one style for each arm, SVGs in the colours of the page, the same bytes each time."""
 
 import io
 import re
@@ -18,10 +18,10 @@ INK = "#1c1f24"
 GRID = "#d5d9de"
 """Grid lines; in an SVG the page's ``--grid``."""
 NEUTRAL = "#737b85"
-"""Texts and axes of an SVG by itself: it can be read on white and on black."""
+"""Texts and axes of an SVG by itself, readable on white and on black."""
 BASELINE_COLOR = "#868d96"
 COLORS = ("#0f7bc4", "#e8702a", "#0a9a72", "#cf79ae", "#c99700", "#9a5bbd", "#4fb3e8", "#d63d3d")
-"""After Okabe and Ito: told apart with any colour vision, and seen on white and on black."""
+"""After Okabe and Ito: any colour vision tells them apart, on white and on black."""
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 
@@ -80,8 +80,8 @@ class ArmStyle:
 def arm_styles(study: Study, baseline: str) -> dict[str, ArmStyle]:
     """A colour for each query strategy, a dash for each way of training, a marker for each arm.
 
-    So an arm and its control, which differ in the training only, have the same colour; what is trained as the baseline
-    has solid lines, and the baseline's strategy is grey.
+    So an arm and its control, which differ only in the training, have the same colour. Arms with the training of the
+    baseline have solid lines. The strategy of the baseline is grey.
     """
     order = [baseline, *(arm for arm in study.arms if arm != baseline)]
     strategies: list[dict[str, Any]] = []
@@ -158,7 +158,7 @@ def label_ends(
 
 
 def _spread(positions: list[float], gap: float) -> list[float]:
-    """Moves ascending positions as little as need be to be a gap apart, around where they were."""
+    """Moves ascending positions a gap apart, by as little as possible."""
     groups: list[list[float]] = []  # of touching labels
     for position in positions:
         groups.append([position])
@@ -204,7 +204,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def inline(svg: str, name: str) -> str:
-    """Turns an SVG of :func:`to_svg` into one within a page, which has other SVGs and colours of its own."""
+    """Turns an SVG of :func:`to_svg` into a part of a page, which has its own colours and other SVGs."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg, count=3)
@@ -212,5 +212,5 @@ def inline(svg: str, name: str) -> str:
     svg = re.sub(r' (?:width|height)="[^"]*pt"', "", svg, count=2)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    # never so small that it cannot be read; it scrolls in its box instead
+    # a figure that is too wide scrolls in its box, so that its text stays readable
     return svg.replace("<svg", f'<svg aria-hidden="true" style="min-width: {width * LEAST_SCALE:.0f}px"', 1)

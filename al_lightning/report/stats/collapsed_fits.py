@@ -1,4 +1,4 @@
-"""Falls: single fits that end far below those around them, as unstable training makes them."""
+"""Fits that fall: unstable training makes single fits end far below the fits around them."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -7,22 +7,22 @@ from numpy.typing import ArrayLike, NDArray
 from al_lightning.report.stats.checks import Floats, check_values
 
 FALL = 0.02
-"""A fit falls if its accuracy is more than this below those around it."""
+"""A fit falls if its accuracy is more than this below the fits around it."""
 TYPICAL_DEVIATIONS = 10
-"""It is also so many times farther from them than fits of its run usually are: with small test sets all curves jump."""
+"""It must also be so many times farther below than is usual in its run: with small test sets all curves jump."""
 WINDOW = 9
-"""Rounds around a fit, with it."""
+"""Rounds around a fit, with its own."""
 BEFORE = WINDOW // 2
 
 
 def median_around(accuracy: ArrayLike) -> Floats:
-    """The running median of each curve: of nine rounds, those around each, and at the end the last nine.
+    """The running median of each curve, over the nine rounds around each round, and at the end over the last nine.
 
     Args:
         accuracy: Curves, shape ``(S, R)``.
 
     Returns:
-        Array of shape ``(S, R)``; NaN in the first four rounds, where curves are steep, and in all of fewer than nine.
+        Array of shape ``(S, R)``. It is NaN in the first four rounds, where curves are steep, and with fewer than nine.
 
     Raises:
         InputError: If the shape is not ``(S, R)`` or a value is not finite.
@@ -40,10 +40,10 @@ def median_around(accuracy: ArrayLike) -> Floats:
 
 
 def falls(accuracy: ArrayLike) -> NDArray[np.bool_]:
-    """Which fits fall: far below the running median, in points of accuracy and by what is usual in their run.
+    """Finds the fits that fall far below the running median, in points of accuracy and compared with their run.
 
-    A mean over rounds counts such fits in full, a median hardly. They say that training is not stable, which is no
-    property of a query.
+    A mean over rounds counts such a fit in full, a median hardly. The fit shows that training is not stable, which is
+    not a property of the query.
 
     Args:
         accuracy: Curves, shape ``(S, R)``.

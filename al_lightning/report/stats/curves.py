@@ -34,8 +34,8 @@ class Band:
 def aubc(num_labeled: ArrayLike, accuracy: ArrayLike, low: float | None = None, high: float | None = None) -> Floats:
     """Area under the learning curve by the trapezoidal rule, divided by the width: the mean accuracy over labels.
 
-    Differences of the whole area are made where curves are steep; so areas of parts, such as 500 to 2,000 and 8,000 to
-    10,000 labels, belong beside it.
+    The steep part of the curves dominates differences of the whole area. So report areas of parts beside it, such as
+    500 to 2,000 and 8,000 to 10,000 labels.
 
     Args:
         num_labeled: Label counts, shape ``(R,)``, strictly ascending, not necessarily equally spaced.
@@ -103,7 +103,7 @@ def final_accuracy(num_labeled: ArrayLike, accuracy: ArrayLike, at: float = 10_0
 def pointwise_band(accuracy: ArrayLike, level: float = 0.95) -> Band:
     """The t interval of the mean at each round.
 
-    It says nothing of all rounds together: of 100 such intervals some exclude the true mean. Use
+    It says nothing about all rounds together: of 100 such intervals some exclude the true mean. Use
     :func:`simultaneous_band` for "above random at some budget".
 
     Args:
@@ -135,17 +135,17 @@ def pointwise_band(accuracy: ArrayLike, level: float = 0.95) -> Band:
 def simultaneous_band(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Band:
     """Band of the mean difference of two methods that holds at all rounds together, by sign flips.
 
-    The critical value is the quantile, over all flips of the signs of whole seeds, of the largest absolute t of any
-    round. So if the methods do not differ, the band excludes 0 at any round with probability of at most 1 - level,
-    exactly and however the rounds are correlated; and so it is for those rounds at which they do not differ, whatever
-    they do elsewhere.
+    A flip changes the signs of whole seeds. The first critical value is the quantile, over all flips, of the largest
+    absolute t of any round. If the methods do not differ, the band excludes 0 at any round with probability of at most
+    1 - level. This is exact, however the rounds are correlated. It also holds for the rounds at which the methods do
+    not differ, whatever they do elsewhere.
 
-    That value alone is one for differences of about 0: under large ones it is too small, and the band may miss the true
-    curve in a third of all studies. So the critical value is the larger of this and the quantile of flips of the
-    residuals, with which the band covers the true curve, whatever it is, at about its level.
+    Under large differences the first critical value is too small: the band may miss the true curve in a third of all
+    studies. The second critical value is the same quantile over flips of the residuals. With it, the band covers the
+    true curve at about its level. The band takes the larger of the two values.
 
-    With few seeds the quantile does not exist: p-values are at least 2 / 2^S, 0.0625 for 5 seeds, so that at 95 % no
-    difference could be significant. The band is then infinite, at every round at which not all differences are 0.
+    With few seeds the quantile does not exist. The p-values are at least 2 / 2^S, or 0.0625 for 5 seeds, so that no
+    difference could be significant at 95 %. The band is then infinite at every round with a difference.
 
     Args:
         a: Curves of one method, shape ``(S, R)``.
@@ -204,7 +204,7 @@ def first_lasting_lead(num_labeled: ArrayLike, band: Band) -> float | None:
 
 
 def _max_t_quantile(difference: Floats, level: float, seed: int) -> float:
-    """What the largest absolute t of any round exceeds in a share of at most 1 - level of the flips."""
+    """Returns the value that the largest absolute t of any round exceeds in at most 1 - level of the flips."""
     num_seeds = len(difference)
     flips = sign_flips(num_seeds, seed)
     num_above = int((1 - level) * len(flips) + ROUNDING)

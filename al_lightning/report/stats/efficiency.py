@@ -13,7 +13,7 @@ from al_lightning.errors import InputError
 from al_lightning.report.stats.checks import Floats, check_num_labeled, check_share, check_values
 
 ROUNDING = 1e-9
-"""Of accuracies: where a curve is flat at the target, rounding is not to decide where it gets there."""
+"""Tolerance of accuracies. Where a curve is flat at the target, rounding must not decide where it gets there."""
 
 
 class LabelsToReach(NamedTuple):
@@ -22,7 +22,7 @@ class LabelsToReach(NamedTuple):
     Attributes:
         labels: The number; the last label count if the target is not reached.
         censored: Whether it is not reached, so that more labels than these are needed.
-        at_once: Whether the first round reaches it, so that no more labels than these are needed, perhaps fewer.
+        at_once: Whether the first round reaches it, so that fewer labels than these may be enough.
     """
 
     labels: float
@@ -35,10 +35,10 @@ class LabelEfficiency:
     """Labels of random sampling over labels of a strategy, at a target accuracy.
 
     Attributes:
-        ratio: The label efficiency, above 1 if the strategy saves labels. Or a bound of it, see :attr:`bound`, or NaN:
-            if both reach the target at once, or neither does, the labels say nothing.
+        ratio: The label efficiency, above 1 if the strategy saves labels. It may be a bound, see :attr:`bound`. It is
+            NaN if both reach the target at once, or neither reaches it.
         low: Lower end of the bootstrap interval, NaN with one seed.
-        high: Upper end; infinite if random sampling does not reach the target, or the strategy does so at once, in too
+        high: Upper end. It is infinite if random sampling misses the target, or the strategy has it at once, in too
             many resamples.
         strategy: Labels of the strategy.
         random: Labels of random sampling.
@@ -73,10 +73,9 @@ def label_efficiency(
     Fix the target beforehand, such as the accuracy of random sampling with 10,000 labels: the largest efficiency of all
     targets is biased upwards. The interval takes the target as known.
 
-    A resample in which random sampling does not reach the target, or the strategy has it in the first round, is of an
-    efficiency between what these label counts make and infinity; one in which it is the other way round, between 0 and
-    that. The interval ends at the lower end of the former and the upper end of the latter: it is never too short for
-    censoring.
+    A resample may only bound the efficiency. The ratio of the label counts is a lower bound if random sampling
+    misses the target, or the strategy has it in the first round. In the reverse case it is an upper bound. The
+    interval takes the lowest and the highest efficiency that each resample allows, so that censoring never shortens it.
 
     Args:
         num_labeled: Label counts, shape ``(R,)``, strictly ascending.
@@ -135,7 +134,7 @@ def _interval(
     return float(low), float(np.quantile(highs, (1 + level) / 2, method="higher"))
 
 
-@lru_cache(maxsize=8)  # a report asks for several targets of an arm, and for those of the baseline with each arm
+@lru_cache(maxsize=8)  # a report asks for several targets, and for the baseline with each arm
 def _resampled_fits(curves: bytes, num_seeds: int, num_resamples: int, seed: int) -> Floats:
     """Monotone fits of the mean curves of resamples of the seeds, ``(num_resamples, R)``.
 

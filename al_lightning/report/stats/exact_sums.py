@@ -1,4 +1,4 @@
-"""Numbers on a grid, on which sums are exact."""
+"""A grid on which sums of numbers are exact."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ SMALLEST_EXPONENT = -1022  # of a normal float64
 def to_grid(values: Floats, scale: float) -> Floats:
     """Rounds values to a power of two that is about 2^-40 of a scale.
 
-    Means of accuracies that are equal on paper differ by rounding, and a tie that is broken by rounding changes an
-    exact p-value, or makes a difference of nothing significant. On the grid equal values are equal, and the sum of up
-    to 4,096 of them, with any signs and in any order, has no rounding error.
+    Means of accuracies that are equal on paper may differ by rounding. If rounding breaks a tie, an exact p-value
+    changes, or a difference of 0 becomes significant. On the grid equal values are equal. The sum of up to 4,096 of
+    them has no rounding error, with any signs and in any order.
 
     Args:
         values: Float array of any shape, finite, at most about ``2 * scale`` in magnitude.
@@ -36,12 +36,12 @@ def to_grid(values: Floats, scale: float) -> Floats:
 def largest_tie(num_values: int, scale: float) -> float:
     """How far apart on the grid two sums can be that are equal on paper.
 
-    Sums on the grid are exact, but of rounded values: 0.0079 + 0.1704 - 0.0042 - 0.1741 is 0 on paper, and may be a few
-    steps of the grid. Sums that differ by no more than this are to count as equal.
+    Sums on the grid are exact, but their values are rounded. The sum 0.0079 + 0.1704 - 0.0042 - 0.1741 is 0 on paper,
+    and may be a few steps of the grid. Count sums as equal if they differ by at most this.
 
     Args:
         num_values: Number of values of each sum, at least 1.
-        scale: That of :func:`to_grid`.
+        scale: The scale given to :func:`to_grid`.
 
     Example:
         >>> on_paper = np.array([0.0079, 0.1704, -0.0042, -0.1741])

@@ -30,8 +30,8 @@ class Conjunction:
 def holm(p: ArrayLike) -> Floats:
     """Adjusts p-values for the number of tests by Holm's step-down method.
 
-    Tests whose adjusted p-value is below alpha may be called significant together: the probability of any false one
-    among them is at most alpha, however the tests depend on each other.
+    Tests with an adjusted p-value below alpha may be called significant together. The probability of a false one among
+    them is at most alpha, however the tests depend on each other.
 
     Args:
         p: p-values, shape ``(M,)``.
@@ -61,8 +61,8 @@ def holm(p: ArrayLike) -> Floats:
 def beats_all(values: ArrayLike, others: Mapping[str, ArrayLike], alpha: float = 0.05) -> Conjunction:
     """Tests the claim that a method is better than all others: an intersection-union test.
 
-    Each one-sided paired t test is at level alpha. The claim needs all of them, so that no correction for their number
-    is due; that some method is better than another is a different claim, and is due one, see :func:`holm`.
+    Each one-sided paired t test is at level alpha. The claim needs all tests, so that their number needs no correction.
+    The claim that a method is better than some other method does need it, see :func:`holm`.
 
     Args:
         values: Values of the method, higher is better, shape ``(S,)``.
@@ -94,8 +94,8 @@ def beats_all(values: ArrayLike, others: Mapping[str, ArrayLike], alpha: float =
 def best_probability(values: ArrayLike, num_resamples: int = 10_000, seed: int = 0) -> Floats:
     """How often each method has the highest mean, when seeds are resampled.
 
-    The bootstrap is paired: a resample takes whole seeds, with all methods. A star at the highest mean hides how close
-    the second was; this does not. It is a share of resamples, not the posterior probability of anything.
+    The bootstrap is paired: a resample takes whole seeds, with all methods. Unlike a star at the highest mean, the
+    result shows how close the second was. It is a share of resamples, not a posterior probability.
 
     Args:
         values: Values, higher is better, shape ``(K, S)``, K methods on the same S seeds.

@@ -20,7 +20,7 @@ Alternative = Literal["two-sided", "greater", "less"]
 
 @dataclass(frozen=True)
 class Contrast:
-    """Mean of the paired differences a - b, and what is known of it.
+    """Mean of the paired differences a - b, with its interval and its p-values.
 
     Attributes:
         mean: Mean difference.
@@ -60,7 +60,7 @@ def differences(a: ArrayLike, b: ArrayLike, num_dims: int = 1) -> Floats:
     """Paired differences a - b, without their rounding errors.
 
     Args:
-        a: Values of one method, shape ``(S,)``, or ``(S, R)`` for curves; row s is of the same seed as that of ``b``.
+        a: Values of one method, shape ``(S,)``, or ``(S, R)`` for curves; row s is of the same seed in ``b``.
         b: Values of the other, of the same shape.
         num_dims: 1 for values, 2 for curves.
 
@@ -104,9 +104,9 @@ def contrast(
 ) -> Contrast:
     """Compares two methods over paired seeds.
 
-    The paired t test and its interval assume normal differences; the sign-flip test assumes only that without an effect
-    each difference is as likely as its negative. All 2^S flips are counted up to 16 seeds, so that its p-value is
-    exact; for more seeds it is a Monte Carlo estimate with the +1 correction, see
+    The paired t test and its interval assume normal differences. The sign-flip test assumes only that, without an
+    effect, each difference is as likely as its negative. Up to 16 seeds it counts all 2^S flips, and its p-value is
+    exact. For more seeds the p-value is a Monte Carlo estimate with the +1 correction, see
     :func:`~al_lightning.report.stats.sign_flips.sign_flips`. Intervals and p-values are conditional on the test set:
     more seeds do not shrink its share of the error.
 
@@ -118,9 +118,9 @@ def contrast(
         seed: Seed of the random flips of more than 16 seeds.
 
     Returns:
-        The contrast. With one seed interval and p-values are NaN. Where all differences are the same, the interval is
-        that point and ``p_t`` is the limit of t, 0 in the direction of the alternative; where all are 0, both p-values
-        are 1.
+        The contrast. With one seed, the interval and the p-values are NaN. If all differences are the same, the
+        interval is that point, and ``p_t`` is the limit of t: 0 in the direction of the alternative. If all
+        differences are 0, both p-values are 1.
 
     Raises:
         InputError: If the shapes are not ``(S,)``, a value is not finite, or an option is not one of those above.
@@ -192,9 +192,9 @@ def tost(a: ArrayLike, b: ArrayLike, margin: float, alpha: float = 0.05) -> Equi
 def seeds_needed(sd: float, delta: float, power: float = 0.8, alpha: float = 0.05) -> int:
     """Number of paired seeds with which the two-sided paired t test finds a difference.
 
-    The power is that of the noncentral t distribution; only a significant difference in the true direction counts. The
-    formula of the textbooks, ``((z_{1-alpha/2} + z_power) sd / delta)**2 + 1``, is its normal approximation and gives
-    about one seed less: 7, 14 and 51 in the example.
+    The power comes from the noncentral t distribution, and only a significant difference in the true direction counts.
+    The formula of textbooks, ``((z_{1-alpha/2} + z_power) sd / delta)**2 + 1``, is its normal approximation. The
+    formula gives about one seed less: 7, 14 and 51 in the example.
 
     Args:
         sd: Standard deviation of the paired differences, above 0.

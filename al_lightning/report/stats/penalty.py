@@ -12,13 +12,13 @@ from al_lightning.report.stats.paired import differences, t_statistic
 
 
 def penalty_matrix(num_labeled: ArrayLike, accuracy: Mapping[str, ArrayLike], alpha: float = 0.05) -> pd.DataFrame:
-    """Share of budgets at which the method of a row beats that of a column.
+    """Share of budgets at which the method of a row beats the method of a column.
 
-    It beats it where its mean accuracy is higher and the two-sided paired t test is significant. The mean of a column,
-    its own zero included, says how often that method is beaten: lower is better.
+    A method beats another where its mean accuracy is higher and the two-sided paired t test is significant. The mean of
+    a column, with the zero of its diagonal, says how often that method is beaten: lower is better.
 
-    Nothing is adjusted for the number of tests, so that some entries are above 0 by chance alone, and budgets are
-    correlated: this describes, and does not prove.
+    The matrix describes and does not prove. The tests are not adjusted for their number, so that some entries are above
+    0 by chance. The budgets are correlated.
 
     Args:
         num_labeled: Label counts, shape ``(R,)``, strictly ascending.

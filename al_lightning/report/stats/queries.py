@@ -1,4 +1,4 @@
-"""What was queried: how much two runs overlap, which classes they bought, and whether their fits converged."""
+"""Queries: how much two runs overlap, which classes they bought, and whether their fits converged."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ def overlap(a: ArrayLike, b: ArrayLike, num_labeled: ArrayLike, num_initial: int
 
     Args:
         a: Training-set indices in the order bought by one run, the initial set first, int, shape ``(N,)``.
-        b: Those of the other, shape ``(M,)``.
+        b: The indices of the other run, shape ``(M,)``.
         num_labeled: Budgets, numbers of labels with the initial set, strictly ascending, shape ``(Q,)``.
         num_initial: Size of the initial set, which is left out: it is the same by design.
 
@@ -132,7 +132,7 @@ def _check_indices(values: ArrayLike, name: str) -> NDArray[np.integer]:
 
 
 def _check_budgets(num_labeled: ArrayLike, num_initial: int, num_all: int) -> NDArray[np.integer]:
-    """Raises InputError unless budgets are within what was bought; returns the numbers bought after the initial set."""
+    """Raises InputError unless the run bought each budget; returns the numbers of labels after the initial set."""
     budgets = _check_integers(num_labeled, "num_labeled")
     check_num_labeled(budgets, len(budgets))
     if not 0 <= num_initial <= budgets[0] or budgets[-1] > num_all:

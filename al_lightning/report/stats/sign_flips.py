@@ -11,9 +11,9 @@ def sign_flips(num_seeds: int, seed: int = 0) -> Floats:
     """Signs by which paired differences are multiplied when two methods trade places on some of the seeds.
 
     If the methods do not differ, each difference is as likely as its negative, so that all flips are equally likely.
-    Up to 16 seeds these are all 2^S flips, and a share of them is an exact p-value. For more seeds they are 2^16 - 1
-    random ones and the observed signs; because the observed signs are one of them, the share is the Monte Carlo p-value
-    with its +1 correction, (count + 1) / (draws + 1), which is valid, never 0.
+    Up to 16 seeds these are all 2^S flips, and a share of them is an exact p-value. For more seeds they are the
+    observed signs and 2^16 - 1 random flips. Their share is then the Monte Carlo p-value with its +1 correction,
+    (count + 1) / (draws + 1), which is valid and never 0.
 
     Args:
         num_seeds: Number of seeds, S, at least 1.

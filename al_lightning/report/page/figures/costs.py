@@ -1,4 +1,4 @@
-"""Time: what a round is spent on, and what accuracy a run has after how long."""
+"""Time: the parts of a round, and the accuracy of a run over its time."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from al_lightning.report.page.style import LABEL_SIZE, label_ends
 
 
 def wall_time(analysis: Analysis, look: Look) -> Drawing:
-    """Test accuracy over the hours that a run had taken."""
+    """Test accuracy over the hours of a run so far."""
     study = analysis.study
     figure, grid = make_panels(look, 1, 1, 3.4 + 0.11 * len(study.arms), look.margin(study.arms))
     axes = grid[0][0]

@@ -11,7 +11,7 @@ from al_lightning.report.page.figures.parts import Drawing, Look, band_words, fi
 from al_lightning.report.page.style import INK, label_ends
 
 EARLY, LATE = (500, 2_000), (8_000, 10_000)
-"""Labels that the protocol of the README looks at closely."""
+"""The ranges of labels that the protocol looks at closely."""
 
 
 def learning_curves(analysis: Analysis, look: Look) -> Drawing:
@@ -34,7 +34,7 @@ def learning_curves(analysis: Analysis, look: Look) -> Drawing:
 
 
 def zooms(analysis: Analysis, look: Look) -> Drawing | None:
-    """The same early and late, apart for each way of training, since one may be far above the other."""
+    """The early and the late part, in separate panels for each way of training: one may be far above the other."""
     study = analysis.study
     windows = _windows(study.num_labeled)
     if windows is None:
@@ -123,7 +123,7 @@ def differences(analysis: Analysis, look: Look) -> Drawing | None:
 def _draw_bands(
     axes: Axes, analysis: Analysis, arms: Sequence[str], look: Look, low: float = -np.inf, high: float = np.inf
 ) -> None:
-    """Mean curves with their intervals, within a range of labels; drawn in full colours on top of all intervals."""
+    """Draws mean curves within a range of labels, on top of their intervals."""
     for arm in arms:
         band = analysis.bands[arm]
         band = band[band["num_labeled"].between(low, high)]

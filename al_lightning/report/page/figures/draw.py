@@ -20,7 +20,7 @@ def draw(analysis: Analysis, width: float = WIDE) -> list[Drawing]:
     """Draws all figures that the analysis has numbers for.
 
     Args:
-        analysis: What is drawn.
+        analysis: The tables to draw.
         width: Inches: ``WIDE``, or ``NARROW``, in which panels stand below each other.
     """
     look = Look(arm_styles(analysis.study, analysis.baseline), width)

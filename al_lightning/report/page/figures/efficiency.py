@@ -8,7 +8,7 @@ from al_lightning.report.page.style import INK
 
 
 def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
-    """How many labels the baseline needs for one of an arm."""
+    """How many labels the baseline needs for one label of an arm."""
     table = analysis.efficiency
     table = table[(table["arm"] != analysis.baseline) & np.isfinite(table["ratio"].astype(float))]
     if table.empty:

@@ -11,7 +11,7 @@ from al_lightning.report.page.style import label_ends
 
 
 def diagnostics(analysis: Analysis, look: Look) -> Drawing | None:
-    """What strategies report of themselves, a panel for each figure."""
+    """Diagnostics of the strategies, a panel for each."""
     table = analysis.diagnostics
     if table.empty:
         return None
@@ -42,7 +42,7 @@ def metrics(analysis: Analysis, look: Look) -> list[Drawing]:
         figure, grid = make_panels(look, 1, 1, 3.4 + 0.11 * len(arms), look.margin(arms))
         ends = _draw(grid[0][0], table, arms, look)
         grid[0][0].set(xlabel="labels", ylabel=metric.replace("_", " "))
-        name = f"metric_{re.sub(r'[^0-9A-Za-z_-]', '_', metric)}"  # of a file, and of a part of the page
+        name = f"metric_{re.sub(r'[^0-9A-Za-z_-]', '_', metric)}"  # also a file name
         while name in drawings:
             name += "_"
         drawings[name] = Drawing(
@@ -56,7 +56,7 @@ def metrics(analysis: Analysis, look: Look) -> list[Drawing]:
 
 
 def _draw(axes: Axes, table: pd.DataFrame, arms: list[str], look: Look) -> list[tuple[str, float]]:
-    """Draws one figure of each arm that has it, with intervals and names; returns its last values."""
+    """Draws a curve for each arm in the table, with intervals and names. Returns the last values."""
     ends = []
     for arm in arms:
         rows = table[table["arm"] == arm]

@@ -1,4 +1,4 @@
-"""What the figures share: their looks, their panels and the words about seeds."""
+"""Parts of all figures: their look, their panels and the words about seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Look:
     width: float = WIDE
 
     def columns(self, most: int) -> int:
-        """How many panels stand side by side, of up to three that a wide figure has."""
+        """Number of panels side by side, if a wide figure has up to three."""
         return most if self.width >= WIDE else max(1, most - 1)
 
     @property
     def max_name(self) -> int:
-        """Characters of a name that there is room for."""
+        """Number of characters that a name has room for."""
         return 28 if self.width >= WIDE else 18
 
     def margin(self, names: Sequence[str]) -> float:
@@ -42,14 +42,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and what is said of it."""
+    """A figure with its texts."""
 
     name: str
     """Stem of its files."""
     title: str
     caption: str
     alt: str
-    """What those are told who do not see it."""
+    """Alternative text for readers who do not see the figure."""
     figure: Figure
 
 
@@ -86,11 +86,11 @@ def arms_of(analysis: Analysis, table: pd.DataFrame) -> list[str]:
 
 
 def mean_of(analysis: Analysis) -> str:
-    """What a curve of accuracies is, in words."""
+    """Words for a curve of accuracies."""
     num_seeds = len(analysis.study.seeds)
     return "Accuracy of one seed" if num_seeds == 1 else f"Mean accuracy of {num_seeds} seeds"
 
 
 def band_words(analysis: Analysis) -> str:
-    """What the bands of a figure are, in words; nothing with one seed, which has no bands."""
+    """Words for the bands of a figure. One seed has no bands."""
     return "" if len(analysis.study.seeds) == 1 else ", with pointwise 95 % intervals"
