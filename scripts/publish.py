@@ -24,7 +24,7 @@ from al_lightning.run_folder import CALIBRATION, COMMIT, CONFIG, DIAGNOSTICS, QU
 DIGITS = {QUERIES: 3, CALIBRATION: 4, DIAGNOSTICS: 4}
 """Digits after the point in the compressed tables: a gallery shows confidences in percent."""
 FILES = (CONFIG, ORIGIN, *(f"{name}.xz" for name in DIGITS), ROUNDS)
-"""Files of a published run. The rounds come last, because readers refuse a run with fewer queries than its rounds need."""
+"""Files of a published run. The rounds come last: readers refuse a run with fewer queries than its rounds need."""
 FOLDERS = {"loop": ("run_dir", "shared_dir"), "data": ("root",)}
 """Settings that name folders of one machine."""
 

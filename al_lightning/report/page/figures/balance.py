@@ -21,7 +21,7 @@ def balance(analysis: Analysis, look: Look) -> Drawing | None:
     return Drawing(
         "balance",
         "Class balance",
-        "Entropy of the classes of all labels bought so far: 1 if there are as many of each.",
+        "Entropy of the classes of all labels bought so far. It is 1 if all classes are equally frequent.",
         "Class balance over labels. At the end: " + ", ".join(f"{arm} {value:.3f}" for arm, value in ends) + ".",
         figure,
     )

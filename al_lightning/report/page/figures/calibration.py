@@ -38,8 +38,8 @@ def calibration(analysis: Analysis, look: Look) -> Drawing | None:
     return Drawing(
         "calibration",
         "Calibration",
-        "How often predictions of a confidence are right, on the test set: on the diagonal, as often as they claim; "
-        f"below it, overconfident. Bins with less than {FEW:.1%} of the test set are left out.",
+        "Share of right predictions on the test set, by their confidence. Below the diagonal a model is overconfident. "
+        f"Bins with less than {FEW:.1%} of the test set are left out.",
         f"Calibration curves with {' and '.join(f'{int(count):,}' for count in counts)} labels.",
         figure,
     )

@@ -34,8 +34,8 @@ def wall_time(analysis: Analysis, look: Look) -> Drawing:
     return Drawing(
         "wall_time",
         "Accuracy against time",
-        f"{mean_of(analysis)} over the mean time of fitting, scoring, selecting and testing so far. Times are those "
-        "of the machine as it was: runs that shared it with others took longer.",
+        f"{mean_of(analysis)} over the mean time of fitting, scoring, selecting and testing so far. Times depend on "
+        "the machine and its load.",
         "Test accuracy over time. Whole runs: "
         + ", ".join(f"{arm} {hours[arm][-1] * per_hour:.2f} {unit}" for arm in study.arms)
         + ".",
@@ -79,8 +79,8 @@ def cost(analysis: Analysis, look: Look) -> Drawing | None:
     return Drawing(
         "cost",
         "Cost",
-        "Median seconds of a round, by what they were spent on; at the bars, the time of a whole run. Times are those "
-        "of the machine as it was.",
+        "Median seconds of the parts of a round. Beside each bar is the time of a whole run. Times depend on the "
+        "machine and its load.",
         f"Seconds of a round by part. Whole runs: {listed}.",
         figure,
     )

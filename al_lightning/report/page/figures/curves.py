@@ -69,7 +69,7 @@ def zooms(analysis: Analysis, look: Look) -> Drawing | None:
         "Early and late",
         f"The same curves{band_words(analysis)}, with {early_low:,} to {early_high:,} labels and with "
         f"{late_low:,} to {late_high:,}"
-        + ("; arms that are trained in other ways are apart." if len(groups) > 1 else ".")
+        + ("; arms with another training have panels of their own." if len(groups) > 1 else ".")
         + " The vertical axes differ.",
         "The learning curves early and late, enlarged.",
         figure,
@@ -109,12 +109,12 @@ def differences(analysis: Analysis, look: Look) -> Drawing | None:
     else:
         bands = "dark: pointwise 95 % intervals; light: 95 % bands that hold at all rounds together"
         if unbounded:
-            bands += ", which are unbounded, and not drawn, where there are too few seeds for them"
+            bands += "; with too few seeds these bands are unbounded, and are not drawn"
     ends = ", ".join(f"{arm} {analysis.bands[arm]['difference'].iloc[-1]:+.4f}" for arm in arms)
     return Drawing(
         "differences",
         "Paired differences",
-        f"Accuracy minus that of {analysis.baseline} with the same seed ({bands}).",
+        f"Accuracy minus the accuracy of {analysis.baseline} with the same seed ({bands}).",
         f"Paired differences of accuracy to {analysis.baseline} over labels. At the end: {ends}.",
         figure,
     )

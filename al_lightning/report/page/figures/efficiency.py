@@ -47,7 +47,7 @@ def efficiency(analysis: Analysis, look: Look) -> Drawing | None:
         "efficiency",
         "Label efficiency",
         f"Labels of {analysis.baseline} for one label of each arm, at the same accuracy{intervals}: above 1 saves "
-        "labels. Hollow: an accuracy was not reached, or with the first labels already; the figure is a bound.",
+        "labels. A hollow marker is a bound: an arm missed the accuracy, or had it with its first labels.",
         f"Label efficiency: {listed}.",
         figure,
     )

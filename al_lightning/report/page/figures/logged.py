@@ -27,7 +27,7 @@ def diagnostics(analysis: Analysis, look: Look) -> Drawing | None:
     return Drawing(
         "diagnostics",
         "Diagnostics",
-        f"What strategies report of their own queries, over labels{band_words(analysis)}.",
+        f"Diagnostics that strategies report of their queries, over labels{band_words(analysis)}.",
         f"Diagnostics of strategies over labels. At the end: {', '.join(alt)}.",
         figure,
     )

@@ -20,8 +20,8 @@ def penalty(analysis: Analysis, look: Look) -> Drawing | None:
         "penalty",
         "Pairwise penalty matrix",
         "Share of budgets at which the arm of the row beats the arm of the column (two-sided paired t-test, 5 %)."
-        " Large values in a row, and small ones in a column, are good. Nothing is adjusted for the number of tests.",
-        "Pairwise penalty matrix, the numbers are in summary.json.",
+        " Large values in a row, and small values in a column, are good. The tests are not adjusted for their number.",
+        "Pairwise penalty matrix. The numbers are in summary.json.",
         _heat_map(analysis.penalty, look),
     )
 
@@ -33,8 +33,8 @@ def overlap(analysis: Analysis, look: Look) -> Drawing | None:
     return Drawing(
         "overlap",
         "Query overlap",
-        "Mean share of the labels bought by the last common round that two arms have in common.",
-        "Query overlap of each two arms, the numbers are in summary.json.",
+        "Share of the labels that two arms have both bought by the last common round, mean over the seeds.",
+        "Query overlap of each two arms. The numbers are in summary.json.",
         _heat_map(analysis.overlap, look),
     )
 
