@@ -23,8 +23,7 @@ from lightning.pytorch import Trainer
 import tests.digits
 from al_lightning import inference, loop
 from al_lightning.cli import main
-from al_lightning.run_folder import events
-from al_lightning.run_folder import folder as run_folder
+from al_lightning.run_folder import events, folder as run_folder
 
 MOMENTS = [
     (tests.digits.DigitsMLP, "training_step"),

@@ -13,8 +13,7 @@ import yaml
 
 from al_lightning import __version__
 from al_lightning.cli import main
-from al_lightning.run_folder import RunFolder, read_rounds
-from al_lightning.run_folder import from_objects as run_settings
+from al_lightning.run_folder import RunFolder, from_objects as run_settings, read_rounds
 
 DIGITS = ["--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
 TINY = [*DIGITS, "--loop.query_size", "10", "--loop.num_rounds", "1", "--trainer.max_epochs", "2"]

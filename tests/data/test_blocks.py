@@ -4,8 +4,7 @@ from itertools import islice
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from al_lightning.data.blocks import BatchLoader, EndlessRows, MinibatchLoader, TensorBlocks, TensorRows
 from tests.helpers import digits, generator

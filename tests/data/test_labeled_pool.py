@@ -1,8 +1,7 @@
 """Which samples are labeled, against a list in Python."""
 
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from al_lightning.data.labeled_pool import LabeledPool
 

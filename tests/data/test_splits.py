@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError

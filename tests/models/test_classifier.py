@@ -15,8 +15,7 @@ from al_lightning.models.reset import reset_parameters
 from tests.digits import Digits
 from tests.helpers import digits, generator, make_pool, pool_inputs
 from tests.own_models import Net
-from tests.test_loop import make_loop, make_trainer, run
-from tests.test_loop import rows as read_rows
+from tests.test_loop import make_loop, make_trainer, rows as read_rows, run
 
 
 def test_embeddings_are_what_goes_into_the_layer():

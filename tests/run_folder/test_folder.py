@@ -12,8 +12,16 @@ from pathlib import Path
 import pytest
 
 from al_lightning.errors import InputError
-from al_lightning.run_folder import CalibrationBin, Diagnostic, Query, Round, RunFolder, flatten, read_rounds
-from al_lightning.run_folder import folder as run_folder
+from al_lightning.run_folder import (
+    CalibrationBin,
+    Diagnostic,
+    Query,
+    Round,
+    RunFolder,
+    flatten,
+    folder as run_folder,
+    read_rounds,
+)
 
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from al_lightning.run_folder.tables import ASKED, COLUMNS, QUERIES, ROUNDS, Query, Round, from_csv, to_csv
 

@@ -5,8 +5,7 @@ from itertools import permutations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.stats import chisquare, kstest
 from torch import Tensor
 from torch.nn import functional as F

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from al_lightning.report.analysis import Analysis
-from al_lightning.report.claims import costs as rules_of_costs
-from al_lightning.report.claims import curves as rules_of_curves
-from al_lightning.report.claims import reasons as rules_of_reasons
+from al_lightning.report.claims import costs as rules_of_costs, curves as rules_of_curves, reasons as rules_of_reasons
 from al_lightning.report.claims.evidence import DESCRIBED, INCONCLUSIVE, UNTESTED, Evidence, Finding
 from al_lightning.report.read_run import Run
 from al_lightning.report.study import Study

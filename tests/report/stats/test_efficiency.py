@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from al_lightning.errors import InputError
 from al_lightning.report.stats.efficiency import LabelsToReach, label_efficiency

@@ -1,8 +1,7 @@
 """Equal on paper is equal."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from al_lightning.report.stats.exact_sums import to_grid
 

@@ -4,8 +4,7 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from al_lightning.errors import InputError
 from al_lightning.report.stats.queries import capped_share, class_balance, overlap

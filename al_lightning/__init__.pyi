@@ -1,0 +1,86 @@
+"""The public names, each written once: ``__init__.py`` imports a name from here when it is first used."""
+
+from al_lightning.data import (
+    Arrays as Arrays,
+    DataModuleAdapter as DataModuleAdapter,
+    DatasetPool as DatasetPool,
+    Datasets as Datasets,
+    Digits as Digits,
+    FashionMNIST as FashionMNIST,
+    ImageFolder as ImageFolder,
+    NumpyFiles as NumpyFiles,
+    PlantedFashionMNIST as PlantedFashionMNIST,
+    PoolDataModule as PoolDataModule,
+    Torchvision as Torchvision,
+)
+from al_lightning.data.augmentations import (
+    RandomShift as RandomShift,
+)
+from al_lightning.data.blocks import (
+    TensorBlocks as TensorBlocks,
+)
+from al_lightning.errors import (
+    InputError as InputError,
+    Interrupted as Interrupted,
+)
+from al_lightning.fitting.convergence import (
+    Convergence as Convergence,
+)
+from al_lightning.inference import (
+    PoolPredictor as PoolPredictor,
+    Predictions as Predictions,
+)
+from al_lightning.labeling import (
+    FileOracle as FileOracle,
+    Oracle as Oracle,
+    SimulatedOracle as SimulatedOracle,
+)
+from al_lightning.loop import (
+    ActiveLearningLoop as ActiveLearningLoop,
+)
+from al_lightning.models import (
+    Backbone as Backbone,
+    Classifier as Classifier,
+    DropoutHead as DropoutHead,
+    DropoutMLP as DropoutMLP,
+    MixMatch as MixMatch,
+    MonteCarloMLP as MonteCarloMLP,
+    PretrainedMLP as PretrainedMLP,
+)
+from al_lightning.strategies import (
+    BADGE as BADGE,
+    BALD as BALD,
+    Consistency as Consistency,
+    CoreSet as CoreSet,
+    Entropy as Entropy,
+    LeastConfidence as LeastConfidence,
+    Margin as Margin,
+    QueryStrategy as QueryStrategy,
+    Random as Random,
+    ScoreStrategy as ScoreStrategy,
+)
+from al_lightning.strategies.badge import (
+    badge_query as badge_query,
+)
+from al_lightning.strategies.bald import (
+    bald_score as bald_score,
+)
+from al_lightning.strategies.base import (
+    top_k as top_k,
+)
+from al_lightning.strategies.consistency import (
+    consistency_score as consistency_score,
+)
+from al_lightning.strategies.core_set import (
+    k_center_greedy as k_center_greedy,
+)
+from al_lightning.strategies.entropy import (
+    entropy_score as entropy_score,
+)
+from al_lightning.strategies.least_confidence import (
+    least_confidence_score as least_confidence_score,
+)
+from al_lightning.strategies.margin import (
+    margin_score as margin_score,
+)
+from al_lightning.version import __version__ as __version__
