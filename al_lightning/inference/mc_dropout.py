@@ -43,7 +43,7 @@ class MonteCarloDropout:
         self._dropouts = [module for module in model.modules() if isinstance(module, kinds) and module.p > 0]
         if not self._dropouts:
             raise InputError(
-                "Expected a model with active dropout for Monte Carlo samples, "
+                "Expected a model with active dropout, or with `sample_logits`, for Monte Carlo samples, "
                 f"but got {type(model).__name__} without a dropout module whose probability is above 0."
             )
         self._numbers: dict[nn.Module, int] = {module: number for number, module in enumerate(self._dropouts)}
