@@ -9,7 +9,7 @@ from al_lightning.report.logged import logged_curves, metric_names
 from al_lightning.report.stats.collapsed_fits import falls
 from al_lightning.report.stats.curves import aubc, final_accuracy, pointwise_band
 from al_lightning.report.stats.multiple import best_probability, holm
-from al_lightning.report.stats.paired import contrast, differences, seeds_needed, tost
+from al_lightning.report.stats.paired import contrast, differences, p_equivalence, seeds_needed
 from al_lightning.report.study import Study
 
 FINAL = 10_000
@@ -120,7 +120,7 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
                     "p": found.p_t if found else nan,
                     "p_holm": adjusted.get(arm, nan),
                     "p_sign_flip": found.p_sign_flip if found else nan,
-                    "p_same": tost(values, by_arm[baseline], MARGIN).p if found else nan,
+                    "p_same": p_equivalence(values, by_arm[baseline], MARGIN) if found else nan,
                     "seeds_needed": seeds_to_resolve(values, by_arm[baseline]) if found else nan,
                     "best": probability,
                 }

@@ -28,8 +28,8 @@ from al_lightning.report.claims.evidence import (
 from al_lightning.report.endpoints import FINAL, MARGIN, endpoint_values, seeds_to_resolve
 from al_lightning.report.read_run import Run
 from al_lightning.report.stats.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
-from al_lightning.report.stats.multiple import beats_all, best_probability
-from al_lightning.report.stats.paired import contrast, tost
+from al_lightning.report.stats.multiple import best_probability, p_beats_all
+from al_lightning.report.stats.paired import contrast, p_equivalence
 
 TIER = ("BADGE", *HEURISTICS)
 DROPPED = ("Random", "Margin", "Entropy")
@@ -157,7 +157,7 @@ def best_at_the_end(evidence: Evidence) -> Finding:
     missing = evidence.missing(["Random", *TIER, "CoreSet"])
     if any(c.mean < 0 and adjusted[arm] < ALPHA for arm, c in found.items()):
         verdict = CONTRADICTED
-    elif beats_all(values[bald], others, ALPHA).beats_all and not missing:
+    elif p_beats_all(values[bald], others) < ALPHA and not missing:
         verdict = REPLICATED
     else:
         verdict = INCONCLUSIVE
@@ -165,8 +165,8 @@ def best_at_the_end(evidence: Evidence) -> Finding:
     best = "n/a"
     if len(evidence.study.seeds) > 1:
         best = f"{best_probability(np.stack(list(values.values())))[list(values).index(bald)]:.2f}"
-    same = tost(values[bald], others[runner_up], MARGIN)
-    relation = "the same as" if same.equivalent else "not shown to be the same as"
+    same = p_equivalence(values[bald], others[runner_up], MARGIN) < ALPHA
+    relation = "the same as" if same else "not shown to be the same as"
     note = f"P(best) {best}; {relation} {runner_up}, the best of the others"
     if isfinite(needed := seeds_to_resolve(values[bald], others[runner_up])):
         note += f"; {needed:.0f} seeds would resolve their gap of {found[runner_up].mean:+.4f}"
@@ -233,7 +233,7 @@ def second_tier(evidence: Evidence) -> Finding:
     found = {f"{a} - {b}": contrast(values[a], values[b]) for a, b in steps}
     adjusted = adjusted_p(found)
     holds = all(contrast(values[a], values[b], alternative="greater").p_t < ALPHA for a, b in steps)
-    holds &= all(tost(values[a], values[b], MARGIN).equivalent for a, b in pairs)
+    holds &= all(p_equivalence(values[a], values[b], MARGIN) < ALPHA for a, b in pairs)
     apart = {
         f"{a} > {b}": contrast(values[a] - MARGIN, values[b], alternative="greater") for a, b in permutations(TIER, 2)
     }

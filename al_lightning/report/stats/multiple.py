@@ -1,30 +1,14 @@
 """More than two methods, or more than one test."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from al_lightning.errors import InputError
-from al_lightning.report.stats.checks import Floats, check_share, check_values
+from al_lightning.report.stats.checks import Floats, check_values
 from al_lightning.report.stats.exact_sums import largest_tie, to_grid
 from al_lightning.report.stats.paired import contrast
-
-
-@dataclass(frozen=True)
-class Conjunction:
-    """Whether a method beats all others.
-
-    Attributes:
-        p: The largest of the one-sided p-values, NaN with one seed.
-        beats_all: Whether ``p < alpha``.
-        p_of: The one-sided p-value against each of the others, by name.
-    """
-
-    p: float
-    beats_all: bool
-    p_of: dict[str, float]
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -58,37 +42,33 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
-def beats_all(values: ArrayLike, others: Mapping[str, ArrayLike], alpha: float = 0.05) -> Conjunction:
+def p_beats_all(values: ArrayLike, others: Mapping[str, ArrayLike]) -> float:
     """Tests the claim that a method is better than all others: an intersection-union test.
 
-    Each one-sided paired t test is at level alpha. The claim needs all tests, so that their number needs no correction.
-    The claim that a method is better than some other method does need it, see :func:`holm`.
+    The claim needs all one-sided paired t tests, so that their number needs no correction. The claim that a method is
+    better than some other method does need it, see :func:`holm`.
 
     Args:
         values: Values of the method, higher is better, shape ``(S,)``.
         others: Values of the others on the same seeds, each of shape ``(S,)``, by name.
-        alpha: Level of the test.
 
     Returns:
-        The result of the claim and of its parts.
+        The largest of the one-sided p-values, NaN with one seed.
 
     Raises:
-        InputError: If there are no others, a shape is not ``(S,)``, a value is not finite or ``alpha`` not in (0, 1).
+        InputError: If there are no others, a shape is not ``(S,)`` or a value is not finite.
 
     Reference:
         Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling", 1982.
 
     Example:
         >>> others = {"margin": [0.80, 0.81, 0.80], "random": [0.70, 0.72, 0.73]}
-        >>> beats_all([0.83, 0.84, 0.85], others).beats_all
+        >>> p_beats_all([0.83, 0.84, 0.85], others) < 0.05
         True
     """
-    check_share(alpha, "alpha")
     if not others:
         raise InputError("Expected `others` to be at least one method, but got none.")
-    p_of = {name: contrast(values, other, alternative="greater").p_t for name, other in others.items()}
-    p = float(np.max(list(p_of.values())))
-    return Conjunction(p, p < alpha, p_of)
+    return float(np.max([contrast(values, other, alternative="greater").p_t for other in others.values()]))
 
 
 def best_probability(values: ArrayLike, num_resamples: int = 10_000, seed: int = 0) -> Floats:

@@ -41,7 +41,7 @@ def metrics(analysis: Analysis, look: Look) -> list[Drawing]:
         arms = arms_of(analysis, table)
         figure, grid = make_panels(look, 1, 1, 3.4 + 0.11 * len(arms), look.margin(arms))
         ends = _draw(grid[0][0], table, arms, look)
-        grid[0][0].set(xlabel="labels", ylabel=metric.replace("_", " "))
+        grid[0][0].set(xlabel="labels", ylabel=metric.replace("_", " "), xmargin=0.02)
         name = f"metric_{re.sub(r'[^0-9A-Za-z_-]', '_', metric)}"  # also a file name
         while name in drawings:
             name += "_"
