@@ -1,4 +1,4 @@
-"""Data that others have made: map-style datasets, and a user's LightningDataModule."""
+"""Data that the user has already: map-style datasets, or a LightningDataModule."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -22,30 +22,30 @@ BATCH_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after
 class DatasetPool(PoolDataModule):
     """Map-style datasets: ``--data DatasetPool --data.train my_module.MyTrain --data.test my_module.MyTest``.
 
-    Items are an input, a tensor, and a class, in a tuple or a mapping, with whatever else. Classes are read from an
-    attribute ``targets`` if there is one that agrees with the items, and otherwise from all items, once. They are whole
-    numbers or names; -1, or an empty name, is an unknown class.
+    An item is a tuple or a mapping that holds an input (a tensor), a class, and perhaps other parts. Classes are read
+    from the attribute ``targets`` if the dataset has this attribute and it agrees with the items. Otherwise all items
+    are read once. A class is a whole number or a name; -1 or an empty name is an unknown class.
 
     Args:
         train: The training samples.
         test: The test samples.
-        pool: The training samples again, in the same order, as they are to be scored: without random augmentations.
-            These are ``train`` if not given.
-        classes: Names of the classes in the order of their indices; if the items have names, these are sorted if not
-            given.
+        pool: The training samples in the same order, without random augmentations: strategies score these. By default
+            ``train``.
+        classes: Names of the classes in the order of their indices. By default the names that the items have, sorted.
         num_workers: Processes that read ahead; 0 reads in the main process.
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training.
-        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
-            of a mapping.
-        image_key: Which part of an item is the input, if that cannot be seen.
-        text_key: Likewise, for texts.
-        collate_fn: Makes a batch of a list of items, as of torch's DataLoader: a tuple or a mapping with the classes in
-            it. It may pad them. Models get this batch to train and test on, and it without the classes to score.
+        label_key: Which part of an item is the class, if this is not evident. Give a position in a tuple, from 0, or a
+            key of a mapping.
+        image_key: Which part of an item is the input, if this is not evident.
+        text_key: The same as ``image_key``, for texts.
+        collate_fn: Makes a batch of a list of items, like ``collate_fn`` of torch's DataLoader. The batch is a tuple or
+            a mapping that contains the classes. The function may pad the items. Models train and test on this batch,
+            and score it without the classes.
 
     Raises:
-        InputError: If the datasets are not map-style, or do not hold what is said above.
+        InputError: If the datasets are not map-style, or their items are not as described above.
     """
 
     no_settings = ("train", "test", "pool", "collate_fn")
@@ -93,25 +93,29 @@ class DatasetPool(PoolDataModule):
 class DataModuleAdapter(PoolDataModule):
     """A user's own LightningDataModule: ``--data DataModuleAdapter --data.datamodule my_module.MyDataModule``.
 
-    What it is asked for is ``prepare_data``, ``setup("fit")``, ``setup("test")`` and the datasets of its
-    ``train_dataloader`` and ``test_dataloader``, or ``val_dataloader`` if it has no test set; batches, shuffles and
-    the labeled set are managed here. If its training set is augmented at random, it needs a method ``pool_dataloader``
-    as well, whose dataset has the same samples in the same order without that: these are scored. A sampler that leaves
-    samples out, such as SubsetRandomSampler, chooses the others; any other sampler is not used. The loaders of its
-    ``val_dataloader`` are for the model's ``validation_step`` during the fits, whose results callbacks may watch.
+    The adapter calls ``prepare_data``, ``setup("fit")`` and ``setup("test")``. Then it takes the datasets of
+    ``train_dataloader`` and ``test_dataloader``, or of ``val_dataloader`` if there is no test set. The adapter itself
+    manages batches, shuffles and the labeled set.
+
+    If the training set is augmented at random, the data module also needs a method ``pool_dataloader``. The dataset of
+    this loader has the same samples in the same order without augmentations; strategies score these.
+
+    A sampler that leaves samples out, for example SubsetRandomSampler, chooses the samples that the run uses. All other
+    samplers are ignored. The model's ``validation_step`` gets the batches of ``val_dataloader`` during the fits, and
+    callbacks may watch its results.
 
     Args:
         datamodule: The data module.
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
-        batch_size: Samples in a minibatch of training; that of its training loader if not given.
-        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
-            of a mapping.
-        image_key: Which part of an item is the input, if that cannot be seen.
-        text_key: Likewise, for texts.
+        batch_size: Samples in a minibatch of training. By default the batch size of its training loader.
+        label_key: Which part of an item is the class, if this is not evident. Give a position in a tuple, from 0, or a
+            key of a mapping.
+        image_key: Which part of an item is the input, if this is not evident.
+        text_key: The same as ``image_key``, for texts.
 
     Raises:
-        InputError: If it has no such loader, or one without a map-style dataset.
+        InputError: If a loader is missing, or its dataset is not map-style.
     """
 
     no_settings = ("datamodule",)
@@ -139,7 +143,7 @@ class DataModuleAdapter(PoolDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
-        self.datamodule.trainer = self.trainer  # which its hooks ask for
+        self.datamodule.trainer = self.trainer  # its hooks may use the trainer
 
     def prepare_data(self) -> None:
         self.datamodule.prepare_data()
@@ -170,23 +174,23 @@ class DataModuleAdapter(PoolDataModule):
             test_collate_fn=_collate_fn(test),
         )
         self._keeps_labels = source.are_indices
-        if self._has("val_dataloader"):  # where Lightning looks whether there is one
+        if self._has("val_dataloader"):  # Lightning looks for validation loaders there
             setattr(self, "val_dataloader", self._val_loaders)  # noqa: B010 - a method, to mypy
         names = _names(getattr(train.dataset, "classes", None))
         if source.class_names is None and names and not source.has_odd_attributes:
             highest = max(int(part.max()) if len(part) else -1 for part in (source.train_targets, source.test_targets))
-            source.class_names = names if highest < len(names) else None  # or they are those of other labels
+            source.class_names = names if highest < len(names) else None  # too few names: they name other labels
         return source
 
     def _to_score(self, pool: DataLoader, train: DataLoader, part: list[int] | None) -> Dataset:
-        """The samples of the pool's loader; those that the training loader chooses, if it does not choose itself."""
+        """The samples of the pool's loader. If that loader leaves none out, the training loader chooses the samples."""
         chosen = chosen_indices(pool, f"{type(self.datamodule).__name__}.pool_dataloader")
         if chosen is None and num_samples(pool.dataset) == num_samples(train.dataset):
             chosen = part
         return subset(pool.dataset, chosen)
 
     def _val_loaders(self) -> Any:
-        """The loaders to validate with, as they are, during the fits."""
+        """The user's loaders for validation during the fits, unchanged."""
         if not self._keeps_labels or (self.has_gaps and self.class_names is not None):
             warnings.warn(
                 f"{type(self.datamodule).__name__}.val_dataloader is not used: its classes are not the indices from 0 "
@@ -202,7 +206,7 @@ class DataModuleAdapter(PoolDataModule):
         )
 
     def _loader(self, *names: str) -> DataLoader:
-        """What the first of these methods returns that the data module has."""
+        """Calls the first of these methods that the data module has."""
         kind = type(self.datamodule).__name__
         for name in names:
             if self._has(name):
@@ -210,7 +214,7 @@ class DataModuleAdapter(PoolDataModule):
                 if isinstance(loader, list | tuple) and len(loader) == 1:
                     loader = loader[0]
                 dataset = getattr(loader, "dataset", None)
-                # data sets of Hugging Face are none of torch's, but may be asked for any item
+                # datasets of Hugging Face are no subclass of torch's Dataset, but have items by index
                 is_map_style = isinstance(dataset, Dataset) or hasattr(dataset, "__getitem__")
                 if isinstance(loader, Iterable) and is_map_style:
                     return loader  # type: ignore[return-value]
@@ -220,7 +224,7 @@ class DataModuleAdapter(PoolDataModule):
 
 
 def _collate_fn(loader: DataLoader) -> Callable[[list[Any]], Any]:
-    """The loader's own, or torch's that stacks tensors: a loader without batches has one that does not."""
+    """The collate function of the loader, or torch's default one if the loader makes no batches."""
     return default_collate if loader.collate_fn is default_convert else loader.collate_fn
 
 

@@ -1,4 +1,4 @@
-"""Whether the samples to train on, to score and to test on are of one kind, as far as a sample of them tells."""
+"""Checks on a few samples that the inputs to train on, to score and to test on are of one kind."""
 
 import warnings
 from typing import Any
@@ -14,14 +14,14 @@ from al_lightning.errors import InputError
 from al_lightning.random_streams import seeded
 
 MANY, FEW = 2, 8
-"""How often an item is read to see whether it is augmented at random: more often where there are few of them."""
+"""How often an item is read to see whether it is augmented at random: twice, or 8 times if there are few items."""
 
 FAR = 10.0
-"""By how much inputs of one part may be larger than those of another before it is said."""
+"""A warning is given if the inputs of one part are this many times as large as the inputs of another part."""
 
 
 class Part:
-    """Samples of one dataset, and what is made of them.
+    """A few samples of one dataset, with the function that makes inputs of them.
 
     Args:
         dataset: Map-style.
@@ -41,7 +41,7 @@ class Part:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this package reads the items: their files are not touched before they are needed."""
+        """Whether this package reads the items. Then no file is opened before it is needed."""
         dataset: Any = self.dataset
         while type(dataset) is Subset:
             dataset = dataset.dataset
@@ -68,11 +68,11 @@ class Part:
         return self._collator.is_ragged
 
     def kind(self, inputs: Inputs, is_ragged: bool) -> list[tuple[Any, ...]]:
-        """What has to be the same of all parts: data types and shapes, without lengths that are padded."""
+        """Data types and shapes, without padded lengths. They must be the same in all parts."""
         return [(part.dtype, part.dim() if is_ragged else tuple(part.shape[1:])) for part in tensors_of(inputs)]
 
     def raw_types(self, items: list[Any]) -> list[str]:
-        """Data types of the tensors in an item, before they are made floats."""
+        """Data types of the tensors in an item, before the tensors become floats."""
         inputs = items[0] if self.format is None else self.format.inputs_of(items[0])
         if self.format is None and isinstance(inputs, tuple | list):
             inputs = inputs[0]
@@ -80,16 +80,16 @@ class Part:
 
 
 def check_alike(train: Part, pool: Part, test: Part) -> None:
-    """Compares a sample of what is trained on, scored and tested.
+    """Compares a few samples of the training set, the pool and the test set.
 
     Args:
         train: The training samples as they are trained on.
-        pool: The same samples as they are scored; may be of the same dataset.
+        pool: The same samples as they are scored; may be the same dataset.
         test: The test samples; there may be none.
 
     Raises:
-        InputError: If samples to score or to test are augmented at random, or are not finite; if the pool has other
-            samples than the training set; or if parts have inputs of different shapes or types.
+        InputError: If samples to score or to test are augmented at random, or are not finite. Also if the pool has
+            other samples than the training set, or if the parts have inputs of different shapes or types.
     """
     if len(train) == 0 or pool.is_ours:
         return
@@ -110,14 +110,14 @@ def check_arrays(train_inputs: Any, train_targets: Any, test_inputs: Any, test_t
 
     Args:
         train_inputs: A tensor, ``(N, ...)``.
-        train_targets: Labels, one for each of them.
-        test_inputs: Likewise.
-        test_targets: Likewise.
+        train_targets: Labels, one for each training input.
+        test_inputs: A tensor, ``(M, ...)``.
+        test_targets: Labels, one for each test input.
         name: What the data set is called in messages.
 
     Raises:
-        InputError: If inputs are not tensors, are not finite, or are of other shapes or types in the test set; or if
-            there are more or fewer labels than inputs.
+        InputError: If inputs are not tensors or not finite, or if there are more or fewer labels than inputs. Also if
+            the test inputs have another shape or type than the training inputs.
     """
     for role, inputs, targets in (("train", train_inputs, train_targets), ("test", test_inputs, test_targets)):
         if not isinstance(inputs, Tensor):
@@ -152,12 +152,12 @@ def _check_all_finite(inputs: Tensor, name: str) -> None:
 
 
 def warn_of_other_scale(one: Tensor, other: Tensor, names: tuple[str, str]) -> None:
-    """Says so if inputs of one part are many times as large as those of another, as those that are not normalised.
+    """Warns if the inputs of one part are many times as large as those of the other: one part may lack normalisation.
 
     Args:
         one: Floats, ``(N, ...)``, at least one row.
-        other: Likewise.
-        names: What the two are.
+        other: Floats, ``(M, ...)``, at least one row.
+        names: What the two parts are called in messages.
     """
     sizes = [float(part[:: max(1, len(part) // 1000)].double().square().mean().sqrt()) for part in (one, other)]
     if min(sizes) > 0 and not 1 / FAR < sizes[1] / sizes[0] < FAR:
@@ -169,7 +169,7 @@ def warn_of_other_scale(one: Tensor, other: Tensor, names: tuple[str, str]) -> N
 
 
 def _check_that_they_stay(part: Part, items: list[Any], verb: str, where: str) -> Inputs:
-    """Raises :class:`InputError` if items are others each time they are read; returns their inputs."""
+    """Returns the inputs of items; raises :class:`InputError` if a second reading gives other inputs."""
     first = part.inputs(items)
     for seed in range(1, MANY if len(part) * MANY >= 64 else FEW):
         if not is_same(first, part.inputs(part.items(seed), seed)):
@@ -181,7 +181,7 @@ def _check_that_they_stay(part: Part, items: list[Any], verb: str, where: str) -
 
 
 def _check_finite(part: Part, inputs: Inputs) -> None:
-    is_bare = isinstance(inputs, Tensor)  # masks of attention may well be infinite
+    is_bare = isinstance(inputs, Tensor)  # attention masks may hold infinite values
     for tensor in tensors_of(inputs):
         if tensor.is_floating_point():
             is_bad = ~tensor.isfinite() if is_bare else tensor.isnan()
@@ -207,7 +207,7 @@ def _check_same_samples(train: Part, pool: Part, to_score: list[Any], scored: In
     trained = train.inputs(to_train)
     _check_finite(train, trained)
     _check_kind(train, to_train, trained, pool, to_score, scored, "pool")
-    if not is_same(trained, train.inputs(train.items(1), 1)):  # augmented at random, as it should be
+    if not is_same(trained, train.inputs(train.items(1), 1)):  # augmented at random: training samples may be
         if not is_same(trained, train.inputs(train.items(0), 0)):
             warnings.warn(
                 f"{train.name} draws its augmentations from a generator of its own, which is not saved: a run that is "
@@ -232,7 +232,7 @@ def _check_same_samples(train: Part, pool: Part, to_score: list[Any], scored: In
 
 
 def _found_elsewhere(trained: Inputs, scored: Inputs) -> tuple[int, int] | None:
-    """A row of the one that is another row of the other, and not the one of the same number."""
+    """Finds a row ``i`` of one part that equals another row ``j`` of the other part; returns both numbers."""
     rows = [[take_rows(block, slice(row, row + 1)) for row in range(count_rows(block))] for block in (trained, scored)]
     if len(rows[0]) != len(rows[1]):
         return None
@@ -247,9 +247,9 @@ def _found_elsewhere(trained: Inputs, scored: Inputs) -> tuple[int, int] | None:
 def _check_kind(
     one: Part, items: list[Any], inputs: Inputs, other: Part, others: list[Any], their: Inputs, role: str
 ) -> None:
-    """Raises :class:`InputError` if the inputs of two parts are of other shapes or types, and says it of their size."""
+    """Raises :class:`InputError` if two parts differ in shape or type; warns if they differ in scale."""
     types, their_types = one.raw_types(items), other.raw_types(others)
-    if isinstance(inputs, tuple) != isinstance(their, tuple):  # one part has extras, such as weights to train with
+    if isinstance(inputs, tuple) != isinstance(their, tuple):  # one part has extra tensors, for example sample weights
         inputs, their = (block[0] if isinstance(block, tuple) else block for block in (inputs, their))
     is_ragged = one.is_ragged or other.is_ragged
     if one.kind(inputs, is_ragged) != other.kind(their, is_ragged) or types != their_types:

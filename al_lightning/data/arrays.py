@@ -1,4 +1,4 @@
-"""Tensors of what users have: arrays of NumPy, lists, tensors of any float dtype."""
+"""Turns the arrays of NumPy, lists and tensors that users pass into float tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,22 +11,23 @@ from al_lightning.errors import InputError
 
 ArrayLike = Tensor | np.ndarray | Sequence[Any]
 
-ALMOST = 1e-2  # by which rounding to bfloat16 may take a probability out of [0, 1]
+ALMOST = 1e-2  # rounding to bfloat16 may take a probability this far out of [0, 1]
 
 
 def as_floats(values: ArrayLike, name: str, shape: str) -> Tensor:
-    """Returns values as a float tensor: float32 and float64 as they are, all else in float32.
+    """Returns values as a float tensor: float32 and float64 stay, all other types become float32.
 
     Args:
         values: A tensor on any device, an array of numbers, or nested lists of them.
         name: What they are, for messages.
-        shape: Their shape as the user knows it, ``(N, C)``: as many names as dimensions; ``(..., C)`` for any number.
+        shape: The expected shape in words, for example ``(N, C)``: one name for each dimension, or ``(..., C)`` for any
+            number of dimensions.
 
     Returns:
-        The same tensor if its dtype is right, else a new one, or one that shares its memory with an array.
+        The same tensor if its dtype is right, otherwise a new one. It may share its memory with an array.
 
     Raises:
-        InputError: If the values are no numbers, or have another number of dimensions.
+        InputError: If the values are not numbers, or have another number of dimensions.
 
     Example:
         >>> as_floats([[0, 1], [1, 0]], "probabilities", "(N, C)")
@@ -45,10 +46,10 @@ def as_floats(values: ArrayLike, name: str, shape: str) -> Tensor:
 
 
 def as_rows(values: Tensor | np.ndarray) -> Tensor:
-    """Returns samples, along the first dimension, as a tensor of their dtype, without history.
+    """Returns samples, one a row, as a detached tensor of the same dtype.
 
     Raises:
-        InputError: If they are no numbers, or a single one.
+        InputError: If the values are not numbers, or are a single number.
     """
     if isinstance(values, Tensor):
         tensor = values.detach()
@@ -66,7 +67,7 @@ def as_probs(values: ArrayLike, name: str = "probabilities") -> Tensor:
     """Returns class probabilities ``(N, C)`` as a float tensor; see :func:`as_floats`.
 
     Raises:
-        InputError: If a value is not in [0, 1], as of logits and logarithms, or if there is one class only.
+        InputError: If a value is not in [0, 1], for example because it is a logit, or if there is only one class.
     """
     probs = as_floats(values, name, "(N, C)")
     if probs.shape[1] < 2:

@@ -1,4 +1,4 @@
-"""What may be augmented as an image: tokens and rows of tables look like one to a transform of images."""
+"""Which inputs may be augmented as images. A transform of images would also accept tokens and rows of tables."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,14 +11,14 @@ from al_lightning.errors import InputError
 
 CONTAINERS = (v2.Compose, v2.RandomApply, v2.RandomChoice, v2.RandomOrder)
 VALUE_BY_VALUE = (v2.GaussianNoise, v2.Identity, v2.Lambda, v2.Normalize, v2.ToDtype)
-"""Transforms of torchvision that know no height and width, and so may change a row of a table."""
+"""Transforms of torchvision that ignore height and width. They may change a row of a table."""
 
 
 def check_augmentable(transform: nn.Module, inputs: Inputs) -> None:
-    """Raises :class:`InputError` if a transform of images would take inputs for images that are none.
+    """Raises :class:`InputError` if a transform of images would get inputs that are not images.
 
     Images are floats or bytes, ``(B, H, W)`` or ``(B, ..., H, W)``, with more than one row and column. A mapping may
-    have one image, and numbers of each sample besides. A transform of the user's own may change whatever it likes.
+    hold one image and other numbers of each sample. A transform that the user wrote may get any input.
     """
     if not is_of_images(transform):
         return
@@ -37,22 +37,22 @@ def check_augmentable(transform: nn.Module, inputs: Inputs) -> None:
 
 
 def is_image(tensor: Tensor) -> bool:
-    """Whether a batch ``(B, ...)`` may be one of images."""
+    """Whether a batch ``(B, ...)`` may hold images."""
     return tensor.dim() >= 3 and min(tensor.shape[-2:]) > 1 and not is_whole_number(tensor)
 
 
 def is_whole_number(tensor: Tensor) -> bool:
-    """Whether values are of an integer type that grey values do not have."""
+    """Whether the values have an integer type of more than 8 bits: grey values have 8."""
     return not tensor.is_floating_point() and tensor.element_size() > 1
 
 
 def is_of_images(transform: nn.Module) -> bool:
-    """Whether a transform, or a part of it, is one of torchvision's that change height and width or colours."""
+    """Whether a transform, or a part of it, is one of torchvision's transforms for images."""
     return any(_is_of_images(part) for part in _parts(transform))
 
 
 def _parts(transform: Any) -> Iterator[Any]:
-    """A transform and all that it is made of."""
+    """A transform and all its parts."""
     yield transform
     inner = getattr(transform, "transforms", None) or (transform.children() if isinstance(transform, nn.Module) else ())
     for part in inner.values() if isinstance(inner, Mapping) else inner:

@@ -1,4 +1,4 @@
-"""Random changes of images that keep their class, as torchvision transforms of whole batches."""
+"""Random changes of images that keep the class, as torchvision transforms of whole batches."""
 
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ CPU = torch.device("cpu")
 
 
 class RandomShift(v2.Transform):
-    """Shifts images by up to some pixels along each axis, and mirrors them if told to.
+    """Shifts images by a few pixels along each axis, and may mirror them.
 
-    Called as any transform of torchvision it changes all images of a batch in the same way; :meth:`each` changes each
-    in a way of its own. What a shift uncovers is the image reflected at its edge (as in MixMatch), so that no grey
-    value need be known as that of the background.
+    A call changes all images of a batch in the same way, like any transform of torchvision. :meth:`each` changes each
+    image in a different way. A shift fills the uncovered edge with the reflected image (as in MixMatch), so that it
+    needs no background colour.
 
     Args:
         max_shift: Largest shift in pixels; each one from ``-max_shift`` to ``max_shift`` is equally likely. For a
-            perceptron on images of 28 x 28, 2 is much.
-        mirror: Probability that an image is mirrored left to right, in [0, 1]. Shoes all point to the left: 0 is for
-            them.
+            perceptron on images of 28 x 28, 2 is already large.
+        mirror: Probability that an image is mirrored left to right, in [0, 1]. Use 0 for images of shoes that all point
+            to the left.
 
     Raises:
         InputError: If an argument is out of range.
@@ -44,7 +44,7 @@ class RandomShift(v2.Transform):
         self.mirror = mirror
 
     def draw(self) -> tuple[int, int, bool]:
-        """Draws from torch's global generator how to change images: pixels down and right, and whether to mirror."""
+        """Draws a change from torch's global generator: pixels down, pixels right, and whether to mirror."""
         down, right = (self.max_shift - torch.randint(2 * self.max_shift + 1, (2,))).tolist()
         return down, right, bool(torch.rand(()) < self.mirror)
 
@@ -53,13 +53,13 @@ class RandomShift(v2.Transform):
         return dict(zip(("down", "right", "mirrored"), self.draw(), strict=True))
 
     def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
-        """Changes images ``(..., H, W)``, all alike."""
+        """Changes all images ``(..., H, W)`` in the same way."""
         self._check(inpt)
         shifted = _moved(_moved(inpt, -params["down"], -2), -params["right"], -1)
         return F.horizontal_flip(shifted) if params["mirrored"] else shifted
 
     def each(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Changes each of the images ``(B, ..., H, W)`` in a way of its own.
+        """Changes each of the images ``(B, ..., H, W)`` in a different way.
 
         Args:
             images: A batch.
@@ -68,11 +68,11 @@ class RandomShift(v2.Transform):
         batch_size = len(images)
         self._check(images)
         tops, lefts = torch.randint(2 * self.max_shift + 1, (2, batch_size, 1), generator=generator)
-        # torch's own padding, which takes three dimensions, without what torchvision does around it
+        # torch's own padding, which takes three dimensions, without torchvision's wrapper around it
         padded = pad(images.flatten(0, -3), [self.max_shift] * 4, mode="reflect")
         padded = padded.view(*images.shape[:-2], *padded.shape[-2:])  # (B, ..., H + 2s, W + 2s)
-        # All windows of the size of an image, one that begins at each pixel, as views of the same memory: to take some
-        # of them copies whole rows, and indexes no pixels.
+        # Views of all windows that are as large as an image, one for each starting pixel. Taking a window copies whole
+        # rows instead of single pixels.
         strides = padded.stride()[1:]
         reach = sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides, strict=True))
         windows = padded.as_strided((padded.numel() - reach, *images.shape[1:]), (1, *strides))
@@ -92,7 +92,10 @@ class RandomShift(v2.Transform):
 
 
 def _moved(images: Tensor, shift: int, dim: int) -> Tensor:
-    """Moves the view along an axis, and reflects at the edge: a crop of the padded images, in one copy."""
+    """Shifts images along an axis and reflects them at the edge.
+
+    The result is the same as a crop of padded images, but it takes one copy.
+    """
     size = images.shape[dim]
     if shift == 0:
         return images
@@ -105,29 +108,29 @@ def _moved(images: Tensor, shift: int, dim: int) -> Tensor:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
-    """Seeds what a transform may draw from, the global generators of the CPU and of the images' GPU; puts them back."""
+    """Seeds the global generators of the CPU and of the images' GPU, and puts both back afterwards."""
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes fifty times as long, for all GPUs
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds all GPUs and takes fifty times as long
         for gpu in gpus:
             torch.cuda.default_generators[gpu.index].manual_seed(seed)
         yield
 
 
 def augment_all(transform: nn.Module, inputs: Inputs, seed: int) -> Any:
-    """Changes all images of a batch in the same way, by the seed alone.
+    """Changes all images of a batch in the same way. The seed alone decides how.
 
     Args:
-        transform: A transform of torchvision's ``transforms.v2``, which draws once for a whole batch; noise that is
-            drawn for each pixel differs between images.
+        transform: A transform of torchvision's ``transforms.v2``. It draws once for a whole batch, except noise that it
+            draws for each pixel.
         inputs: Images ``(B, H, W)`` or ``(B, C, H, W)``; or a mapping or a tuple with one tensor of images.
-        seed: Two batches of one seed are changed alike.
+        seed: Two batches with the same seed are changed in the same way.
 
     Returns:
         A batch of the same shape.
 
     Raises:
-        InputError: If the transform changes the shape, or the inputs are no images.
+        InputError: If the transform changes the shape, or the inputs are not images.
     """
     check_augmentable(transform, inputs)
     with _seeded(seed, tensors_of(inputs)[0].device):
@@ -139,17 +142,17 @@ def augment_all(transform: nn.Module, inputs: Inputs, seed: int) -> Any:
 
 
 def first_alike(transform: nn.Module, seeds: list[int]) -> list[int]:
-    """Names for each seed the first one by which :func:`augment_all` changes images in the same way.
+    """Maps each seed to the first seed that makes :func:`augment_all` change images in the same way.
 
     Args:
-        transform: :class:`RandomShift`; of any other transform each seed stands for itself.
-        seeds: Those of a number of augmentations.
+        transform: :class:`RandomShift`. For any other transform the seeds are returned unchanged.
+        seeds: One seed for each augmentation.
 
     Example:
         >>> len(set(first_alike(RandomShift(max_shift=1), list(range(100)))))
         9
     """
-    if type(transform) is not RandomShift:  # what one derived from it draws besides is not known
+    if type(transform) is not RandomShift:  # a subclass may draw more numbers
         return seeds
     first: dict[Hashable, int] = {}
     alike = []
@@ -160,10 +163,10 @@ def first_alike(transform: nn.Module, seeds: list[int]) -> list[int]:
 
 
 def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Changes each image of a batch in a way of its own.
+    """Changes each image of a batch in a different way.
 
     Args:
-        transform: :class:`RandomShift`, or any transform of ``transforms.v2``, which is then called for each image.
+        transform: :class:`RandomShift`, or any transform of ``transforms.v2``, which is called once for each image.
         images: Shape ``(B, H, W)`` or ``(B, C, H, W)``.
         generator: CPU generator to draw from.
 
@@ -183,7 +186,10 @@ def augment_each(transform: nn.Module, images: Tensor, generator: torch.Generato
 
 
 def _apply(transform: nn.Module, images: Tensor) -> Tensor:
-    """Applies a transform to images with a channel axis: torchvision would take the batch for the channels."""
+    """Applies a transform to images with a channel axis.
+
+    Without this axis, torchvision would take the batch for the channels.
+    """
     changed = transform(images.unsqueeze(1)).squeeze(1) if images.dim() == 3 else transform(images)
     if changed.shape != images.shape:
         raise InputError(

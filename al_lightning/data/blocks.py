@@ -1,4 +1,4 @@
-"""Samples in blocks or in shuffled minibatches; tensors in memory without worker processes and per-sample collation."""
+"""Samples in blocks or in shuffled minibatches. Tensors in memory need no worker processes and no collation."""
 
 from collections.abc import Iterator
 from itertools import islice, tee
@@ -14,7 +14,7 @@ from al_lightning.errors import InputError
 
 
 class Blocks(Protocol):
-    """Inputs in blocks of the same size, the last one may be shorter; may be iterated any number of times."""
+    """Inputs in blocks of the same size; the last block may be shorter. They may be iterated any number of times."""
 
     block_size: int
 
@@ -28,7 +28,7 @@ class Blocks(Protocol):
 
 
 class Rows(Protocol):
-    """Samples by index: as they are trained on, and as they are scored."""
+    """Samples by index, both as a fit trains on them and as a strategy scores them."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -39,7 +39,7 @@ class Rows(Protocol):
     def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Any]:
         """Returns the inputs to train on, ``(b, ...)``, for each tensor of indices, ``(b,)``.
 
-        The generator is the source of random augmentations; torch's global one if not given.
+        Random augmentations are drawn from the generator, by default torch's global one.
         """
 
     def whole_batches(
@@ -47,15 +47,18 @@ class Rows(Protocol):
     ) -> Iterator[Any]:
         """Returns what a training step takes, for each pair of indices and class indices, ``(b,)``.
 
-        That is inputs and classes, or all that the items of a dataset have, as they are collated.
+        A training step takes a pair of inputs and classes, or the collated items of a dataset with all their parts.
         """
 
     def blocks(self, indices: Tensor | None = None) -> Blocks:
-        """Returns the inputs to score, all or those of these indices, without random augmentations."""
+        """Returns the inputs to score, without random augmentations: all inputs, or the ones at these indices."""
 
 
 class TensorRows:
-    """Rows of a tensor in memory, of shape ``(N, ...)``; what is taken is copied, and read faster side by side."""
+    """Rows of a tensor in memory, of shape ``(N, ...)``.
+
+    :meth:`take` copies rows, because adjacent rows are read faster.
+    """
 
     def __init__(self, inputs: Tensor) -> None:
         self._inputs = inputs
@@ -79,10 +82,10 @@ class TensorRows:
 
 
 class TensorBlocks:
-    """Rows of a tensor, chosen by index, in order and in blocks. May be iterated any number of times.
+    """Chosen rows of a tensor, in order and in blocks. They may be iterated any number of times.
 
-    Chosen rows are gathered into the same memory again and again, which stays in the cache: a block is good until the
-    next one is asked for.
+    Every block is gathered into the same memory, which stays in the cache. So a block is valid only until the next
+    block is requested.
 
     Args:
         inputs: All rows, shape ``(N, ...)``: a tensor or an array of NumPy.
@@ -90,7 +93,7 @@ class TensorBlocks:
         block_size: Rows in a block; the last block may be shorter.
 
     Raises:
-        InputError: If the indices are something else, or not those of rows.
+        InputError: If the indices have another type or shape, or are out of range.
 
     Example:
         >>> [block.tolist() for block in TensorBlocks(torch.arange(10), torch.tensor([1, 3, 5]), block_size=2)]
@@ -123,7 +126,7 @@ class TensorBlocks:
 
 
 def _rows(indices: Tensor, num_rows: int) -> Tensor:
-    """Indices as int64, ``(M,)``; those that are set if they are a mask."""
+    """Indices as int64, ``(M,)``. A mask becomes the indices of its true elements."""
     if indices.dim() == 1 and indices.dtype == torch.bool and len(indices) == num_rows:
         return indices.nonzero().squeeze(1)
     if indices.dim() != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
@@ -144,7 +147,7 @@ class SplitBlocks:
     """Inputs of any structure in memory, in order and in blocks.
 
     Args:
-        inputs: Tensors ``(N, ...)`` by name, or several in a row.
+        inputs: Tensors ``(N, ...)`` in a mapping or a tuple.
         block_size: Rows in a block; the last block may be shorter.
     """
 
@@ -164,10 +167,10 @@ class SplitBlocks:
 
 
 class OneBlock:
-    """Inputs that are one block, of any structure; copies, so that a model that writes to its inputs spoils nothing.
+    """Inputs of any structure as one block. The block is a copy, because a model may write to its inputs.
 
     Args:
-        inputs: Of at least one sample.
+        inputs: The inputs of at least one sample.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -192,8 +195,8 @@ class BatchLoader:
     Args:
         blocks: The inputs.
         targets: Their class indices, int64, shape ``(N,)``.
-        as_pairs: Whether batches are pairs; otherwise they are what the items of a dataset are collated to, if the
-            blocks know it.
+        as_pairs: Whether batches are pairs. Otherwise a batch is the collated items of a dataset, if the blocks have a
+            dataset.
     """
 
     def __init__(self, blocks: Blocks, targets: Tensor, as_pairs: bool = True) -> None:
@@ -213,11 +216,11 @@ class BatchLoader:
 
 
 class EndlessRows:
-    """Chosen samples, in one shuffled pass after the other.
+    """Chosen samples without end, in one shuffled pass after another.
 
     Args:
         rows: The samples.
-        indices: Those to draw from, int64, shape ``(M,)``.
+        indices: Samples to draw from, int64, shape ``(M,)``.
         generator: CPU generator of the shuffles; torch's global one if not given.
     """
 
@@ -230,13 +233,15 @@ class EndlessRows:
     def batches(
         self, sizes: Iterator[int], generator: torch.Generator | None = None, rank: int = 0, size: int = 1
     ) -> Iterator[Any]:
-        """Returns the next inputs, ``(n, ...)``, for each n of the sizes; none if there are none to draw from.
+        """Returns the next n inputs, ``(n, ...)``, for each n of the sizes.
+
+        Without samples to draw from, it returns nothing.
 
         Args:
             sizes: The numbers of inputs.
-            generator: That of :meth:`Rows.batches`.
-            rank: With several devices, which of the first ``size`` batches is the first that is read.
-            size: Of how many batches in a row one is read; the others are drawn as well, for the other devices.
+            generator: Source of random augmentations, see :meth:`Rows.batches`.
+            rank: Number of this device, from 0. It reads batch ``rank`` of each ``size`` batches in a row.
+            size: Number of devices. The batches of the other devices are drawn, but not read.
         """
         return self._rows.batches(_one_of_each(size, rank, (self._draw(n) for n in sizes)), generator)
 
@@ -255,18 +260,18 @@ class MinibatchLoader:
         rows: M samples to train on.
         targets: Their class indices, shape ``(M,)``.
         batch_size: Rows in a minibatch; the last one of a pass may be shorter, see :func:`minibatches_of`.
-        group: If given, each item is a list of up to this many minibatches, for a model whose training step takes
-            several; otherwise each item is one minibatch.
+        group: If given, each item is a list of up to this many minibatches, for a model that takes several in one
+            training step. Otherwise each item is one minibatch.
         generator: CPU generator of the shuffles; torch's global one if not given.
-        least: Least number of minibatches in an epoch, which is one pass if that has as many.
-        unlabeled: If given, each minibatch has as many of these rows as a third part.
+        least: Least number of minibatches in an epoch. An epoch is one pass if a pass has this many.
+        unlabeled: If given, each minibatch has a third part: the same number of these rows.
         transform_generator: CPU generator of random augmentations; torch's global one if not given.
-        rank: Number of the device that is loaded for. All of them shuffle alike, and of each ``size`` minibatches in a
-            row every device takes one.
-        size: Number of devices; the minibatches of an epoch are rounded up to a multiple of it, and ``least`` is for
-            each of them.
-        as_pairs: Whether minibatches are pairs of inputs and targets, or such with the unlabeled rows; otherwise they
-            are what the items of a dataset are collated to, see :meth:`Rows.whole_batches`.
+        rank: Number of this device, from 0. All devices shuffle in the same way. Each device takes one of each ``size``
+            minibatches in a row.
+        size: Number of devices. The minibatches of an epoch are rounded up to a multiple of it. Each device gets at
+            least ``least`` minibatches.
+        as_pairs: Whether minibatches are pairs of inputs and targets, with the unlabeled rows as a third part if given.
+            Otherwise a minibatch is the collated items of a dataset, see :meth:`Rows.whole_batches`.
     """
 
     def __init__(
@@ -309,7 +314,7 @@ class MinibatchLoader:
                 yield group
 
     def _minibatches(self) -> Iterator[Any]:
-        # rows may be read ahead by other processes, so that inputs and targets go through the order on their own
+        # Worker processes may read rows ahead. So inputs and targets iterate over the order separately.
         all_devices = islice(self._passes(), self._num_minibatches * self._size)
         if not self._as_pairs and hasattr(self._rows, "whole_batches"):
             own = _one_of_each(self._size, self._rank, all_devices)
@@ -331,15 +336,15 @@ class MinibatchLoader:
 
 
 def _one_of_each(size: int, rank: int, order: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Of every ``size`` tensors in a row, which are taken together, the one numbered ``rank``."""
+    """Yields tensor number ``rank`` of every ``size`` tensors in a row; all of them are consumed together."""
     while together := tuple(islice(order, size)):
         yield together[rank]
 
 
 def minibatches_of(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Splits a pass into minibatches. A single sample that would be left over joins those before it.
+    """Splits a pass into minibatches. A single sample that is left over joins the minibatch before it.
 
-    Batch normalisation has no statistics of one sample, and raises; how many labels there are is not for it to say.
+    Batch normalisation raises an error for a minibatch of one sample, and the number of labels must not depend on that.
 
     Example:
         >>> [len(minibatch) for minibatch in minibatches_of(torch.arange(9), 4)]

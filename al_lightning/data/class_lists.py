@@ -1,4 +1,4 @@
-"""Whether datasets number their classes alike, as far as they say what the classes are called."""
+"""Checks that datasets number their classes in the same way, if the datasets have class names."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,15 @@ ClassList = tuple[str, tuple[str, ...]]
 
 
 def class_lists(dataset: Any, label_key: Any = None) -> list[ClassList]:
-    """The lists of classes of a dataset and of what it is made of.
+    """The lists of classes of a dataset and of the datasets inside it, for example of a ``ConcatDataset``.
 
     Args:
-        dataset: Has `classes` or `class_to_idx`, as data sets of torchvision have, or `features` of Hugging Face.
-        label_key: Which column of a table of Hugging Face is the class.
+        dataset: May have `classes` or `class_to_idx`, like datasets of torchvision, or `features`, like datasets of
+            Hugging Face.
+        label_key: Column of the class in a dataset of Hugging Face.
 
     Returns:
-        The lists; none if nothing says what the classes are called.
+        The lists; an empty list if the classes have no names.
 
     Example:
         >>> from types import SimpleNamespace
@@ -45,13 +46,13 @@ def class_lists(dataset: Any, label_key: Any = None) -> list[ClassList]:
 def check_class_lists(parts: Sequence[Sequence[ClassList]]) -> None:
     """Compares the lists of classes of all parts of a data set.
 
-    A list may go on where another ends: then there are no samples of some classes.
+    One list may be longer than another: then some classes have no samples in one part.
 
     Args:
-        parts: As :func:`class_lists` gives them, of each dataset whose classes are the numbers of its items.
+        parts: The result of :func:`class_lists` for each dataset that uses the numbers in its items as classes.
 
     Raises:
-        InputError: If two lists call one index by different names: the classes of one part are not those of the other.
+        InputError: If two lists have different names for the same index.
     """
     found = [one for part in parts for one in part]
     for name, names in found[1:]:
@@ -67,14 +68,14 @@ def check_class_lists(parts: Sequence[Sequence[ClassList]]) -> None:
 def _attribute(dataset: Any, name: str) -> Any:
     try:
         return getattr(dataset, name, None)
-    except Exception as error:  # a property of somebody else's that cannot be had says nothing of the classes
+    except Exception as error:  # a user's property that raises tells nothing about the classes
         LOG.debug("Attribute %s of %s could not be read: %r", name, type(dataset).__name__, error)
         return None
 
 
 def _listed(names: Any) -> tuple[str, ...] | None:
     is_a_list = isinstance(names, Sequence | np.ndarray) and not isinstance(names, str) and len(names) > 0
-    # a list of numbers is what the items have, whatever their places in it
+    # A list of numbers repeats the numbers in the items; the order of the list has no meaning.
     return tuple(map(str, names)) if is_a_list and all(isinstance(name, str) for name in names) else None
 
 

@@ -1,4 +1,4 @@
-"""Batches of items: those to train and test on, as a DataLoader would make them, and the inputs to score."""
+"""Makes batches of items to train and test on, as a DataLoader would, and the inputs to score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -28,21 +28,23 @@ MAKE_TENSORS = "give it a transform that makes them, such as torchvision.transfo
 class Collator:
     """Makes batches of the items of a dataset.
 
-    A batch to train or test on is what ``collate_fn`` makes of whole items, with the class that is known in place of
-    the item's own: a tuple or a mapping of tensors. The inputs to score are the same batch without the class. If an
-    item is an input, or a pair of an input and a class, and there is no ``collate_fn``, the inputs are one tensor.
+    A batch to train or test on is a tuple or a mapping of tensors: the result of ``collate_fn`` for whole items. In
+    this batch, the class that the pool knows replaces the class of the item. The inputs to score are the same batch
+    without the class.
+
+    Without a ``collate_fn``, items may be inputs, or pairs of an input and a class. Then the inputs are one tensor.
 
     Args:
-        format: What items are made of.
+        format: Where the parts of an item are.
         items: Some items of the dataset; there may be none.
         name: What the dataset is called in messages.
-        collate_fn: Of the user; torch's ``default_collate``, which stacks tensors, if not given.
-        input_key: Which part of an item, or of a batch that is a mapping, is the input, if that is told.
-        may_draw: Whether ``collate_fn`` may draw at random, as one that mixes images does: for training alone.
+        collate_fn: The user's function. By default torch's ``default_collate``, which stacks tensors.
+        input_key: Which part of an item, or of a batch that is a mapping, is the input, if the user says it.
+        may_draw: Whether ``collate_fn`` may draw at random, for example to mix images. Only training may do so.
 
     Raises:
-        InputError: If ``collate_fn`` makes batches in which the class cannot be found, draws at random, or does not
-            keep the order and the classes of the items.
+        InputError: If the class cannot be found in the batches of ``collate_fn``, or ``collate_fn`` draws at random.
+            Also if it does not keep the order and the classes of the items.
     """
 
     def __init__(
@@ -61,13 +63,13 @@ class Collator:
         self.is_ragged = self._collate_fn is not None
         """Whether batches may be padded to different lengths."""
         self.is_plain = self._collate_fn is None and all(_is_plain(format, item) for item in items)
-        """Whether the inputs of a batch are one tensor, and a batch is a pair of this and the classes."""
+        """Whether a batch is a pair: one tensor of inputs, and the classes."""
         self._label_keys: list[Key] = [1 if format.target_key is None else format.target_key]
         self.label_form: LabelForm = (False, False)
-        """Whether a plain batch has classes as floats, and whether as a column."""
+        """Whether the classes of a plain batch are floats, and whether they are a column."""
         self._draws = False
         self._kept: set[Key] = set()
-        """Where the numbers that are the classes of the items are in a batch, as they are."""
+        """Parts of a batch that hold the classes of the items unchanged."""
         if self._collate_fn is not None and items:
             self._label_keys = self._find_labels(items, may_draw)
             if len(items) > 1:
@@ -79,7 +81,7 @@ class Collator:
 
     @classmethod
     def plain(cls, dataset: Dataset) -> "Collator":
-        """That of items that are inputs, or tuples that begin with them."""
+        """The collator of items that are inputs, or tuples that begin with an input."""
         return cls(ItemFormat(), (), type(dataset).__name__)
 
     @classmethod
@@ -91,7 +93,7 @@ class Collator:
         input_key: Key | None,
         may_draw: bool,
     ) -> "Collator":
-        """That of a dataset whose items have a format; the plain one if the format is not known."""
+        """The collator of a dataset with this format of items, or the plain one if the format is not known."""
         if format is None:
             return cls.plain(dataset)
         items = read_items(dataset, sampled_positions(num_samples(dataset), NUM_LOOKED_AT))
@@ -101,12 +103,12 @@ class Collator:
         """Makes a batch to train or test on.
 
         Args:
-            items: Of the dataset.
-            targets: Their classes, int64, shape ``(B,)``; they take the place of those of the items. Or the same as
-                floats, or as a column.
+            items: Items of the dataset.
+            targets: Their classes, int64, shape ``(B,)``, or the same numbers as floats or as a column. They replace
+                the classes of the items.
 
         Returns:
-            What ``collate_fn`` returns, with the classes in the form of ``targets``.
+            The result of ``collate_fn``, with the classes in the form of ``targets``.
         """
         if self.is_plain:
             return self.inputs(items), targets
@@ -114,13 +116,13 @@ class Collator:
         batch = self._collate([self._with_target(item, t) for item, t in zip(items, numbers, strict=True)])
         for key in self._label_keys:
             part = batch[key]
-            # a function of the user's may make something else of the class, such as rows of several numbers
+            # A user's function may turn the class into something else, for example into a row of numbers.
             if self._collate_fn is None:
                 batch = _replaced(batch, key, targets)
             elif isinstance(part, Tensor) and part.numel() == len(targets) and (key in self._kept or not self._draws):
                 if key in self._kept and not self._draws and part.flatten().tolist() != numbers:
                     raise self._refused_order()
-                # one that mixes may give the classes of other items, too
+                # A function that mixes items may return the classes of other items, too.
                 kept = part.reshape(targets.shape).to(targets.dtype) if self._draws else targets
                 batch = _replaced(batch, key, kept)
         if self._collate_fn is None and self._told is not None and isinstance(batch, Mapping):
@@ -128,12 +130,12 @@ class Collator:
         return batch
 
     def inputs(self, items: Sequence[Any]) -> Inputs:
-        """Makes the inputs to score: a tensor, tensors by name, or several in a row, the first of them the input."""
+        """Makes the inputs to score: a tensor, a mapping of tensors, or a tuple that begins with the input."""
         if self.is_plain:
             return self._stacked([item[0] if isinstance(item, tuple | list) else item for item in items])
         if not self._kept or self._draws:
             batch = self._collate([self._with_target(item, 0) for item in items])
-        else:  # an order that is not kept shows in the classes
+        else:  # a changed order shows in the classes
             marks = _marks(len(items))
             batch = self._collate([self._with_target(*pair) for pair in zip(items, marks, strict=True)])
             if any(not _is_in_order(batch[key], marks) for key in self._kept):
@@ -163,7 +165,7 @@ class Collator:
         return self._checked(row[0] if len(row) == 1 else tuple(row))
 
     def _checked(self, inputs: Any) -> Inputs:
-        """The inputs, as plain dicts and tuples, if there are tensors in them."""
+        """The inputs as plain dicts and tuples. Raises :class:`InputError` if they hold no tensor."""
         if tensors_of(inputs):
             return dict(inputs) if isinstance(inputs, Mapping) else inputs
         texts = inputs.values() if isinstance(inputs, Mapping) else [inputs]
@@ -178,12 +180,15 @@ class Collator:
         )
 
     def _with_target(self, item: Any, target: int) -> Any:
-        """The item with another class, of the type of its own; a name stays, and is replaced in the batch."""
+        """The item with another class of the same type.
+
+        A class that is a name stays; it is replaced later, in the batch.
+        """
         if self._format.target_key is None:
             return self._format.with_target(item, target)
         changed = self._format.with_target(item, _like(self._format.target_of(item), target))
         fields = getattr(item, "_fields", None)
-        return changed if fields is None else type(item)(*changed)  # of a named tuple
+        return changed if fields is None else type(item)(*changed)  # rebuilds a named tuple
 
     def _collate(self, items: list[Any]) -> Any:
         if self._collate_fn is None:
@@ -192,7 +197,7 @@ class Collator:
             batch = self._collate_fn(items)
         except InputError:
             raise
-        except Exception as error:  # whatever a function of somebody else's runs into
+        except Exception as error:  # a user's function may raise anything
             text = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(f"Expected `collate_fn` to take items of {self._name}, but got {text}.") from error
         if not isinstance(batch, Mapping | tuple | list):
@@ -213,7 +218,7 @@ class Collator:
             raise
 
     def _check_part(self, values: list[Any], key: Key) -> None:
-        """Raises :class:`InputError` if this is the part that cannot be stacked."""
+        """Raises :class:`InputError` if the values of this part cannot be stacked."""
         try:
             default_collate(values)
         except (TypeError, ValueError, RuntimeError, KeyError) as error:
@@ -244,11 +249,11 @@ class Collator:
                     f"{tuple(tensor.shape)}; give it a transform that resizes them, or a `collate_fn` that pads them."
                 )
         stacked = torch.stack(tensors)  # type: ignore[arg-type]
-        # grey values and masks are features; larger integers are names of something, such as token ids
+        # Grey values and masks are features. Wider integers are identifiers, for example token ids.
         return stacked.float() if stacked.dtype in (torch.uint8, torch.bool) else stacked
 
     def _find_labels(self, items: Sequence[Any], may_draw: bool) -> list[Key]:
-        """Where the classes are in a batch: what changes when those of the items change."""
+        """Finds the classes in a batch: the parts that change when the classes of the items change."""
         items = list(items) if len(items) > 1 else [items[0], items[0]]
         batches = [self._relabeled(items, first) for first in (0, 1)]
         again = self._relabeled(items, 0, seed=0 if may_draw else 1)
@@ -265,7 +270,7 @@ class Collator:
             found = [key for key in keys if not is_same(batches[0][key], own[key])]
         called_so: list[Key] = [key for key in LABEL_NAMES if key in keys]
         if not found and called_so and len({repr(self._format.target_of(item)) for item in items}) == 1:
-            return called_so[:1]  # the items at hand have one class by name, and no other name is known
+            return called_so[:1]  # all these items have the same named class, and no other name is known
         if not found:
             raise InputError(
                 f"Expected `collate_fn` of {self._name} to put the class of each item in the batch, but nothing in the "
@@ -279,7 +284,7 @@ class Collator:
         return found
 
     def _look_at_order(self, items: Sequence[Any], may_draw: bool) -> None:
-        """Finds out whether a batch has the items in their order, with their classes; else raises `InputError`."""
+        """Raises :class:`InputError` if a batch does not keep the order of the items with their classes."""
         marks = _marks(len(items))
         marked = [self._with_target(*pair) for pair in zip(items, marks, strict=True)]
         batch, again = self._seeded(marked, 0), self._seeded(marked, 1)
@@ -302,12 +307,12 @@ class Collator:
             self._look_at_classes(own, self._seeded(items, 0))
 
     def _look_at_classes(self, own: list[Any], batch: Any) -> None:
-        """Raises :class:`InputError` if other classes are made of those of the items than the same ones in order."""
+        """Raises :class:`InputError` if ``collate_fn`` changes the classes in more than their numbering from 0."""
         for key in self._label_keys:
             if not isinstance(batch[key], Tensor) or batch[key].numel() != len(own):
                 continue
             pairs = sorted(set(zip(own, batch[key].flatten().tolist(), strict=True)))
-            # each class once, and in the same order: they are counted from 0 as those of the items are
+            # Each class appears once and in ascending order, so both sides count from 0 in the same order.
             if any(one[0] == next_[0] or one[1] >= next_[1] for one, next_ in pairwise(pairs)):
                 one, other = next(pair for pair in pairs if not is_same_class(*pair))
                 raise InputError(
@@ -334,7 +339,10 @@ class Collator:
         )
 
     def _relabeled(self, items: Sequence[Any], first: int, seed: int = 0) -> Any:
-        """A batch of these items, with two classes in turn; of classes with names, those of the items in turn."""
+        """A batch of these items with the classes 0 and 1 in turn.
+
+        If classes are names, the names of the items take turns.
+        """
         named = [self._format.target_of(item) for item in items]
         with seeded(seed):
             if isinstance(named[0], str):
@@ -359,7 +367,7 @@ def form_of(labels: Any) -> LabelForm:
 
 
 def in_form(targets: Tensor, form: LabelForm) -> Tensor:
-    """Classes of shape ``(N,)`` as floats, or as a column."""
+    """Classes of shape ``(N,)`` in this form: as floats, as a column, or both."""
     targets = targets.to(torch.float32) if form[0] else targets
     return targets[:, None] if form[1] else targets
 
@@ -369,7 +377,7 @@ def _keys(batch: Any) -> list[Key]:
 
 
 def _marks(num: int) -> list[int]:
-    """Zeros and ones, as irregular as the bits of products with a large odd number."""
+    """Irregular zeros and ones: bit 13 of products with a large odd number."""
     return [i * 2654435761 >> 13 & 1 for i in range(num)]
 
 
@@ -391,7 +399,7 @@ def _is_plain(format: ItemFormat, item: Any) -> bool:
 
 
 def _as_tensor(value: Any) -> Tensor | None:
-    """An input as a tensor: an array, a number, or a list of numbers; ``None`` if it is something else."""
+    """Makes a tensor of an array, a number or a list of numbers; ``None`` for anything else."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray | np.generic):
@@ -405,7 +413,7 @@ def _as_tensor(value: Any) -> Tensor | None:
 
 
 def _with_tensors(item: Any) -> Any:
-    """An item with tensors in place of lists of numbers, as tokens are in Hugging Face's data sets."""
+    """An item with tensors in place of lists of numbers. Datasets of Hugging Face keep tokens in lists."""
     if isinstance(item, Mapping):
         return {key: _with_tensors(part) if isinstance(part, Mapping) else _listed(part) for key, part in item.items()}
     if isinstance(item, tuple | list):
@@ -420,7 +428,7 @@ def _listed(part: Any) -> Any:
 
 
 def _like(target: Any, value: int) -> Any:
-    """A class as the item has it, of another value; names, which have no such value, as they are."""
+    """A class with another value, in the type that the item uses. Names have no value and stay."""
     if isinstance(target, Tensor):
         return torch.full_like(target, value) if target.numel() == 1 else target
     if isinstance(target, np.ndarray):
@@ -435,7 +443,7 @@ def _like(target: Any, value: int) -> Any:
 
 
 def _replaced(batch: Any, key: Key, part: Any) -> Any:
-    """A batch with another part."""
+    """The batch with a new value for this part."""
     if isinstance(batch, tuple):
         parts = [part if index == key else other for index, other in enumerate(batch)]
         return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)

@@ -25,7 +25,7 @@ from al_lightning.models.protocol import traits
 class PoolDataModule(L.LightningDataModule, ABC):
     """Manages which samples of a training set are labeled.
 
-    A data set is a subclass that implements :meth:`load`, which returns :class:`Arrays` or
+    Each data set is a subclass that implements :meth:`load`. This method returns :class:`Arrays` or
     :class:`~al_lightning.data.Datasets`.
 
     Args:
@@ -38,10 +38,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
     """
 
     class_names: Sequence[str] | None = None
-    """What the classes are called in a report; numbers if not given."""
+    """Names of the classes in a report. By default their numbers."""
 
     no_settings: Sequence[str] = ()
-    """Arguments that are objects, which a checkpoint is not to hold."""
+    """Arguments that are objects and that no checkpoint saves."""
 
     def __init__(
         self, num_initial: int = 500, initial: Literal["random", "balanced"] = "random", batch_size: int = 64
@@ -55,16 +55,16 @@ class PoolDataModule(L.LightningDataModule, ABC):
             raise InputError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
         self.save_hyperparameters(ignore=list(self.no_settings))
         for argument in [name for name, value in self.hparams.items() if not is_picklable(value)]:
-            del self.hparams[argument]  # of a subclass, such as a lambda: no checkpoint could hold it
+            del self.hparams[argument]  # for example a lambda of a subclass: no checkpoint could hold it
         self.num_initial = num_initial
         self.initial = initial
         self.batch_size = batch_size
         self.shuffle_generator: torch.Generator | None = None
-        """Stream of the training shuffles; the loop sets it anew for each round."""
+        """Stream of the training shuffles. The loop sets a new one for each round."""
         self.unlabeled_generator: torch.Generator | None = None
-        """Stream of the unlabeled samples that a semi-supervised fit sees, likewise."""
+        """Stream of the unlabeled samples in a semi-supervised fit. The loop sets a new one for each round."""
         self.transform_generator: torch.Generator | None = None
-        """Stream of the random transforms of training samples, likewise."""
+        """Stream of the random transforms of training samples. The loop sets a new one for each round."""
         self._gets_form = False
         self._source: Source | None = None
         self._labeled_rows: Rows | None = None
@@ -74,20 +74,20 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Reads the data set; called once."""
 
     def file_of(self, index: int) -> str | None:
-        """Path of the file of a training sample, or where it is in one; ``None`` if it is in none."""
+        """Path of the file of a training sample, or its place in a file; ``None`` if there is no file."""
         return None
 
     def text_of(self, index: int) -> str:
-        """What is shown of a training sample that is no image file: its values, as they are scored."""
+        """Text that shows a training sample without an image file: its values, as they are scored."""
         values = [v for part in tensors_of(self.inputs_at(torch.tensor([index]))) for v in part.flatten().tolist()]
         return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
 
     def test_files(self) -> list[str]:
-        """Paths of the files of the test samples; none if they have no files of their own."""
+        """Paths of the files of the test samples; empty if the samples have no files of their own."""
         return []
 
     def fingerprint(self) -> str:
-        """Returns what identifies the training samples and their order; here, their targets."""
+        """Returns a text that identifies the training samples and their order; here, a hash of their targets."""
         self.setup()
         return hashlib.sha256(self._given[0].numpy().tobytes()).hexdigest()
 
@@ -117,7 +117,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self._warn_of_untrained_classes()
 
     def _take_classes(self) -> None:
-        """Finds out whether classes are numbers that are no indices: 1 to K, or with gaps."""
+        """Finds out whether the classes are numbers that are not indices: numbers from 1 to K, or numbers with gaps."""
         self._gaps = numbers_with_gaps(self._given) if self.class_names is None and not self._least_classes else None
         self._number_classes(from_0=self._gaps is not None)
         if self._gaps is not None:
@@ -129,7 +129,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
             )
 
     def _warn_of_untrained_classes(self) -> None:
-        """Names classes that are tested though no training sample is of them; unknown samples may be."""
+        """Warns of classes that have test samples but no training samples.
+
+        Samples of unknown class silence the warning.
+        """
         train, names = self._train_targets, self.class_names
         indices = sorted(set(self._test_targets.tolist()) - set(train.tolist()))
         if indices and len(train) and not bool((train < 0).any()):
@@ -150,9 +153,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self._state = LabeledPool(self._train_targets)
 
     def suit_outputs(self, num_outputs: int) -> None:
-        """Numbers the classes as a model takes them, where they are numbers with gaps: forgets all labels then.
+        """Numbers the classes as a model needs them, if they are numbers with gaps; this forgets all labels.
 
-        They are counted from 0, unless the model has an output for each number up to the highest.
+        The classes are counted from 0, unless the model has an output for each number up to the highest.
 
         Args:
             num_outputs: Number of outputs of the model.
@@ -163,10 +166,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.set_labeled(torch.empty(0, dtype=torch.int64))
 
     def suit_logits(self, num_logits: int) -> None:
-        """Gives a model with one logit its labels in the form that the data have: floats, a column, or both.
+        """Gives a model with one logit its labels in the form of the data: floats, a column, or both.
 
-        Its loss compares them with the logits, as ``binary_cross_entropy_with_logits`` does. All other models get
-        class indices.
+        The loss of this model compares labels with logits, for example by ``binary_cross_entropy_with_logits``. All
+        other models get class indices.
 
         Args:
             num_logits: Number of logits that ``forward`` of the model returns for a sample.
@@ -185,13 +188,13 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     @property
     def has_gaps(self) -> bool:
-        """Whether the classes are numbers that do not go from 0 up without a gap; see :meth:`suit_outputs`."""
+        """Whether the classes are numbers with gaps, or numbers that do not begin at 0; see :meth:`suit_outputs`."""
         self.setup()
         return self._gaps is not None
 
     @property
     def source(self) -> Source:
-        """The data set; loaded when first asked for."""
+        """The data set. The first access loads it."""
         self.setup()
         assert self._source is not None
         return self._source
@@ -209,7 +212,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return self._test_targets
 
     def count_classes(self) -> int:
-        """Returns the number of classes, by their names or else by the highest class index."""
+        """Returns the number of names of classes, or the highest class index plus 1 if there are no names."""
         self.setup()
         if self.class_names is not None:
             return len(self.class_names)
@@ -219,15 +222,15 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return max(self._least_classes, 1 + highest)
 
     def list_class_names(self) -> list[str]:
-        """Returns the names of the classes, numbers if they have none."""
+        """Returns the names of the classes, or their numbers if they have no names."""
         num_classes = self.count_classes()  # loads the data, which may bring the names
         return [str(name) for name in (range(num_classes) if self.class_names is None else self.class_names)]
 
     def inputs_at(self, indices: Tensor) -> Any:
-        """Training inputs by index, as they are scored, as one block; ``indices`` has at least one.
+        """Training inputs by index, as they are scored, in one block; ``indices`` is not empty.
 
         Returns:
-            Tensor ``(b, ...)``, or what else :data:`~al_lightning.data.inputs.Inputs` may be.
+            A tensor ``(b, ...)``, or another form of :data:`~al_lightning.data.inputs.Inputs`.
         """
         self.setup()
         blocks = self._rows.blocks(indices)
@@ -236,7 +239,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return map_tensors(Tensor.clone, block)
 
     def sample_inputs(self, num: int = 1) -> Any:
-        """The first training inputs, as they are scored, at most ``num``; see :meth:`inputs_at`."""
+        """The first ``num`` training inputs, or all if there are fewer, as they are scored; see :meth:`inputs_at`."""
         return self.inputs_at(torch.arange(min(num, len(self.train_targets))))
 
     @property
@@ -254,7 +257,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def labeled_rows(self) -> Rows:
         """The labeled samples, in training-set order.
 
-        They are gathered once: a fit reads them over and over, and side by side in memory they are read faster.
+        They are gathered once, because a fit reads them many times and adjacent rows are read faster.
         """
         if self._labeled_rows is None:
             self._labeled_rows = self._rows.take(self.labeled_indices)
@@ -274,13 +277,13 @@ class PoolDataModule(L.LightningDataModule, ABC):
     # ---------------------------------------------------------------------------------------------------- labeling
 
     def draw_initial(self, generator: torch.Generator) -> Tensor:
-        """Draws the initial set; labels nothing.
+        """Draws the initial set, without labeling it.
 
         Returns:
             Training-set indices in the order drawn, int64, shape ``(num_initial,)``.
 
         Raises:
-            InputError: If there are fewer samples, or too few of a class for a balanced set.
+            InputError: If there are too few samples, or too few samples of a class for a balanced set.
         """
         targets = self.train_targets
         if self.num_initial > len(targets):
@@ -294,7 +297,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return order[self._balanced(targets[order], generator)]
 
     def _balanced(self, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """Positions of the first samples of each class: the same number, and one more of some classes if need be."""
+        """Positions of the first samples of each class: the same number of each, or one more of some classes."""
         num_classes = int(targets.max()) + 1
         per_class, rest = divmod(self.num_initial, num_classes)
         quota = torch.full((num_classes,), per_class)
@@ -312,36 +315,36 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
         Args:
             query: Distinct positions in the pool, int64, shape ``(b,)``.
-            labels: Their class indices, int64, shape ``(b,)``, -1 for a sample that the labeler skipped: it leaves the
-                pool, and no fit trains on it. Those of the data set if not given.
+            labels: Their class indices, int64, shape ``(b,)``. By default the classes that the data set knows. A label
+                of -1 means that the labeler skipped the sample: the sample leaves the pool, and no fit trains on it.
 
         Returns:
             Their training-set indices, in the same order.
 
         Raises:
-            InputError: If ``query`` or ``labels`` are anything else; nothing is labeled then.
+            InputError: If ``query`` or ``labels`` have another form. Then nothing is labeled.
         """
         indices = self.indices_of(query)
         self.label_indices(indices, labels)
         return indices
 
     def indices_of(self, query: Tensor) -> Tensor:
-        """Turns positions in the pool into training-set indices: the one place that does. Arguments as of `label`."""
+        """Turns positions in the pool into training-set indices. The argument is the same as in :meth:`label`."""
         self.setup()
         return self._state.indices_of(query)
 
     def label_indices(self, indices: Tensor, labels: Tensor | None = None) -> None:
-        """Labels samples by their training-set indices. Arguments and errors as of :meth:`label`."""
+        """Labels samples by their training-set indices. Labels and errors are the same as in :meth:`label`."""
         self.setup()
         self._labeled_rows = None
         self._state.label(indices, labels, self.count_classes())
 
     def set_labeled(self, indices: Tensor, labels: Tensor | None = None) -> None:
-        """Makes exactly these training-set indices the labeled set; this is how a run is resumed.
+        """Makes exactly these training-set indices the labeled set. A run that is resumed begins with this call.
 
         Args:
             indices: Training-set indices, int64, shape ``(M,)``.
-            labels: As of :meth:`label`.
+            labels: Their class indices, see :meth:`label`.
         """
         self.setup()
         self._state.clear()
@@ -350,11 +353,14 @@ class PoolDataModule(L.LightningDataModule, ABC):
     # ----------------------------------------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> MinibatchLoader:
-        """Shuffled minibatches of the labeled set, as the model that is fitted wants them.
+        """Shuffled minibatches of the labeled set, in the form that the model asks for.
 
-        ``minibatches_per_step`` of the model groups them, unless the trainer counts minibatches, for ``max_steps`` or
-        ``limit_train_batches``; an epoch is a pass, or ``min_updates_per_epoch`` of them; with ``needs_unlabeled``
-        each comes with as many inputs of the pool.
+        Three members of the model decide:
+
+        - ``minibatches_per_step`` groups minibatches. It is ignored if the trainer counts minibatches, for
+          ``max_steps`` or ``limit_train_batches``.
+        - ``min_updates_per_epoch`` is the least number of minibatches in an epoch, which is otherwise one pass.
+        - ``needs_unlabeled`` adds the same number of inputs of the pool to each minibatch.
         """
         trainer = self.trainer
         model = None if trainer is None else trainer.lightning_module
@@ -392,7 +398,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return self.source.test_blocks()
 
     def train_blocks(self, indices: Tensor | None = None) -> Blocks:
-        """All training inputs as they are scored, labeled or not, or those of these indices."""
+        """All training inputs as they are scored, labeled or not, or the ones at these indices."""
         self.setup()
         return self._rows.blocks(indices)
 
@@ -401,6 +407,6 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return self.train_blocks(self.unlabeled_indices)
 
     def labeled_blocks(self) -> Blocks:
-        """The labeled inputs, in training-set order; copies, because a model may write to its inputs."""
+        """The labeled inputs, in training-set order. They are copies, because a model may write to its inputs."""
         rows = self.labeled_rows
         return rows.blocks(torch.arange(len(rows)))

@@ -1,4 +1,4 @@
-"""Datasets that are read sample by sample, from disk for instance, by worker processes: pools larger than memory."""
+"""Datasets that worker processes read sample by sample, for pools that do not fit in memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -32,7 +32,7 @@ class DatasetBlocks:
         indices: Samples to read, int64, shape ``(M,)``; all of them if not given.
         block_size: Samples in a block; the last block may be shorter.
         num_workers: Processes that read ahead; 0 reads in this process.
-        collator: Makes a block of the items; if it is not given, items are inputs or tuples that begin with them.
+        collator: Makes a block of the items. Without it, items must be inputs, or tuples that begin with an input.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DatasetBlocks:
         return read(self._dataset, ((batch, None) for batch in batches), self._num_workers, self._collator)
 
     def whole_batches(self, targets: Sequence[Tensor]) -> Iterator[Any]:
-        """Blocks as they are collated, with classes: those of each block are given, int64, shape ``(b,)``."""
+        """Collated blocks, each with the given classes, int64, shape ``(b,)``."""
         batches = self._indices.split(self.block_size) if len(self) else ()
         asked = ((batch, None, of_batch) for batch, of_batch in zip(batches, targets, strict=True))
         return load_batches(_Batches(self._dataset, self._collator), asked, self._num_workers)
@@ -73,9 +73,9 @@ class DatasetRows:
     """Samples of a dataset by index.
 
     Args:
-        train: As they are trained on, as of :class:`DatasetBlocks`; may be augmented at random.
+        train: The samples as they are trained on, see :class:`DatasetBlocks`. They may be augmented at random.
         pool: The same samples in the same order as they are scored.
-        indices: Which of them are rows 0 to M - 1; all of them if not given.
+        indices: Samples that are rows 0 to M - 1; all of them if not given.
         num_workers: Processes that read ahead.
         collators: Make batches of ``train`` and blocks of ``pool``; see :class:`DatasetBlocks`.
     """
@@ -101,7 +101,8 @@ class DatasetRows:
         return DatasetRows(self._train, self._pool, self._indices[indices], self._num_workers, self._collators)
 
     def batches(self, order: Iterator[Tensor], generator: torch.Generator | None = None) -> Iterator[Inputs]:
-        # a seed for each batch: then the number of workers, and which of them reads it, do not matter
+        # Each batch has its own seed. So the result does not depend on the number of workers or on the worker that
+        # reads it.
         first = int(torch.randint(2**62, (), generator=generator))
         numbered = ((self._indices[batch], first + number) for number, batch in enumerate(order))
         yield from read(self._train, numbered, self._num_workers, self._collators[0])
@@ -109,7 +110,7 @@ class DatasetRows:
     def whole_batches(
         self, order: Iterator[tuple[Tensor, Tensor]], generator: torch.Generator | None = None
     ) -> Iterator[Any]:
-        first = int(torch.randint(2**62, (), generator=generator))  # as of `batches`
+        first = int(torch.randint(2**62, (), generator=generator))  # the same seeds as in `batches`
         asked = ((self._indices[batch], first + number, targets) for number, (batch, targets) in enumerate(order))
         yield from load_batches(_Batches(self._train, self._collators[0]), asked, self._num_workers)
 
@@ -122,26 +123,27 @@ class Datasets:
     """A training and a test set that are read sample by sample; see :class:`~al_lightning.data.Arrays`.
 
     Args:
-        train: Training samples as they are trained on, map-style; items are inputs, or tuples or mappings that hold
-            them.
+        train: Training samples as they are trained on, map-style. Items are inputs, or tuples or mappings that hold an
+            input.
         test: Test samples.
-        pool: The same samples as ``train``, in the same order, as they are scored: without random augmentations. These
-            are ``train`` if not given.
-        train_targets: Class indices, int64, shape ``(N,)``, -1 where unknown; found in ``train`` if not given.
-        test_targets: Likewise.
+        pool: The same samples in the same order, without random augmentations: strategies score these. By default
+            ``train``.
+        train_targets: Class indices, int64, shape ``(N,)``, -1 where unknown. By default found in ``train``.
+        test_targets: Class indices, int64, shape ``(M,)``. By default found in ``test``.
         num_workers: Processes that read ahead; 0 reads in the main process.
-        label_key: Which part of an item is the class, if that cannot be seen: a position in a tuple, from 0, or a key
-            of a mapping.
-        input_key: Which part of an item is the input, if that cannot be seen.
-        collate_fn: Makes a batch of a list of items, as of torch's DataLoader; see
+        label_key: Which part of an item is the class, if this is not evident. Give a position in a tuple, from 0, or a
+            key of a mapping.
+        input_key: Which part of an item is the input, if this is not evident.
+        collate_fn: Makes a batch of a list of items, like ``collate_fn`` of torch's DataLoader; see
             :class:`~al_lightning.data.collating.Collator`.
         pool_collate_fn: The same for ``pool``; ``collate_fn`` if not given.
         test_collate_fn: The same for ``test``; ``collate_fn`` if not given.
-        class_names: Names of the classes in the order of their indices, if items have names; sorted if not given.
+        class_names: Names of the classes in the order of their indices. By default the names that the items have,
+            sorted.
 
     Raises:
-        InputError: If ``pool`` has other samples than ``train``, samples to score or to test are augmented at random,
-            targets are not class indices, or a sample is not a tensor.
+        InputError: If ``pool`` has other samples than ``train``, or samples to score or to test are augmented at
+            random. Also if targets are not class indices, or a sample is not a tensor.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class Datasets:
             )
         labels: list[Any] = [train_targets, test_targets]
         self.has_odd_attributes = False
-        """Whether an attribute says something else of the classes than the items do."""
+        """Whether an attribute of the dataset and the items disagree on the classes."""
         formats: list[ItemFormat | None] = [None, None]
         lists: list[list[ClassList]] = []
         for i, (role, part) in enumerate((("training", train), ("test", test))):
@@ -181,15 +183,15 @@ class Datasets:
                 labels[i] = found.read(num_workers)
                 self.has_odd_attributes |= found.differs
                 lists.append([(f"{name} of the {role} part", names) for name, names in found.class_lists])
-                if class_names is None and not found.differs:  # or the names are those of other classes
+                if class_names is None and not found.differs:  # otherwise the names belong to other classes
                     class_names = found.class_names
         check_class_lists(lists)
         (self.train_targets, self.test_targets), names, _ = class_indices(labels, type(train).__name__, class_names)
         targets = (self.train_targets, self.test_targets)
         self.are_indices = all(is_same_class(*pair) for pair in zip(labels, targets, strict=True))
-        """Whether the classes are the numbers that the items have."""
+        """Whether the class indices equal the numbers in the items."""
         self.class_names = names
-        """What the classes are called, if that was given or items have names."""
+        """Names of the classes, if they were given or the items have names."""
         of_pool = formats[0]
         if of_pool is not None and pool is not None:
             of_pool = Labels(pool, label_key, input_key).format
@@ -201,7 +203,7 @@ class Datasets:
             )
         ]
         self.label_form = self._collators[0].label_form
-        """Whether plain batches have classes as floats, and whether as a column."""
+        """Whether the classes of plain batches are floats, and whether they are a column."""
         parts = zip((train, self._pool, test), self._collators, (formats[0], of_pool, formats[1]), strict=True)
         check_alike(*(Part(*part) for part in parts))
 
@@ -211,7 +213,7 @@ class Datasets:
         return DatasetRows(self._train, self._pool, num_workers=self._num_workers, collators=collators)
 
     def test_blocks(self, indices: Tensor | None = None) -> DatasetBlocks:
-        """The test samples, or those of these indices."""
+        """The test samples, or the ones at these indices."""
         return DatasetBlocks(self._test, indices, num_workers=self._num_workers, collator=self._collators[2])
 
 
@@ -221,20 +223,20 @@ def read(
     num_workers: int = 0,
     collator: Collator | None = None,
 ) -> Iterator[Inputs]:
-    """Reads inputs, batch by batch, in this process or ahead in others; no random generator of this process is used.
+    """Reads inputs batch by batch, in this process or ahead in others. It uses no random generator of this process.
 
     Args:
         dataset: Map-style.
-        batches: Indices of each batch, int64, shape ``(b,)``, and the seed of its random augmentations, ``None`` for
-            samples that have none.
+        batches: Pairs: the indices of a batch, int64, shape ``(b,)``, and the seed of its random augmentations. The
+            seed is ``None`` if the samples are not augmented.
         num_workers: Processes that read ahead.
-        collator: As of :class:`DatasetBlocks`.
+        collator: Makes a block of the items, see :class:`DatasetBlocks`.
 
     Returns:
-        Tensors of shape ``(b, ...)``, or what else :data:`~al_lightning.data.inputs.Inputs` may be.
+        Tensors of shape ``(b, ...)``, or another form of :data:`~al_lightning.data.inputs.Inputs`.
 
     Raises:
-        InputError: If samples are no tensors of one shape, or reading one raises it.
+        InputError: If samples are not tensors of one shape, or if a sample cannot be read.
     """
     return load_batches(_Inputs(dataset, collator or Collator.plain(dataset)), batches, num_workers)
 
@@ -248,14 +250,14 @@ class _Inputs(Dataset):
 
     def __getitem__(self, batch: tuple[Tensor, int | None]) -> Inputs:
         indices, seed = batch
-        if len(indices) == 0:  # of an empty pool
+        if len(indices) == 0:  # the pool is empty
             return take_rows(self[torch.tensor([0]), seed], slice(0))
         with nullcontext() if seed is None else seeded(seed):
             return self._collator.inputs([read_item(self._dataset, i) for i in indices.tolist()])
 
 
 class _Batches(Dataset):
-    """Whole batches as they are collated, with classes."""
+    """Whole collated batches, with classes."""
 
     def __init__(self, dataset: Dataset, collator: Collator) -> None:
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""The digits that scikit-learn brings along: real and small, and there without any download."""
+"""The digits that come with scikit-learn: small real images that need no download."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -12,7 +12,7 @@ NUM_TEST = 397
 class Digits(PoolDataModule):
     """1,400 training and 397 test images of 8 x 8 grey values, 10 classes (Alpaydin and Kaynak, 1998).
 
-    They are standardised with the mean and the standard deviation of all of them. Arguments are those of
+    The images are standardised with the mean and the standard deviation of all pixels. Arguments are the same as in
     :class:`~al_lightning.data.PoolDataModule`.
     """
 

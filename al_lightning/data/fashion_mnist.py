@@ -26,11 +26,11 @@ SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 Scaling = Literal["standard", "unit", "raw"]
 
 DOWNLOAD_TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""A download fails after this many seconds without an answer."""
 
 
 class IdxFile(NamedTuple):
-    """One of the four files: what its unpacked bytes must be."""
+    """One of the four files, with the properties that its unpacked bytes must have."""
 
     name: str
     shape: tuple[int, ...]
@@ -64,19 +64,20 @@ FILES = (
 class FashionMNIST(PoolDataModule):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28 grey values, 10 classes.
 
-    The four files are looked for in ``root``, then in the folder of Debian's package ``dataset-fashion-mnist``, and are
-    otherwise downloaded to ``root`` by torchvision. Images are held in memory as float32.
+    The four files are searched in ``root``, then in the folder of Debian's package ``dataset-fashion-mnist``. Otherwise
+    torchvision downloads them to ``root``. Images are held in memory as float32.
 
     Args:
-        root: Folder of the data set: the four files, packed or not, lie in it or in its ``FashionMNIST/raw``.
+        root: Folder of the data set. The four files, packed or not, lie in this folder or in its ``FashionMNIST/raw``.
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training.
-        scaling: Of the grey values: ``standard``, less the mean of the training images and divided by their standard
-            deviation; ``unit``, from 0 to 1; ``raw``, from 0 to 255.
+        scaling: How grey values are scaled. ``standard`` subtracts the mean of the training images and divides by their
+            standard deviation. ``unit`` is from 0 to 1, and ``raw`` from 0 to 255.
 
     Raises:
-        InputError: If the files cannot be had, or one of them is not what it should be; the message names it.
+        InputError: If the files cannot be found or downloaded, or if a file has the wrong content. The message names
+            the file.
     """
 
     class_names = (
@@ -121,7 +122,7 @@ class FashionMNIST(PoolDataModule):
 
 
 def find(root: Path) -> Path:
-    """Returns the folder that holds the four files; downloads them to ``root`` if need be."""
+    """Returns the folder that holds the four files; downloads them to ``root`` if they are missing."""
     for folder in (root, root / "FashionMNIST" / "raw", SYSTEM_FOLDER):
         if any(_path(folder, file) for file in FILES):
             return folder
@@ -133,16 +134,16 @@ def download(root: Path) -> Path:
     from torchvision import datasets  # slow to import, and only needed once
 
     raw = root / "FashionMNIST" / "raw"
-    missing = [path for path in (raw.parent, root, *root.parents) if not path.exists()]  # the innermost first
+    missing = [path for path in (raw.parent, root, *root.parents) if not path.exists()]  # innermost folder first
     try:
         raw.parent.mkdir(parents=True, exist_ok=True)
-        # renamed when it is whole: a download that was cut off must not be taken for the data
+        # The folder gets its name when the download is complete, so that a partial download is never used as data.
         with _socket_timeout(DOWNLOAD_TIMEOUT), TemporaryDirectory(dir=raw.parent) as folder:
             datasets.FashionMNIST(folder, download=True)
             (Path(folder) / "FashionMNIST" / "raw").rename(raw)
     except (RuntimeError, URLError, OSError) as error:
         for path in missing:
-            with suppress(OSError):  # it was never made, or there is something in it by now
+            with suppress(OSError):  # the folder does not exist, or is no longer empty
                 path.rmdir()
         raise InputError(
             f"Expected Fashion-MNIST in `data.root` = {root}, but it is not there and could not be downloaded: put the "
@@ -168,14 +169,14 @@ def _path(folder: Path, file: IdxFile) -> Path | None:
 
 
 def read(folder: Path, file: IdxFile) -> Tensor:
-    """Reads one idx file into a uint8 tensor, after checking that it is the right one.
+    """Reads one idx file into a uint8 tensor, after a check that it is the right file.
 
     Args:
         folder: Where the file lies, gzipped or not.
-        file: What it must be.
+        file: The properties that it must have.
 
     Raises:
-        InputError: If the file is missing, truncated, or another one; the message says which.
+        InputError: If the file is missing, truncated, or a different file. The message says which.
     """
     path = _path(folder, file)
     if path is None:
@@ -187,7 +188,8 @@ def read(folder: Path, file: IdxFile) -> Tensor:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"Expected {path} to be a whole gzip file, but got: {error}.") from error
 
-    # an idx file starts with 0, 0, 8 (unsigned bytes), the number of dimensions, and each of them as big-endian uint32
+    # An idx file begins with 0, 0, 8 (unsigned bytes) and the number of dimensions. The size of each dimension follows
+    # as big-endian uint32.
     header = struct.pack(f">4B{len(file.shape)}I", 0, 0, 8, len(file.shape), *file.shape)
     if content[:4] != header[:4]:
         raise InputError(f"Expected {path} to start with bytes {header[:4].hex()}, but got {content[:4].hex()}.")

@@ -1,4 +1,4 @@
-"""How a folder of images is laid out: which folders are parts of the data set, classes, or neither."""
+"""Finds out which folders of images are parts of the data set, which are classes, and which are neither."""
 
 import os
 import re
@@ -16,38 +16,42 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation"), VAL),
     **dict.fromkeys(("unlabeled", "unlabelled"), UNLABELED),
 }
-"""Names of folders that are parts of a data set, in lower case and without `set` or `data` behind them."""
-OLD_ORDER = ("test", "val", "valid", "validation")  # of the folders that are tested on
+"""Names of folders that are parts of a data set, in lower case and without the ending `set` or `data`."""
+OLD_ORDER = ("test", "val", "valid", "validation")  # of folders that may be the test set
 
 
 @dataclass
 class Layout:
-    """Where the parts of a data set are."""
+    """The folders of the parts of a data set."""
 
     root: Path
-    """The folder that has the parts or classes: the given one, or one in it."""
+    """The folder that has the parts or classes: the given folder, or a folder inside it."""
     train: Path
-    """Has the folders of the classes."""
+    """The folder that has a folder for each class."""
     test: Path | None = None
     unlabeled: list[Path] = field(default_factory=list)
-    """Folders beside the training part."""
+    """Folders of unlabeled images beside the training part."""
     left_out: dict[Path, str] = field(default_factory=dict)
-    """Folders that are not read, and why."""
+    """Folders that are not read, each with the reason."""
 
 
 def find_layout(root: Path, classes: Iterable[str] = ()) -> Layout:
     """Finds the parts of a data set.
 
-    Known are folders of classes, with a folder of test images beside them or without; and a folder of training images,
-    with folders of test or validation images beside it. Parts are known by name in any case. One folder that has all
-    the others is gone into.
+    Two layouts are known:
+
+    - folders of classes, with or without a folder of test images beside them.
+    - a folder of training images, with folders of test or validation images beside it.
+
+    Parts are recognised by their names in upper or lower case. If one folder contains all others, the search goes on
+    inside it.
 
     Args:
         root: The folder.
-        classes: Names that are classes for sure.
+        classes: Names that are certainly classes.
 
     Raises:
-        InputError: If a folder may be a part or a class.
+        InputError: If a folder may be either a part or a class.
     """
     named = {composed(name) for name in classes}
     root = descended(root, named)
@@ -95,11 +99,11 @@ def find_layout(root: Path, classes: Iterable[str] = ()) -> Layout:
 
 
 def descended(folder: Path, named: Iterable[str] = ()) -> Path:
-    """Goes into a folder that has all the others: `dataset` in photos/dataset/cat and photos/dataset/dog.
+    """Enters a folder that contains all others: `dataset` in photos/dataset/cat and photos/dataset/dog.
 
     Args:
-        folder: Where to begin.
-        named: Names of classes, which are not gone into.
+        folder: The folder to begin in.
+        named: Names of classes. Their folders are not entered.
     """
     while True:
         inner = [path for path in _sorted_folders(folder) if not is_no_data(path.name) and has_images(path)]
@@ -111,7 +115,7 @@ def descended(folder: Path, named: Iterable[str] = ()) -> Path:
 
 
 def part_of(name: str) -> str | None:
-    """Which part of a data set a folder is by its name: ``train``, ``test``, ``val`` or ``unlabeled``.
+    """The part of a data set that a folder's name stands for: ``train``, ``test``, ``val`` or ``unlabeled``.
 
     Example:
         >>> part_of("Training"), part_of("test_set"), part_of("cat")
@@ -173,9 +177,9 @@ def _has_own_images(folder: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder that may be classes or parts."""
+    """The folders inside a folder that may be classes or parts."""
     return [path for path in _sorted_folders(folder) if not is_no_data(path.name)]
 
 
 def _sorted_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir())  # a link to itself is none
+    return sorted(path for path in folder.iterdir() if path.is_dir())  # a link to itself is not a folder

@@ -1,4 +1,4 @@
-"""What a folder of images was found to hold: its classes, and a few lines for the user."""
+"""The classes that were found in a folder of images, and a summary of a few lines for the user."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,18 +11,18 @@ from al_lightning.data.image_suffixes import is_no_data, should_be_image, suffix
 from al_lightning.data.images import MOST_NAMED, FoundFiles, is_image_inside
 from al_lightning.errors import InputError
 
-MOST_CLASSES = 20  # that the summary names
+MOST_CLASSES = 20  # at most so many classes are named in the summary
 
 
 def class_folders(layout: Layout, found: FoundFiles) -> list[str]:
-    """Names of the folders that are classes, sorted: those that have images. Others are noted as left out.
+    """Sorted names of the folders that have images: these are the classes. Other folders are noted as left out.
 
     Args:
         layout: The parts of the data set.
         found: Files of the training part.
 
     Raises:
-        InputError: If a folder may be a class and has no image that is read, or holds the other classes.
+        InputError: If a folder may be a class but has no readable image, or if a folder contains the other classes.
     """
     train = layout.train
     images = {path.relative_to(train).parts[0] for path in found.images if path.parent != train}
@@ -67,7 +67,10 @@ def class_folders(layout: Layout, found: FoundFiles) -> list[str]:
 
 
 def _inner_folders(train: Path, images: Sequence[Path]) -> dict[str, set[str]]:
-    """By the folder in the training part, the folders in it that have images; none if it has images of its own."""
+    """Maps each folder of the training part to its inner folders with images.
+
+    A folder with images of its own maps to none.
+    """
     inside: dict[str, set[str]] = {}
     direct = set()
     for path in images:
@@ -96,9 +99,9 @@ def describe(
         names: The classes.
         files: The training images.
         targets: Their class indices, int64, -1 where unknown.
-        num_test: How many images are tested on.
-        others: Files that are no images.
-        num_unreadable: Images that were left out because they are broken.
+        num_test: Number of test images.
+        others: Files that are not images.
+        num_unreadable: Number of images that were left out because they are broken.
     """
     known = [int((targets == index).sum()) for index in range(len(names))]
     counts = [f"{name} {count}" for name, count in zip(names, known, strict=True)]
@@ -129,20 +132,20 @@ def describe(
 
 
 def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    """Names with commas between them, the first ones of many."""
+    """The names, separated by commas. Of a long list, only the first names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def _same_inside(train: Path, images: Sequence[Path]) -> list[str] | None:
-    """The folders in the classes, if those of all are the same, and several: the classes may be inside."""
+    """The inner folders, if all classes have the same ones and more than one. Then these may be the real classes."""
     folders = list(_inner_folders(train, [path for path in images if train in path.parents]).values())
     same = len(folders) > 1 and len(folders[0]) > 1 and all(names == folders[0] for names in folders)
     return sorted(folders[0]) if same else None
 
 
 def _alike(names: Sequence[str]) -> tuple[str, str] | None:
-    """Two names that differ in nothing but their case."""
+    """Two names that differ only in upper and lower case."""
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.setdefault(name.casefold(), name)) != name:

@@ -1,4 +1,4 @@
-"""A folder of images, labeled by the folders they are in."""
+"""A data set of images in a folder for each class."""
 
 import hashlib
 import os
@@ -28,32 +28,32 @@ class ImageFolder(PoolDataModule):
 
     ::
 
-        photos/cat/1.jpg                 a class is a folder; the test set is drawn
-        photos/train/cat/1.jpg           or it is given: photos/test (or val) has the same classes
-        photos/unlabeled/9.jpg           of no known class, and so are images that lie in no folder of a class;
-                                         they are for `loop.oracle` FileOracle, which asks people
+        photos/cat/1.jpg          Each class is a folder. The test set is drawn.
+        photos/train/cat/1.jpg    Or the test set is given: photos/test (or val) has the same classes.
+        photos/unlabeled/9.jpg    The class is unknown. The same is true outside of all folders of classes.
+                                  `loop.oracle` FileOracle asks people for these labels.
 
-    The folders train (or training), test (testing), val (valid, validation) and unlabeled may be written in any case;
-    where there are both, the folder test is tested on. A folder that has all the others, as in photos/data/cat, is
-    gone into. A folder without images is no class unless `classes` names it. Standard output says once what was found
-    and what was left out.
+    The folders train (or training), test (testing), val (valid, validation) and unlabeled may be written in upper or
+    lower case. If both test and val exist, test is the test set. If one folder contains all others, for example in
+    photos/data/cat, the search goes on inside it. A folder without images is not a class unless `classes` names it. A
+    summary on standard output says what was found and what was left out.
 
     Images are resized, cut to a square and standardised as networks pretrained on ImageNet expect. They are held in
-    memory if they fit and are not augmented; otherwise worker processes read them from disk again and again.
+    memory if they fit and are not augmented. Otherwise worker processes read them from disk in every epoch.
 
     Args:
         root: The folder.
         image_size: Height and width in pixels that images are brought to.
         channels: 3 for colour, 1 for grey.
-        classes: Names of the classes in the order of their indices; the names of the folders, sorted, if not given.
-        test_fraction: Share of the labeled images that is drawn as test set where no folder has one, in [0, 1).
-        corrupt: What is done about files that cannot be read. ``refuse``: all of them are named, and nothing begins.
-            ``skip``: they are named and left out. ``trust``: files are not looked at before they are needed, and one
-            that cannot be read ends the run.
+        classes: Names of the classes in the order of their indices. By default the names of the folders, sorted.
+        test_fraction: Share of the labeled images, in [0, 1), that is drawn as the test set if no folder has one.
+        corrupt: What to do about files that cannot be read. ``refuse`` names them all and does not begin. ``skip``
+            names them and leaves them out. ``trust`` does not check files in advance; a file that cannot be read ends
+            the run.
         train_transform: A transform of ``torchvision.transforms.v2`` that augments images to train on, never those to
-            score or test. It gets uint8 images as large as they are.
+            score or test. It gets uint8 images in their original size.
         num_workers: Processes that read images ahead where they are not in memory.
-        max_memory: GiB that images in memory may take, 0 to read them from disk always.
+        max_memory: GiB that images in memory may take; 0 always reads them from disk.
         **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
@@ -175,7 +175,7 @@ class ImageFolder(PoolDataModule):
         return files, torch.tensor(targets, dtype=torch.int64)
 
     def _check_classes(self, folder: Path, targets: Tensor) -> None:
-        """Refuses classes that nobody named and that the files do not bear out."""
+        """Refuses classes without a readable image, unless the user named the classes."""
         assert self.class_names is not None
         if self.classes:
             return
@@ -184,7 +184,7 @@ class ImageFolder(PoolDataModule):
             raise InputError(f"Expected images of class `{gone[0]}` in {folder / gone[0]}, but none can be read.")
 
     def _readable(self, paths: list[Path]) -> list[Path]:
-        """Leaves out the files that cannot be read, or refuses them."""
+        """Leaves out files that cannot be read, or refuses the data set."""
         if self.corrupt == "trust":
             return paths
         found = readable(paths, refuse=self.corrupt == "refuse")

@@ -5,15 +5,15 @@ from functools import cache
 from PIL import Image, features
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What every Pillow reads."""
+"""Formats that every version of Pillow reads."""
 
-# formats of single pictures, if the Pillow that is here reads them; .heic and .heif are there if pillow-heif registered
+# Formats of single pictures, if the installed Pillow reads them. The suffixes .heic and .heif need pillow-heif.
 IF_READ = frozenset(
     {".apng", ".avif", ".dib", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpf", ".jpx", ".mpo"}
     | {".pbm", ".pcx", ".pnm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".xbm", ".xpm"}
 )
 
-# what cameras, scanners and drawing programs write, and Pillow does not read as a picture of one meaning
+# Formats of cameras, scanners and drawing programs that Pillow does not read as one unambiguous picture.
 NOT_READ = frozenset(
     {".ai", ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".emf", ".eps", ".exr", ".hdr", ".jxl", ".jxr", ".nef", ".nii"}
     | {".orf", ".pfm", ".raf", ".raw", ".rw2", ".svg", ".wmf", ".xcf"}
@@ -42,12 +42,12 @@ def is_image(name: str) -> bool:
 
 
 def should_be_image(name: str) -> bool:
-    """Whether a file is an image by its name, which is not read here."""
+    """Whether the name of a file says that it is an image of a format that is not read."""
     return suffix_of(name) in (IF_READ | NOT_READ) - readable_suffixes()
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case; none of a file without one."""
+    """The suffix in lower case; empty for a file without a suffix."""
     start = name.rfind(".")
     return name[start:].lower() if start > 0 else ""
 

@@ -1,4 +1,4 @@
-"""Images in files: how they are read, and which of them cannot be."""
+"""Reads image files, and finds the files that cannot be read."""
 
 import os
 import struct
@@ -18,23 +18,23 @@ from torch.utils.data import Dataset
 from al_lightning.data.image_suffixes import is_image, is_no_data
 from al_lightning.errors import InputError
 
-# what Pillow raises for broken files, and for what cameras wrote into them
+# Errors that Pillow raises for broken files and for the metadata of cameras.
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
-MOST_NAMED = 5  # files that a message names
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet: what pretrained networks expect
+MOST_NAMED = 5  # at most so many files are named in a message
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet; pretrained networks expect them
 
 
 class ImageTransform:
     """Turns an image into a tensor of a fixed size and standardises it.
 
-    The shorter side is resized and the middle cut out; values are standardised with mean and standard deviation of
-    ImageNet, or their means for grey images.
+    The shorter side is resized and the centre is cut out. Values are standardised with the mean and the standard
+    deviation of ImageNet; grey images use the averages over the colours.
 
     Args:
-        image_size: Height and width of the result in pixels; ``None`` leaves images as large as they are.
+        image_size: Height and width of the result in pixels; ``None`` keeps the original size.
         channels: 3 for colour, 1 for grey.
-        train_transform: A transform of ``torchvision.transforms.v2`` that is applied before, to the uint8 image of
-            shape ``(channels, height, width)``: random augmentations.
+        train_transform: Random augmentations: a transform of ``torchvision.transforms.v2`` that is applied first, to
+            the uint8 image of shape ``(channels, height, width)``.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ def as_bytes(image: Image.Image, mode: str) -> Image.Image:
     """Turns an image upright and converts it to ``RGB`` or ``L``, of 8 bits; transparent parts become white.
 
     Raises:
-        ValueError: If its values have no known range.
+        ValueError: If the values of the image have no known range.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # which has 16 bits at most
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # a PNG has at most 16 bits
         image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
-    elif image.mode in ("I", "F"):  # Pillow would cut off all above 255
+    elif image.mode in ("I", "F"):  # Pillow would clip values above 255
         raise ValueError(f"its pixels are of mode {image.mode}, whose range is not known")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -112,14 +112,14 @@ class FoundFiles:
 
 
 def find_files(folder: Path, skipped: Container[Path] = ()) -> FoundFiles:
-    """Finds all files in a folder and its subfolders, but for hidden folders and those that systems leave behind.
+    """Finds all files in a folder and its subfolders, except in hidden folders and folders that systems leave behind.
 
     Args:
-        folder: Where to look.
-        skipped: Subfolders that are not gone into.
+        folder: The folder to search.
+        skipped: Subfolders that are not searched.
 
     Raises:
-        InputError: If a link leads back to a folder that is gone through anyhow: its images would count twice.
+        InputError: If a link leads to a folder that is searched anyway: its images would count twice.
         OSError: If a folder may not be read.
     """
     found = FoundFiles()
@@ -138,7 +138,7 @@ def find_files(folder: Path, skipped: Container[Path] = ()) -> FoundFiles:
 
 
 def _raise(error: OSError) -> NoReturn:
-    raise error  # a class would be missing without a word
+    raise error  # otherwise a class would be missing silently
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -150,7 +150,7 @@ def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
     """Leaves out images that cannot be read, with a warning that names them.
 
     Raises:
-        InputError: If there are any, and they are to be refused.
+        InputError: If ``refuse`` is true and there are any.
     """
     bad = unreadable(paths)
     if not bad:
@@ -168,14 +168,14 @@ def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
 
 
 def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
-    """Decodes images and returns those that cannot be, with the reason."""
+    """Decodes images. Returns the images that cannot be decoded, with the reason."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         reasons = threads.map(_why_unreadable, paths)
         return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
 
 
 def is_image_inside(path: Path) -> bool:
-    """Whether the content of a file is that of an image, whatever its name."""
+    """Whether the content of a file is an image, whatever its name is."""
     try:
         with Image.open(path):
             return True
@@ -192,7 +192,7 @@ def _why_unreadable(path: Path) -> str | None:
         return "its name is not UTF-8"
     try:
         with Image.open(path) as image:
-            as_bytes(image, "RGB")  # `verify` passes over a JPEG that was cut off
+            as_bytes(image, "RGB")  # `verify` accepts a truncated JPEG
     except UNREADABLE as error:
         return _reason(error, path)
     return None

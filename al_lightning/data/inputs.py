@@ -1,4 +1,4 @@
-"""Inputs of a block of samples: one tensor, tensors by name, or several in a row."""
+"""Inputs of a block of samples: one tensor, a mapping of tensors, or a tuple of tensors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 Inputs = Tensor | Mapping[str, Any] | tuple[Any, ...]
-"""A tensor ``(B, ...)``; a mapping of them, such as ``input_ids`` and ``attention_mask``; or a tuple of them."""
+"""A tensor ``(B, ...)``, a mapping of tensors, such as ``input_ids`` and ``attention_mask``, or a tuple of tensors."""
 
 
 def tensors_of(inputs: Inputs) -> list[Tensor]:
@@ -24,12 +24,12 @@ def tensors_of(inputs: Inputs) -> list[Tensor]:
 
 
 def count_rows(inputs: Inputs) -> int:
-    """Number of samples of a block: the length of its first tensor."""
+    """Number of samples in a block: the length of its first tensor."""
     return len(tensors_of(inputs)[0])
 
 
 def map_tensors(fn: Callable[[Tensor], Tensor], inputs: Any) -> Any:
-    """Applies ``fn`` to each tensor of a block; all else is kept."""
+    """Applies ``fn`` to each tensor of a block and keeps everything else."""
     if isinstance(inputs, Tensor):
         return fn(inputs)
     if isinstance(inputs, Mapping):
@@ -40,13 +40,13 @@ def map_tensors(fn: Callable[[Tensor], Tensor], inputs: Any) -> Any:
 
 
 def as_floats(tensor: Tensor, model: nn.Module) -> Tensor:
-    """Integers, and floats wider than a model's weights, in the dtype of these; other floats as they are."""
+    """Turns integers, and floats wider than a model's weights, into the dtype of the weights. Other floats stay."""
     dtype = next(model.parameters()).dtype
     return tensor if tensor.is_floating_point() and tensor.element_size() <= dtype.itemsize else tensor.to(dtype)
 
 
 def only_tensor(inputs: Inputs) -> Tensor | None:
-    """The one tensor that is an input: the first of several in a row, or the only wide one of a mapping.
+    """The one tensor that is the input: the first of a tuple, or the only one with features in a mapping.
 
     Example:
         >>> import torch

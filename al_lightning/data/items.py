@@ -1,4 +1,4 @@
-"""What an item of a dataset is made of: the input, the class, and whatever else comes with them."""
+"""Where the parts of a dataset's item are: the input, the class, and any other parts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from al_lightning.data.reading import num_samples, read_items, sampled_positions
 from al_lightning.errors import InputError
 
 Key: TypeAlias = int | str
-"""Where a part is in an item: a position in a tuple, from 0, or a key of a mapping."""
+"""The place of a part in an item: a position in a tuple, from 0, or a key of a mapping."""
 
 LABEL_NAMES = (
     "label",
@@ -27,21 +27,22 @@ LABEL_NAMES = (
     "fine_label",
     "coarse_label",
 )
-"""What the class is called in items that are mappings."""
+"""Usual keys of the class in items that are mappings."""
 
 LEAST_SURE = 10
-"""From how many items on numbers that equal the positions are taken for positions, not for classes."""
+"""In at least this many items, numbers that equal the positions are taken for positions and not for classes."""
 
 
 @dataclass(frozen=True)
 class ItemFormat:
-    """Where input and class are in the items of a dataset, or in batches that are collated from them.
+    """Where the input and the class are in the items of a dataset, or in the batches made of these items.
 
     Items are a bare input, a tuple or list ``(x, y)``, ``(x, y, extra, ...)`` in any order, or a mapping.
 
     Args:
-        input_key: Where the input is; ``None`` if it is the whole item. Several keys of a mapping: a mapping of these.
-        target_key: Where the class is; ``None`` if items have none.
+        input_key: The place of the input; ``None`` if the input is the whole item. Several keys of a mapping stand for
+            a mapping of these parts.
+        target_key: The place of the class; ``None`` if items have no class.
     """
 
     input_key: Key | tuple[str, ...] | None = None
@@ -54,7 +55,7 @@ class ItemFormat:
         return item if self.input_key is None else item[self.input_key]
 
     def target_of(self, item: Any) -> Any:
-        """The class as the item has it; ``None`` if items have none."""
+        """The class in the item's own form; ``None`` if items have no class."""
         return None if self.target_key is None else item[self.target_key]
 
     def extras_of(self, item: Any) -> dict[Key, Any]:
@@ -66,10 +67,10 @@ class ItemFormat:
         return {key: part for key, part in parts if key not in inputs and key != self.target_key}
 
     def with_target(self, item: Any, target: Any) -> Any:
-        """The item with another class at the place of its own.
+        """The item with another class in place of its own.
 
         Returns:
-            A dict, a list or a tuple, as the item is one; ``(item, target)`` if items have no class.
+            A dict, a list or a tuple, like the item; ``(item, target)`` if items have no class.
         """
         if self.target_key is None:
             return (self.inputs_of(item), target)
@@ -85,19 +86,19 @@ def item_format(
     label_key: Key | None = None,
     input_key: Key | None = None,
 ) -> ItemFormat:
-    """Finds out what items of a dataset are made of, from a sample of them.
+    """Finds the places of the input and the class from a few items of a dataset.
 
     Args:
         dataset: Map-style.
-        known: What the dataset says of its classes by an attribute, one for each item.
-        label_key: Where the class is, if it is told: `data.label_key`.
-        input_key: Where the input is, if it is told: `data.image_key` or `data.text_key`.
+        known: The classes in an attribute of the dataset, one for each item.
+        label_key: The place of the class, if the user gives `data.label_key`.
+        input_key: The place of the input, if the user gives `data.image_key` or `data.text_key`.
 
     Returns:
-        The format; that of bare inputs if there are no items.
+        The format. Without items, the format of bare inputs.
 
     Raises:
-        InputError: If items are not alike, or the class could be in several places.
+        InputError: If items differ in their parts, or the class could be in several places.
 
     Example:
         >>> item_format([("a.jpg", 5, np.zeros(3)), ("b.jpg", 7, np.ones(3))])
@@ -117,15 +118,15 @@ def format_of_items(
     label_key: Key | None = None,
     input_key: Key | None = None,
 ) -> ItemFormat:
-    """As :func:`item_format`, of items that are read already.
+    """Does the same as :func:`item_format` for items that were read before.
 
     Args:
         items: Some items.
         name: What the dataset is called in messages.
         positions: Their positions in the dataset.
-        known: Their classes, as the dataset says.
-        label_key: As of :func:`item_format`.
-        input_key: Likewise.
+        known: Their classes, according to the dataset.
+        label_key: The place of the class, if the user gives it.
+        input_key: The place of the input, if the user gives it.
     """
     if not items:
         return ItemFormat()
@@ -148,18 +149,18 @@ def format_of_items(
 
 
 def label_key_of(keys: Sequence[str], name: str, label_key: Key | None = None) -> str | None:
-    """Which key of a mapping is that of the class.
+    """The key of the class in a mapping.
 
     Args:
         keys: All keys.
         name: What the mapping is called in messages.
-        label_key: The key, if it is told.
+        label_key: The key, if the user gives it.
 
     Returns:
-        The key; ``None`` if none of them is called like a class.
+        The key; ``None`` if no key is a usual name of the class.
 
     Raises:
-        InputError: If the told key is missing, or several are called like a class.
+        InputError: If the given key is missing, or several keys are usual names of the class.
     """
     if label_key is not None:
         if label_key not in keys:
@@ -176,7 +177,7 @@ def label_key_of(keys: Sequence[str], name: str, label_key: Key | None = None) -
 
 
 def plain(target: Any) -> Any:
-    """A class as an item has it, as a number or a name of Python where it is one: tensors of one value, and the like.
+    """Turns the class of an item into a Python number or name, if it is a single value.
 
     Example:
         >>> plain(Tensor([3])), plain(np.uint8(3)), plain("cat"), plain([0, 1])
@@ -208,7 +209,7 @@ class _Look:
         return [plain(item[key]) for item in self.items]
 
     def is_position(self, key: Key) -> bool:
-        """Whether a part is where the item is in the dataset."""
+        """Whether a part is the position of the item in the dataset."""
         return (
             self.positions is not None
             and len(self.positions) >= LEAST_SURE
@@ -217,20 +218,20 @@ class _Look:
         )
 
     def agrees(self, key: Key) -> bool:
-        """Whether a part is what the dataset says of its classes."""
+        """Whether a part equals the classes in the dataset's attribute."""
         return self.known is not None and all(
             is_same_class(part, known) for part, known in zip(self.parts(key), self.known, strict=True)
         )
 
     def class_among(self, keys: Sequence[Key]) -> list[Key]:
-        """The parts that can be the class: that which the dataset knows, or else all that look like one."""
+        """The parts that can be the class: the part that agrees with the dataset, or all that look like a class."""
         agreeing = [key for key in keys if self.agrees(key)]
         if agreeing:
             return agreeing[:1]
         keys = [key for key in keys if not self.is_position(key)]
         found = [key for key in keys if self._all(key, _is_integer) or self._is_name(key)]
         found = found or [key for key in keys if self._all(key, _is_whole)]
-        if len(found) > 1:  # positions in a dataset of which this one has a part are all different, unlike classes
+        if len(found) > 1:  # positions in a larger dataset are all different, unlike classes
             found = [key for key in found if not self._is_index(key)] or found
         return [key for i, key in enumerate(found) if not any(self._is_renamed(other, key) for other in found[:i])]
 
@@ -238,18 +239,18 @@ class _Look:
         return all(holds(part) for part in self.parts(key))
 
     def _is_name(self, key: Key) -> bool:
-        """Whether a part is a name that comes again, as those of classes do, and not that of a file."""
+        """Whether a part is a repeated name. Names of classes are repeated, but names of files are not."""
         parts = self.parts(key)
         return self._all(key, lambda part: isinstance(part, str)) and (len(set(parts)) < len(parts) or len(parts) == 1)
 
     def _is_index(self, key: Key) -> bool:
-        """Whether a part is another number for each item, none below 0, and so no class."""
+        """Whether a part is a different number, at least 0, in each item. Then it is an index and not a class."""
         parts = self.parts(key)
         is_number = self._all(key, _is_integer) and min(parts) >= 0
         return is_number and len(parts) > LEAST_SURE and len(set(parts)) == len(parts)
 
     def _is_renamed(self, one: Key, other: Key) -> bool:
-        """Whether two parts say the same: a class, and its name."""
+        """Whether two parts have the same meaning, for example a class and its name."""
         first, second = self.parts(one), self.parts(other)
         return 1 < len(set(zip(first, second, strict=True))) == len(set(first)) == len(set(second)) < len(first)
 
@@ -280,7 +281,7 @@ def _of_tuples(look: _Look, label_key: Key | None, input_key: Key | None) -> Ite
         first = _inputs_among(look.items[0], [i for i in range(length) if i != label])[0]
     others = [i for i in range(length) if i != first]
     if label is None and len(others) == 1:
-        label = others[0]  # of a pair, whatever it is
+        label = others[0]  # the other part of a pair is the class, whatever its type
         if look.is_position(label) and not look.agrees(label) and (look.known is not None or first > label):
             label = None
     elif label is None and others:
@@ -326,7 +327,7 @@ def _of_mappings(look: _Look, label_key: Key | None, input_key: Key | None) -> I
 
 
 def _position(key: Key | None, flag: str, look: _Look) -> int | None:
-    """Turns the name of a field of a named tuple, or a number in words, into a position."""
+    """Turns the name of a field of a named tuple, or a number as text, into a position."""
     item = look.items[0]
     fields: Sequence[str] = getattr(item, "_fields", ())
     if key is None:
@@ -350,13 +351,16 @@ def _is_whole(value: Any) -> bool:
 
 
 def _inputs_among(item: Any, keys: Sequence[Any]) -> list[Any]:
-    """The parts that can be inputs: tensors, images and lists, or else texts, or else the first part."""
+    """The parts that can be inputs: all tensors, images and lists.
+
+    Without these all texts, and without texts the first part.
+    """
     found = [key for key in keys if _is_input(item[key])]
     return found or [key for key in keys if isinstance(item[key], str)] or list(keys[:1])
 
 
 def _is_input(value: Any) -> bool:
-    """Whether a part is more than a single number, a text or nothing."""
+    """Whether a part can be an input: it is not a single number, a text or ``None``."""
     if isinstance(value, Tensor):
         return value.dim() > 0 and (value.numel() > 1 or value.is_floating_point())
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""LabeledPool: which samples of a training set are labeled, and what their labels are."""
+"""LabeledPool: the labeled samples of a training set, and their labels."""
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from al_lightning.errors import InputError
 class LabeledPool:
     """The labels of a training set of N samples.
 
-    Two index spaces meet here and nowhere else: *training-set indices*, 0 to N - 1, and *positions in the pool*, the
-    unlabeled samples in training-set order.
+    Only this class translates between two index spaces. *Training-set indices* go from 0 to N - 1. *Positions in the
+    pool* count the unlabeled samples in training-set order.
 
     Args:
         targets: Class indices that the data set knows, int64, shape ``(N,)``, -1 where unknown.
@@ -37,7 +37,7 @@ class LabeledPool:
             query: Distinct positions in the pool, int64, shape ``(b,)``.
 
         Raises:
-            InputError: If ``query`` is anything else.
+            InputError: If ``query`` has another form.
         """
         unlabeled = self.unlabeled_indices
         if not isinstance(query, Tensor) or query.dtype != torch.int64 or query.dim() != 1:
@@ -65,12 +65,12 @@ class LabeledPool:
 
         Args:
             indices: Training-set indices, int64, shape ``(b,)``.
-            labels: Class indices, likewise, -1 for a sample that the labeler skipped: it leaves the pool, and no fit
-                trains on it. Those of the data set if not given.
+            labels: Class indices, int64, shape ``(b,)``. By default the classes that the data set knows. A label of -1
+                means that the labeler skipped the sample: the sample leaves the pool, and no fit trains on it.
             num_classes: Number of classes, C.
 
         Raises:
-            InputError: If there are not as many labels, or one is no class; nothing is labeled then.
+            InputError: If the number of labels is wrong, or a label is not a class. Then nothing is labeled.
         """
         if labels is None:
             self.labeled[indices] = True

@@ -1,4 +1,4 @@
-"""Class indices out of what people call labels: numbers, names, columns, rows with a single one."""
+"""Turns labels into class indices. Labels are numbers, names, columns, or rows with a single 1."""
 
 import unicodedata
 from collections import Counter
@@ -14,29 +14,29 @@ from al_lightning.data.reading import short
 from al_lightning.errors import InputError, composed
 
 UNKNOWN = -1
-"""Target of a training sample whose class is not known."""
+"""Target of a training sample of unknown class."""
 
 RESERVED_NAMES = ("skip", "unlabeled")
-"""What stands for no class in answers and in folders."""
+"""Names that mean "no class" in answers and in folders."""
 
 
 class ClassIndices(NamedTuple):
     """Classes as indices."""
 
     targets: list[Tensor]
-    """Of each part, int64, shape ``(N,)``, -1 where unknown."""
+    """Class indices of each part, int64, shape ``(N,)``, -1 where unknown."""
     names: tuple[str, ...] | None
-    """What the classes are called; ``None`` if they are numbers without names."""
+    """Names of the classes; ``None`` if they are numbers without names."""
     num_classes: int | None
-    """How many there are, if the labels themselves say it: the width of rows with a single one."""
+    """Number of classes, if the labels show it: the width of rows with a single 1."""
 
 
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns names of classes.
+    """Checks names of classes, and returns them.
 
     Raises:
-        InputError: If one is empty, begins or ends with a blank, comes twice, stands for no class, or is no text. A
-            name in two Unicode forms, `é` as one character or two, is one name.
+        InputError: If a name is empty, begins or ends with a blank, appears twice, means "no class", or is not a text.
+            Two Unicode forms of a name, `é` as one character or two, are the same name.
     """
     odd = [names] if isinstance(names, str) else [name for name in names if not isinstance(name, str)]
     if odd:
@@ -48,26 +48,27 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
                 "Expected distinct names of classes without blanks around them, other than "
                 f"{' and '.join(RESERVED_NAMES)}, but got `{name}`."
             )
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):  # no table could hold it
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):  # no table can hold them
             raise InputError(f"Expected names of classes that are one line of text, but got {name!a}.")
     return tuple(names)
 
 
 def class_indices(parts: Sequence[Any], owner: str, names: Sequence[str] | None = None) -> ClassIndices:
-    """Turns labels into class indices, those of the training and the test set together.
+    """Turns labels into class indices, for the training set and the test set together.
 
     Args:
-        parts: Labels of each set, a tensor, an array or a sequence. They are whole numbers of any type, of shape
-            ``(N,)`` or ``(N, 1)``, rows of 0 and a single 1, or names. -1 and the empty name are unknown classes.
-        owner: What the labels are of, in messages.
-        names: Names of the classes in the order of their indices. Numbers that are no indices of them are looked up
-            among the names, or are taken in ascending order if there is one for each name.
+        parts: Labels of each set, as a tensor, an array or a sequence. Labels are whole numbers of any type, of shape
+            ``(N,)`` or ``(N, 1)``, rows of 0 with a single 1, or names. -1 and the empty name are unknown classes.
+        owner: Name of the data set in messages.
+        names: Names of the classes in the order of their indices. Numbers that are not indices of names are looked up
+            among the names. If they are not found, and there is one number for each name, ascending numbers belong to
+            the names in order.
 
     Returns:
-        The indices; names that are not given are sorted.
+        The indices. If names are not given, the names in the labels are sorted.
 
     Raises:
-        InputError: If labels are anything else, or not among the names.
+        InputError: If labels have another form, or are not among the names.
 
     Example:
         >>> class_indices([["cat", "dog"], ["dog", ""]], "pets")
@@ -95,11 +96,11 @@ def class_indices(parts: Sequence[Any], owner: str, names: Sequence[str] | None 
 
 
 def numbers_with_gaps(targets: Sequence[Tensor]) -> tuple[int, ...] | None:
-    """The classes, if they are numbers that do not go from 0 up without a gap, such as 1 to K; ``None`` if they do.
+    """The classes, if they are numbers with gaps or do not begin at 0, such as 1 to K; otherwise ``None``.
 
     Args:
-        targets: Of each part, int64, shape ``(N,)``. With an unknown class among them it cannot be said which number
-            is missing: they are taken for indices then.
+        targets: Classes of each part, int64, shape ``(N,)``. If a class is unknown, a gap may be its number: then all
+            numbers are taken for indices.
 
     Example:
         >>> numbers_with_gaps([torch.tensor([1, 5, 5]), torch.tensor([3])])
@@ -113,7 +114,7 @@ def numbers_with_gaps(targets: Sequence[Tensor]) -> tuple[int, ...] | None:
 
 
 def _numbers_or_names(labels: Any, owner: str) -> Tensor | list[str]:
-    """Labels of one part: integers ``(N,)``, rows with a single one ``(N, C)``, or names."""
+    """Labels of one part: integers ``(N,)``, rows with a single 1 ``(N, C)``, or names."""
     if isinstance(labels, Tensor):
         return _integers(labels.detach().cpu(), owner)
     if isinstance(labels, np.ndarray):
@@ -151,7 +152,7 @@ def _tensor(array: np.ndarray, owner: str) -> Tensor:
 
 
 def _integers(labels: Tensor, owner: str) -> Tensor:
-    """Labels as int64, of shape ``(N,)``, or ``(N, C)`` for rows with a single one."""
+    """Labels as int64, of shape ``(N,)``, or ``(N, C)`` for rows with a single 1."""
     if labels.is_complex() or labels.dim() == 0:
         raise _refused(owner, labels)
     if labels.dim() > 1 and labels.numel() == len(labels):
@@ -183,7 +184,7 @@ def _integers(labels: Tensor, owner: str) -> Tensor:
 def _of_names(
     of_names: list[list[str]], read: list[Tensor | list[str]], owner: str, names: Sequence[str] | None
 ) -> ClassIndices:
-    spelled: dict[str, str] = {}  # one name may be composed in two ways
+    spelled: dict[str, str] = {}  # Unicode may compose the same name in two ways
     for name in sorted({name for part in of_names for name in part if name}):
         spelled.setdefault(composed(name), name)
     classes = check_class_names(list(spelled.values())) if names is None else tuple(names)
@@ -196,7 +197,7 @@ def _of_names(
 
 
 def _among(targets: list[Tensor], names: tuple[str, ...], owner: str) -> list[Tensor]:
-    """Numbers as indices of these names."""
+    """Turns numbers into indices of these names."""
     found = torch.cat(targets).unique()
     if len(found) == 0 or int(found[-1]) < len(names):
         return targets
@@ -214,7 +215,7 @@ def _among(targets: list[Tensor], names: tuple[str, ...], owner: str) -> list[Te
 
 
 def renumbered(targets: Tensor, index_of: dict[int, int]) -> Tensor:
-    """Numbers of classes as indices; unknown ones stay so.
+    """Turns numbers of classes into indices; unknown classes stay -1.
 
     Example:
         >>> renumbered(torch.tensor([5, -1, 3]), {3: 0, 5: 1})

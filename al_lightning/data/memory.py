@@ -1,4 +1,4 @@
-"""Whether a data set is held in memory or read from disk again and again."""
+"""Decides whether a data set is held in memory, or read from disk in every epoch."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -26,12 +26,12 @@ def hold(
     """Reads a data set into memory if it fits and is not augmented.
 
     Args:
-        pool: Training samples as they are scored, as of :class:`~al_lightning.data.Datasets`, at least one.
+        pool: Training samples as they are scored, see :class:`~al_lightning.data.Datasets`; at least one.
         test: Test samples.
         train_targets: Class indices, int64, shape ``(N,)``.
-        test_targets: Likewise.
+        test_targets: Class indices, int64, shape ``(M,)``.
         max_memory: GiB that all inputs may take as float32.
-        num_workers: Processes that read ahead what is not in memory.
+        num_workers: Processes that read samples ahead if they are not in memory.
         augmented: The training samples as they are trained on, if they are augmented at random.
     """
     num_values = sum(part.numel() for part in tensors_of(next(iter(DatasetBlocks(pool, torch.tensor([0]))))))
@@ -45,14 +45,14 @@ def in_memory(dataset: Dataset) -> Tensor:
     """Reads all inputs of a dataset.
 
     Args:
-        dataset: As of :class:`~al_lightning.data.datasets.DatasetBlocks`.
+        dataset: Map-style, see :class:`~al_lightning.data.datasets.DatasetBlocks`.
 
     Returns:
         Float tensor of shape ``(N, ...)``, ``(0,)`` if there are none.
     """
     blocks = DatasetBlocks(dataset)
     inputs, stop = torch.empty(0), 0
-    for block in cast(Iterator[Tensor], iter(blocks)):  # into the whole, lest it be there twice
+    for block in cast(Iterator[Tensor], iter(blocks)):  # joining blocks at the end would need twice the memory
         if stop == 0:
             inputs = block.new_empty(len(blocks), *block.shape[1:])
         inputs[stop : stop + len(block)] = block

@@ -1,4 +1,4 @@
-"""Batches by names that are pairs as well."""
+"""Batches that are both a mapping and a pair."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -6,13 +6,17 @@ from typing import Any, ClassVar
 
 
 class NamedPair(dict):
-    """A batch by names, ``batch["image"]``, that is also a pair, ``x, y = batch``, ``batch[0]`` and ``batch[1]``.
+    """A mapping, ``batch["image"]``, that is also a pair, ``x, y = batch``, ``batch[0]`` and ``batch[1]``.
 
-    Items of a dataset are mappings, and people have named the input in them: a training step may be written for either.
+    It is used if the items of a dataset are mappings and the user named the input in them. Then a training step may use
+    either form.
     """
 
     pair_keys: ClassVar[tuple[Any, Any]]
-    """Names of the input and of the class. They are of the type: Lightning makes new objects of it out of mappings."""
+    """Names of the input and of the class.
+
+    They belong to the class, because Lightning makes new objects of it from mappings.
+    """
 
     def __iter__(self) -> Iterator[Any]:
         return iter([self[key] for key in self.pair_keys])

@@ -27,40 +27,45 @@ NAMES = {
     "test_inputs": ("test_inputs", "x_test", "X_test"),
     "test_targets": ("test_targets", "y_test"),
 }
-"""What the parts are called in a .npz file."""
-MOST_CLASSES = 100_000  # more are no classes, but numbers of samples
-MOST_NAMED = 5  # features that a message names
+"""Names of the parts in a .npz file."""
+MOST_CLASSES = 100_000  # a larger number of classes means that the targets number the samples
+MOST_NAMED = 5  # at most so many features are named in a message
 
 
 class NumpyFiles(PoolDataModule):
     """Arrays of NumPy: ``--data.path data.npz``, or a ``.npy`` file for each part.
 
-    In a ``.npz`` file the parts are called ``train_inputs``, ``train_targets``, ``test_inputs``, ``test_targets``, or
-    ``x_train``, ``y_train``, ``x_test``, ``y_test``, or, without a test set, ``inputs`` and ``targets``, ``x`` and
-    ``y``. Inputs are numbers of shape ``(N, ...)``, targets class indices or names, ``(N,)`` or ``(N, 1)``, or rows
-    with a single 1, ``(N, C)``; an index of -1 or an empty name is an unknown class, which is for `loop.oracle`
-    FileOracle.
+    The parts of a ``.npz`` file have one of these sets of names:
 
-    Inputs in ``.npy`` files that do not fit in memory stay on disk, and are read by worker processes.
+    - ``train_inputs``, ``train_targets``, ``test_inputs``, ``test_targets``.
+    - ``x_train``, ``y_train``, ``x_test``, ``y_test``.
+    - ``inputs``, ``targets``, or ``x``, ``y``, without a test set.
+
+    Inputs are numbers of shape ``(N, ...)``. Targets are class indices or names, ``(N,)`` or ``(N, 1)``, or rows with a
+    single 1, ``(N, C)``. An index of -1 or an empty name is an unknown class: use `loop.oracle` FileOracle to ask
+    people.
+
+    Inputs in ``.npy`` files that do not fit in memory stay on disk, and worker processes read them.
 
     Args:
         path: The ``.npz`` file.
-        train_inputs: Instead of it, the ``.npy`` files.
-        train_targets: Likewise.
-        test_inputs: Likewise. Without a test set one is drawn from the training set.
-        test_targets: Likewise.
-        test_fraction: Share of the labeled samples that is drawn then, in [0, 1).
-        classes: Names of the classes in the order of their indices; numbers, or the names in the targets, sorted, if
-            not given.
-        standardize: Whether inputs are brought to mean 0 and standard deviation 1 over the training set: each feature
-            of tables, ``(N, D)``, by itself; images as a whole. This is done in float64, the result is float32; see
-            :class:`~al_lightning.data.standardize.Standardizer` for features that hardly change.
+        train_inputs: The ``.npy`` file of the training inputs, if there is no ``.npz`` file.
+        train_targets: The ``.npy`` file of the training targets.
+        test_inputs: The ``.npy`` file of the test inputs. Without a test set, one is drawn from the training set.
+        test_targets: The ``.npy`` file of the test targets.
+        test_fraction: Share of the labeled samples, in [0, 1), that is drawn as the test set if none is given.
+        classes: Names of the classes in the order of their indices. By default the names in the targets, sorted, or
+            numbers.
+        standardize: Whether inputs are brought to mean 0 and standard deviation 1 over the training set. Each feature
+            of a table, ``(N, D)``, is standardised by itself; images are standardised as a whole. The computation is in
+            float64 and the result is float32. See :class:`~al_lightning.data.standardize.Standardizer` for features
+            that hardly change.
         num_workers: Processes that read ahead where inputs stay on disk.
         max_memory: GiB that inputs in memory may take, as float32.
         **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
-        InputError: If a file is missing, no array file, or holds something else; the message names it.
+        InputError: If a file is missing, is not an array file, or has other content. The message names the file.
     """
 
     def __init__(
@@ -105,7 +110,7 @@ class NumpyFiles(PoolDataModule):
         self._inputs = np.empty(0)
         self._differs = False
         self._chosen: Tensor | None = None
-        """Rows of the file that are the training set, if a test set was drawn."""
+        """Rows of the file that form the training set, if a test set was drawn."""
 
     def load(self) -> Arrays | Datasets:
         parts = self._read_npz(Path(self.path)) if self.path is not None else self._read_npy()
@@ -148,7 +153,7 @@ class NumpyFiles(PoolDataModule):
     def fingerprint(self) -> str:
         self.setup()
         digest = hashlib.sha256()
-        if self._differs:  # a run that was begun with rounded features cannot go on with others
+        if self._differs:  # a run that began with rounded features must not continue with exact ones
             digest.update(b"standardized in float64")
         for file in filter(None, (self.path, *self._files.values())):
             with Path(file).open("rb") as content:
@@ -186,7 +191,7 @@ class NumpyFiles(PoolDataModule):
         return parts
 
     def _class_indices(self, labels: list[np.ndarray]) -> list[Tensor]:
-        """Targets as indices; sets the names of the classes."""
+        """Turns targets into indices, and sets the names of the classes."""
         if any(part.dtype.kind not in "US" for part in labels):
             return self._indices_of_numbers(labels)
         try:
@@ -195,7 +200,7 @@ class NumpyFiles(PoolDataModule):
             raise InputError(
                 f"Expected targets to be names in ASCII where they are bytes, but got: {error}."
             ) from error
-        spelled: dict[str, str] = {}  # one name may be composed in two ways
+        spelled: dict[str, str] = {}  # Unicode may compose the same name in two ways
         for name in sorted({name for part in names for name in part.tolist() if name}):
             spelled.setdefault(composed(name), name)
         self.class_names = check_class_names(self.classes or list(spelled.values()))
@@ -213,7 +218,7 @@ class NumpyFiles(PoolDataModule):
         for found in targets:
             _check_range(found.numpy(), MOST_CLASSES)
         if width is not None and not self.classes:
-            self.class_names = tuple(map(str, range(width)))  # some columns may have no sample
+            self.class_names = tuple(map(str, range(width)))  # some columns may be classes without a sample
         if self.classes:
             self.class_names = check_class_names(self.classes)
             try:
@@ -227,7 +232,7 @@ class NumpyFiles(PoolDataModule):
     def _scale(
         self, train: np.ndarray, train_rows: np.ndarray | None, test: np.ndarray, test_rows: np.ndarray | None
     ) -> Standardizer | None:
-        """What standardises the inputs; warns of features that it cannot do much for."""
+        """Makes the standardiser of the inputs, if there is to be one; warns of features that lose information."""
         if len(train if train_rows is None else train_rows) == 0:
             return None
         if not self.standardize:
@@ -266,7 +271,7 @@ class _Rows(Dataset):
 
 
 def _features(which: np.ndarray) -> str:
-    """Names features, from 0; images are all of them."""
+    """Lists features by number, from 0, for messages. For images, all features are meant."""
     if which.ndim == 0:
         return "all features"
     found = which.nonzero()[0].tolist()
@@ -275,7 +280,7 @@ def _features(which: np.ndarray) -> str:
 
 
 def _text(value: int | float) -> str:
-    """A number with all digits that tell it from its like."""
+    """A number with enough digits to tell it from its neighbours."""
     return str(int(value)) if isinstance(value, int) else f"{value:.6g}" if abs(value) < 1e5 else f"{value:.15g}"
 
 
@@ -291,9 +296,9 @@ def _check_range(targets: np.ndarray, num_classes: int) -> None:
 
 
 def _load(path: Path, option: str) -> Any:
-    """Opens a file of NumPy; large arrays stay on disk."""
+    """Opens a file of NumPy. Large arrays stay on disk."""
     try:
-        with path.open("rb") as file:  # np.load would leave a torn archive open
+        with path.open("rb") as file:  # np.load would leave a broken archive open
             if file.read(2) == b"PK" and not zipfile.is_zipfile(path):
                 raise InputError(f"Expected `{option}` {path} to be a file of NumPy arrays, but got a torn one.")
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -306,10 +311,10 @@ def _load(path: Path, option: str) -> Any:
 
 
 def _checked(file: Any, name: str, path: Path, part: str) -> np.ndarray:
-    """An array of a file, if it can be what it is to be."""
+    """An array of a file, after a check that it can be this part."""
     try:
         array = file[name]
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:  # pickled objects, or a torn file
+    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:  # pickled objects, or a broken file
         raise InputError(f"Expected `{name}` in {path} to be an array that can be read, but got: {error}.") from error
     if part.endswith("inputs"):
         if array.ndim < 2 or array.dtype.kind not in "biuf" or 0 in array.shape[1:]:

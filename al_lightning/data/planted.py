@@ -1,4 +1,4 @@
-"""PlantedFashionMNIST: a pool with images that no label can teach, to see which strategies ask for them."""
+"""PlantedFashionMNIST: a pool that includes images without any use, to see which strategies ask for them."""
 
 from typing import Any
 
@@ -15,18 +15,21 @@ NUM_DIGITS = 1797
 
 
 class PlantedFashionMNIST(FashionMNIST):
-    """Fashion-MNIST whose training images are followed by ambiguous ones, and these by foreign ones.
+    """Fashion-MNIST with two more kinds of training images at the end: ambiguous images, then foreign images.
 
-    An ambiguous image is the mean of two training images of different classes; its label is the class of one of them,
-    by the toss of a coin: noise that no model can learn (aleatoric uncertainty). A foreign image (out of distribution,
-    OOD) is one of scikit-learn's handwritten digits, scaled to the size of the clothes and to their black and white;
-    its label is one of the ten classes, drawn at random. The planted images are the same in all runs; their
-    training-set indices are 60,000 and above. The test set is left as it is.
+    An ambiguous image is the mean of two training images of different classes. Its label is one of the two classes,
+    drawn at random: noise that no model can learn (aleatoric uncertainty).
+
+    A foreign image (out of distribution, OOD) is one of scikit-learn's handwritten digits. It is scaled to the size of
+    the clothes and to their black and white. Its label is one of the ten classes, drawn at random.
+
+    The planted images are the same in all runs. Their training-set indices are 60,000 and above. The test set is
+    unchanged.
 
     Args:
         num_ambiguous: Number of ambiguous images.
         num_foreign: Number of foreign images, at most 1,797.
-        kwargs: Those of FashionMNIST.
+        kwargs: Arguments of FashionMNIST.
 
     Raises:
         InputError: If a number is out of range.
@@ -46,7 +49,7 @@ class PlantedFashionMNIST(FashionMNIST):
 
     def load(self) -> Arrays:
         clean = super().load()
-        generator = torch.Generator().manual_seed(0)  # whatever the experiment's seed is
+        generator = torch.Generator().manual_seed(0)  # independent of the seed of the run
         inputs, targets = clean.train_inputs, clean.train_targets
         mixed, mixed_targets = _ambiguous(inputs, targets, self.num_ambiguous, generator)
         foreign = _digits(self.num_foreign, float(inputs.min()), float(inputs.max()))
@@ -60,7 +63,7 @@ class PlantedFashionMNIST(FashionMNIST):
 
 
 def _ambiguous(inputs: Tensor, targets: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Means of two images each, and the class of one of the two."""
+    """Means of two images, each with the class of one of the two."""
     first = torch.randint(len(targets), (size,), generator=generator)
     second = torch.randint(len(targets), (size,), generator=generator)
     while (same := targets[first] == targets[second]).any():
@@ -70,7 +73,7 @@ def _ambiguous(inputs: Tensor, targets: Tensor, size: int, generator: torch.Gene
 
 
 def _digits(size: int, black: float, white: float) -> Tensor:
-    """Handwritten digits of 28 x 28, three times their size, in the midst of a black frame."""
+    """Handwritten digits of 28 x 28 pixels: three times their size, in the middle of a black frame."""
     small = torch.from_numpy(load_digits().images[:size]).float() / 16  # (size, 8, 8), in [0, 1]
     large = F.interpolate(small[:, None], scale_factor=3, mode="bilinear")
     return black + (white - black) * F.pad(large, (2, 2, 2, 2))[:, 0]

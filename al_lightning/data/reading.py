@@ -1,4 +1,4 @@
-"""How items of a map-style dataset are read: in this process or ahead in others, and never by its random generators."""
+"""Reads items of a map-style dataset, in this process or ahead in others, without changing its random generators."""
 
 import random
 import signal
@@ -12,17 +12,17 @@ from al_lightning.errors import InputError
 from al_lightning.random_streams import seeded
 
 NUM_SAMPLED = 64
-"""Items that are looked at where reading all of them would take too long."""
+"""Number of items to check if reading all of them would take too long."""
 
 
 def num_samples(dataset: Dataset) -> int:
     """Number of samples of a map-style dataset.
 
     Raises:
-        InputError: If it is none.
+        InputError: If the dataset is not map-style.
     """
     try:
-        if isinstance(dataset, IterableDataset):  # may have a length, and no items
+        if isinstance(dataset, IterableDataset):  # may have a length, but has no items
             raise TypeError
         return len(dataset)  # type: ignore[arg-type]
     except (TypeError, NotImplementedError):
@@ -32,11 +32,11 @@ def num_samples(dataset: Dataset) -> int:
 
 
 def sampled_positions(num: int, most: int = NUM_SAMPLED) -> list[int]:
-    """Positions of a sample of items, always the same ones: the first, the last, and some between them.
+    """Fixed positions of a few items: the first, the last, and some between them.
 
     Args:
         num: Number of items.
-        most: Size of the sample.
+        most: Largest number of positions.
 
     Returns:
         Ascending positions, all of them if there are at most ``most``.
@@ -60,7 +60,7 @@ def read_items(dataset: Dataset, positions: list[int], seed: int = 0) -> list[An
     Args:
         dataset: Map-style.
         positions: Which items.
-        seed: That of the global generators while the items are read.
+        seed: Seed of the global generators while the items are read.
 
     Raises:
         InputError: If an item cannot be read.
@@ -73,47 +73,47 @@ def read_item(dataset: Dataset, position: int) -> Any:
     """Reads one item.
 
     Raises:
-        InputError: If the dataset raises anything.
+        InputError: If the dataset raises any error.
     """
     try:
         return dataset[position]
     except InputError:
         raise
-    except Exception as error:  # whatever a dataset of somebody else's runs into
+    except Exception as error:  # a user's dataset may raise anything
         name, text = type(dataset).__name__, " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"Expected {name} to have sample {position}, but got {text}.") from error
 
 
 def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> Iterator[Any]:
-    """Gives each batch of a sequence to ``dataset.__getitem__``, in this process or ahead in others.
+    """Calls ``dataset.__getitem__`` with each element of a sequence, in this process or ahead in others.
 
     Args:
-        dataset: Makes a whole batch of what it is given.
-        batches: What it is given.
+        dataset: Makes a whole batch of each element.
+        batches: The elements.
         num_workers: Processes that read ahead; 0 reads in this process.
     """
-    # a sampler whose samples are whole batches: torch then passes each on to the dataset as it is
+    # Each element is a sample of this sampler, so torch passes it to the dataset unchanged.
     loader: DataLoader = DataLoader(
         dataset,
         batch_size=None,
         sampler=_Once(batches),
         num_workers=num_workers,
         worker_init_fn=_leave_signals_to_the_main_process,
-        generator=torch.Generator(),  # otherwise torch's global one, which training uses
-        collate_fn=_as_it_is,  # otherwise tuples become lists
+        generator=torch.Generator(),  # otherwise it would use torch's global generator, like training
+        collate_fn=_as_it_is,  # otherwise tuples would become lists
     )
     reader = iter(loader)
     try:
         yield from reader
     except InputError as error:
-        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # of a worker: with its traceback
+        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # without a worker's traceback
     finally:
-        if hasattr(reader, "_shutdown_workers"):  # or it ends them when it is forgotten, which may be at exit
+        if hasattr(reader, "_shutdown_workers"):  # otherwise workers end when the reader is deleted, maybe only at exit
             reader._shutdown_workers()
 
 
 def short(value: Any) -> str:
-    """A value as it is shown in a message: its type if it is long."""
+    """A value for a message, or its type if the value is long."""
     return repr(value) if len(repr(value)) < 60 else type(value).__name__
 
 
@@ -122,7 +122,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 class _Once:
-    """A sampler of torch's DataLoader that is gone over once."""
+    """A sampler of torch's DataLoader that can be iterated once."""
 
     def __init__(self, batches: Iterator[Any]) -> None:
         self._batches = batches
@@ -132,6 +132,6 @@ class _Once:
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """A worker that is stopped by Ctrl-C on its own would fill the screen; the main process ends it."""
+    """Lets a worker ignore Ctrl-C, because its traceback would fill the screen. The main process ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Which samples of its dataset a loader gives: all of them, or those of a sampler that leaves some out."""
+"""The samples that a loader reads: all samples of its dataset, or the ones that its sampler chooses."""
 
 import warnings
 from collections.abc import Iterable
@@ -24,25 +24,25 @@ from al_lightning.random_streams import seeded
 
 
 def chosen_indices(loader: DataLoader, name: str) -> list[int] | None:
-    """Which samples of its dataset a loader gives, whatever their order.
+    """The samples of its dataset that a loader reads, in ascending order.
 
     Args:
-        loader: Of a map-style dataset. Samplers that give all samples are not used here, and neither is the order of
-            others; a sampler that gives the same part of the samples each time chooses this part.
+        loader: A loader of a map-style dataset. If its sampler gives the same part of the samples in each pass, it
+            chooses this part. The order of a sampler is ignored, and so is a sampler that gives all samples.
         name: What the loader is called in messages.
 
     Returns:
-        Indices of the part; ``None`` for all samples.
+        Indices of the chosen part; ``None`` for all samples.
 
     Raises:
-        InputError: If the sampler gives no index of a sample.
+        InputError: If the sampler gives something that is not the index of a sample.
     """
     batch_sampler: Any = loader.batch_sampler
     is_own = batch_sampler is not None and type(batch_sampler) is not BatchSampler
     sampler: Any = getattr(batch_sampler, "sampler", None) if type(batch_sampler) is BatchSampler else loader.sampler
     num = num_samples(loader.dataset)
     if not is_own:
-        if isinstance(sampler, DistributedSampler):  # a share for each device, which is made here
+        if isinstance(sampler, DistributedSampler):  # its shares for devices are replaced by this package's own
             return None
         if isinstance(sampler, SequentialSampler | RandomSampler) and len(sampler.data_source) == num:
             return None
@@ -64,18 +64,18 @@ def chosen_indices(loader: DataLoader, name: str) -> list[int] | None:
 
 
 def subset(dataset: Dataset, indices: list[int] | None) -> Dataset:
-    """The chosen samples of a dataset; the dataset itself for ``None``."""
+    """The chosen samples of a dataset, or the dataset itself for ``None``."""
     return dataset if indices is None else Subset(dataset, indices)
 
 
 def batch_size_of(loader: DataLoader) -> int | None:
-    """Number of samples in its batches, if it can be known."""
+    """Number of samples in a batch of this loader, if it is known."""
     size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
     return size if isinstance(size, int) and size > 0 else None
 
 
 def _given(sampler: Any, seed: int) -> list[int]:
-    """The indices of one pass; none if it is not known how long a pass is."""
+    """The indices of one pass; empty if the length of a pass is not known."""
     generator = getattr(sampler, "generator", None)
     state = generator.get_state() if isinstance(generator, torch.Generator) else None
     try:

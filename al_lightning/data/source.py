@@ -1,4 +1,4 @@
-"""What a data module loads: training and test samples."""
+"""The training and test samples that a data module loads."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -46,10 +46,10 @@ class Arrays(NamedTuple):
 
 
 def as_source(loaded: Any, name: str) -> Source:
-    """What :meth:`PoolDataModule.load` returned; a plain tuple of four parts is one of :class:`Arrays`.
+    """Checks the result of :meth:`PoolDataModule.load`. A plain tuple of four parts becomes :class:`Arrays`.
 
     Raises:
-        InputError: If it is anything else.
+        InputError: If the result has another type.
     """
     if type(loaded) in (tuple, list) and len(loaded) == len(Arrays._fields):
         return Arrays(*loaded)

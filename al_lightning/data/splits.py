@@ -1,4 +1,4 @@
-"""Test sets that are drawn where none is given."""
+"""Draws test sets for data sets without one."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from al_lightning.errors import InputError
 
 
 def draw_test_set(targets: Tensor, fraction: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Draws a test set, uniformly, from the samples whose class is known.
+    """Draws a test set uniformly from the samples of known class.
 
-    The draw has a seed of its own, so that runs with other seeds are tested on the same samples.
+    The draw has its own seed, so that runs with other seeds are tested on the same samples.
 
     Args:
         targets: Class indices, int64, shape ``(N,)``, -1 where unknown.
-        fraction: Share of the known samples to be tested on, in [0, 1).
+        fraction: Share of the known samples that form the test set, in [0, 1).
         seed: Seed of the draw.
 
     Returns:

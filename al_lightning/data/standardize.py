@@ -7,27 +7,28 @@ import torch
 from torch import Tensor
 
 BLOCK_VALUES = 2**21
-MOST_SAMPLES = 10_000  # rows that mean and standard deviation are taken from, unless all rows say something else
+MOST_SAMPLES = 10_000  # mean and standard deviation use this many rows, unless all rows give a different result
 WIDE = 64.0
-"""Mean over standard deviation from which on float32 is too short: it would lose 6 of its 24 bits."""
+"""From this ratio of mean to standard deviation on, float32 is too short: it would lose 6 of its 24 bits."""
 SHORT = 2.0**20
-"""The same for inputs that are not standardised: float32 leaves 4 bits of what changes."""
+"""The same limit for inputs that are not standardised: float32 leaves 4 bits of the variation."""
 NO_CHANGE = {2: 1e-2, 4: 1e-6, 8: 1e-10}
-"""Standard deviation over mean, by bytes of a float, up to which fractions differ by rounding alone."""
+"""Up to this ratio of standard deviation to mean, by bytes of a float, fractions differ only by rounding."""
 BEYOND = 10.0
-"""How many times the largest training value a value may be, before it is cut."""
-LARGEST = 2.0**62  # differences of 64-bit integers below this are exact
+"""Values are cut at this many times the largest training value."""
+LARGEST = 2.0**62  # below this, differences of 64-bit integers are exact
 
 
 class Standardizer:
     """Mean and standard deviation over the training rows, for each feature of a table or for images as a whole.
 
-    The sums are taken in float64 (64-bit integers are subtracted exactly), and the result is float32. A feature whose
-    mean is at most 64 standard deviations is subtracted in float32, which loses no digits that matter: this gives the
-    bits of earlier versions. A feature that never changes in the training rows, but for rounding, keeps a scale of 1.
+    Sums are computed in float64 (64-bit integers are subtracted exactly), and the result is float32. If the mean of a
+    feature is at most 64 standard deviations, the mean is subtracted in float32. This loses no digits that matter, and
+    gives the same bits as earlier versions. A feature that changes only by rounding in the training rows keeps a scale
+    of 1.
 
-    Values that no training row comes near are cut: at ten times the largest standardised training value of the feature,
-    and at 1 for a feature that never changes. So a test row cannot explode.
+    Values far outside of the training rows are cut, so that a test row cannot explode. The limit is ten times the
+    largest standardised training value of the feature. For a feature that never changes, it is 1.
 
     Args:
         inputs: Numbers of shape ``(N, ...)``.
@@ -41,7 +42,7 @@ class Standardizer:
         self._origin = _exact(first if self._axis == 0 else np.asarray(first).reshape(-1)[0])
         chosen = (np.arange(num_rows) if rows is None else rows)[:: _stride(num_rows)]
         sample = inputs[chosen]
-        # pixels of few bits cannot surprise, and a pass over all of them takes long
+        # Pixels of few bits have no extreme values, and a pass over all of them takes long.
         pixels = self._axis is None and inputs.dtype.kind in "biu" and inputs.dtype.itemsize <= 2
         all_mean, all_std, low, high, whole = self._moments(inputs, chosen if pixels else rows)
         mean = np.asarray(sample.mean(axis=self._axis, dtype=np.float64))
@@ -53,22 +54,22 @@ class Standardizer:
         constant = (all_std == 0) | (~whole & (all_std <= noise * abs(origin + all_mean)))
         std = np.where(constant, 1, std)
         self.wide: np.ndarray = ~constant & (abs(mean) > WIDE * std)
-        """Features whose digits float32 would lose, bool."""
+        """Features that would lose digits in float32, bool."""
         self.differs = bool(self.wide.any() or (from_all & ~constant).any())
-        """Whether this is another result than that of earlier versions, in more than what is cut."""
+        """Whether the result differs from the result of earlier versions in more than the cut values."""
         self._mean, self._std = torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(std.astype(np.float32))
         self._wide_mean, self._wide_std = np.where(self.wide, all_mean, 0), np.where(self.wide, all_std, 1)
         center = np.where(self.wide, all_mean, mean - origin)
         largest = np.maximum(abs(low - center), abs(high - center)) / np.where(self.wide, all_std, std)
         self.limit: Tensor = torch.from_numpy(np.asarray(np.where(constant, 1, BEYOND * largest), np.float32))
-        """Largest absolute value of the result, float32, of the shape of the mean."""
+        """Largest absolute value of the result, float32, with the shape of the mean."""
 
     def __call__(self, values: np.ndarray) -> Tensor:
-        """Standardises one row, or a block of rows, as they are in the file; returns float32 of the same shape."""
+        """Standardises one row or a block of rows of the file; returns float32 of the same shape."""
         return self._uncut(values).clamp_(-self.limit, self.limit)
 
     def cut(self, inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Which features have values that are cut, bool, of the shape of the mean."""
+        """Features with values that are cut, bool, with the shape of the mean."""
         found = np.zeros(self.wide.shape, bool)
         for block in _blocks(inputs, rows):
             found |= (self._uncut(block).abs() > self.limit).numpy().any(axis=self._axis)
@@ -82,9 +83,10 @@ class Standardizer:
         return result
 
     def _moments(self, inputs: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, ...]:
-        """Mean and standard deviation, smallest and largest, all from the origin, and whether all are whole numbers.
+        """Mean, standard deviation, smallest and largest value, and whether all values are whole numbers.
 
-        Blocks are combined as Chan, Golub and LeVeque (1983) do, which is as exact as two passes.
+        The origin is subtracted from all values first. Blocks are combined by the method of Chan, Golub and LeVeque
+        (1983), which is as exact as two passes.
         """
         count, mean, squares = 0, np.float64(0), np.float64(0)
         low, high, whole = np.float64(np.inf), np.float64(-np.inf), np.True_
@@ -104,7 +106,10 @@ class Standardizer:
 
 
 def loses_digits(inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Features that float32 rounds to little more than their mean, bool: nothing is left of them unstandardised."""
+    """Features that float32 rounds to little more than their mean, bool.
+
+    Without standardisation they carry no information.
+    """
     standardizer = Standardizer(inputs, rows)
     return standardizer.wide & (abs(standardizer._mean) > SHORT * standardizer._std).numpy()
 
@@ -116,7 +121,7 @@ def _blocks(inputs: np.ndarray, rows: np.ndarray | None) -> Iterator[np.ndarray]
 
 
 def _difference(values: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """``values - origin`` in float64; integers beyond 2**53 do not lose their last digits before."""
+    """``values - origin`` in float64. Integers beyond 2**53 keep their last digits until they are subtracted."""
     values = _exact(values)
     rounded = values.astype(np.float64) - origin.astype(np.float64)
     if values.dtype.kind not in "iu":
@@ -126,11 +131,11 @@ def _difference(values: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 def _exact(values: np.ndarray) -> np.ndarray:
-    """The same numbers as 64-bit integers or float64, which hold all that a file may have."""
+    """The same numbers as 64-bit integers or float64. These types hold all numbers of a file."""
     values = np.asarray(values)
     return values.astype(np.uint64 if values.dtype.kind in "bu" else np.int64 if values.dtype.kind == "i" else float)
 
 
 def _stride(num_rows: int) -> int:
-    """Every how many rows are taken, so that there are at most MOST_SAMPLES."""
+    """Step between the chosen rows, so that there are at most MOST_SAMPLES of them."""
     return max(1, -(-num_rows // MOST_SAMPLES))

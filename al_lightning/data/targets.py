@@ -1,4 +1,4 @@
-"""Classes of a dataset's samples: what its items say, and its attributes only where they agree with them."""
+"""Classes of a dataset's samples, from its items, or from an attribute that agrees with the items."""
 
 import logging
 import warnings
@@ -20,16 +20,16 @@ from al_lightning.random_streams import seeded
 LOG = logging.getLogger(__name__)
 
 TARGET_NAMES = ("targets", "labels", "_labels")
-"""Attributes in which data sets of torchvision keep the classes of their samples."""
+"""Attributes that hold the classes of the samples in datasets of torchvision."""
 
 LIBRARIES = ("torch", "torchvision", "datasets")
-"""Packages whose data sets keep attributes and items alike."""
+"""Packages with datasets that have the same classes in attributes and items."""
 
 ALL_UP_TO = 1000
-"""Number of samples up to which all items of a class of somebody else's are compared with its attribute."""
+"""A user's dataset with at most this many samples has all its items compared with the attribute."""
 
 MANY_SAMPLED = 512
-"""Number of items that are compared where there are more."""
+"""Number of items that are compared in a larger dataset."""
 
 BATCH_SIZE = 256
 
@@ -38,16 +38,16 @@ def targets_of(dataset: Dataset, num_workers: int = 0, label_key: Key | None = N
     """Class indices of a dataset's samples.
 
     Args:
-        dataset: Map-style. Its attribute ``targets`` or ``labels`` is used, also through ``Subset`` and
-            ``ConcatDataset``, if it agrees with the items; otherwise all items are read once.
+        dataset: Map-style. Its attribute ``targets`` or ``labels`` is used if it agrees with the items, also inside
+            ``Subset`` and ``ConcatDataset``. Otherwise all items are read once.
         num_workers: Processes that read them.
-        label_key: Which part of an item is the class, if that cannot be seen: a position, or a key of a mapping.
+        label_key: Which part of an item is the class, if this is not evident: a position, or a key of a mapping.
 
     Returns:
         Tensor of shape ``(N,)``, int64.
 
     Raises:
-        InputError: If they are not class indices.
+        InputError: If the classes are not class indices.
 
     Example:
         >>> data = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
@@ -64,21 +64,21 @@ def targets_of(dataset: Dataset, num_workers: int = 0, label_key: Key | None = N
 
 
 class Labels:
-    """Where the classes of a dataset are, and what they are.
+    """Finds the classes of a dataset, and reads them.
 
     Args:
         dataset: Map-style.
-        label_key: As of :func:`targets_of`.
-        input_key: Which part of an item is the input, if that cannot be seen.
+        label_key: Which part of an item is the class, see :func:`targets_of`.
+        input_key: Which part of an item is the input, if this is not evident.
 
     Attributes:
-        format: What the items are made of.
-        class_names: What the dataset calls the classes, of Hugging Face only; others are asked by who knows them.
-        class_lists: What the dataset, and each that it is made of, calls the numbers of classes in its items.
-        differs: Whether an attribute was found to say something else than the items.
+        format: Where the parts of an item are.
+        class_names: Names of the classes in a dataset of Hugging Face; ``None`` for all other datasets.
+        class_lists: Names that the dataset, and each dataset inside it, has for the numbers of classes in its items.
+        differs: Whether an attribute disagrees with the items.
 
     Raises:
-        InputError: If the class cannot be found, or is another one each time an item is read.
+        InputError: If the class cannot be found, or changes each time an item is read.
     """
 
     format: ItemFormat
@@ -116,10 +116,10 @@ class Labels:
                 )
 
     def read(self, num_workers: int = 0) -> Sequence[Any]:
-        """The class of each sample as the dataset has it: a number, a name, or whatever else.
+        """The class of each sample in the dataset's own form, for example a number or a name.
 
         Args:
-            num_workers: Processes that read the items, if they have to be read.
+            num_workers: Processes that read the items, if that is necessary.
         """
         if not self._positions:
             return []
@@ -129,12 +129,12 @@ class Labels:
             )
         if self._known is None:
             return self._read_all(num_workers)
-        # items without a class have nothing to compare with
+        # Items without a class cannot be compared.
         wrong = None if self.format.target_key is None else self._first_difference()
         if wrong is None:
             return [plain(known) for known in self._known]
         self.differs = True
-        self.class_lists = []  # which are those of the attribute
+        self.class_lists = []  # they belong to the attribute
         position, known, given = wrong
         warnings.warn(
             f"The classes of {self._name} are those of its items: {self._attribute} says {short(known)} where item "
@@ -144,7 +144,7 @@ class Labels:
         return self._read_all(num_workers)
 
     def _first_difference(self) -> tuple[int, Any, Any] | None:
-        """The first sample that is found to have another class than the attribute says: position and both classes."""
+        """The first sample with a class that differs from the attribute: its position and both classes."""
         assert self._known is not None
         targets = dict(zip(self._positions, self._targets, strict=True))
         if not _is_of_a_library(self._dataset):
@@ -182,7 +182,7 @@ class _Targets(Dataset):
 
 
 def _known(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | None:
-    """What a dataset says of its classes without reading an item, and where it says so; ``None`` if it says nothing."""
+    """The classes that a dataset has in an attribute, and the name of the attribute; ``None`` if there is none."""
     if type(dataset) is Subset:
         known = _known(dataset.dataset, label_key)
         return None if known is None else (known[0], [known[1][i] for i in dataset.indices])
@@ -192,7 +192,7 @@ def _known(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | N
             return None
         return parts[0][0] if parts and parts[0] else "", [t for part in parts if part for t in part[1]]
     if isinstance(dataset, TensorDataset):
-        if len(dataset.tensors) != 2:  # which of them is the class, the items will tell
+        if len(dataset.tensors) != 2:  # the items show which tensor is the class
             return None
         return "its tensor of classes", dataset.tensors[1].tolist()
     if _is_hugging_face(dataset):
@@ -200,7 +200,7 @@ def _known(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | N
     for name in TARGET_NAMES:
         try:
             known = getattr(dataset, name, None)
-        except Exception as error:  # a property of somebody else's that cannot be had: the items are read then
+        except Exception as error:  # a user's property raises: the items are read then
             LOG.debug("Attribute %s of %s could not be read: %r", name, type(dataset).__name__, error)
             continue
         listed = known.tolist() if isinstance(known, np.ndarray | Tensor) else known
@@ -210,15 +210,15 @@ def _known(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | N
 
 
 def _column(dataset: Any, label_key: Key | None) -> tuple[str, Sequence[Any]] | None:
-    """The classes in a table of Hugging Face."""
+    """The classes in a column of a Hugging Face dataset."""
     found = [key for key in LABEL_NAMES if key in dataset.column_names] if label_key is None else [label_key]
     if len(found) != 1 or found[0] not in dataset.column_names:
         return None
-    return f"its column `{found[0]}`", list(dataset.with_format(None)[found[0]])  # also without its transform
+    return f"its column `{found[0]}`", list(dataset.with_format(None)[found[0]])  # without its transform
 
 
 def _names_in_features(dataset: Any, key: Key | None) -> tuple[str, ...] | None:
-    """The names of classes in the features of a table of Hugging Face."""
+    """The names of classes in the features of a Hugging Face dataset."""
     while type(dataset) is Subset:
         dataset = dataset.dataset
     if key is None or not _is_hugging_face(dataset):
@@ -232,12 +232,12 @@ def _is_hugging_face(dataset: Any) -> bool:
 
 
 def _is_of_a_library(dataset: Any) -> bool:
-    """Whether a dataset, and what it is made of, reads its items by code of a library that keeps them as they are."""
+    """Whether a dataset and its inner datasets read items by the code of a library that keeps the classes unchanged."""
     if type(dataset) is Subset:
         return _is_of_a_library(dataset.dataset)
     if type(dataset) is ConcatDataset:
         return all(_is_of_a_library(part) for part in dataset.datasets)
-    if _is_hugging_face(dataset) and dataset.format["type"] == "custom":  # a transform of somebody else's
+    if _is_hugging_face(dataset) and dataset.format["type"] == "custom":  # a transform that the user wrote
         return False
     is_changed = getattr(dataset, "target_transform", None) is not None or (
         type(getattr(dataset, "transforms", None)).__module__.split(".")[0] not in (*LIBRARIES, "builtins")

@@ -1,4 +1,4 @@
-"""Classification data sets of torchvision, by the name of their class."""
+"""Classification datasets of torchvision, by the name of their Python class."""
 
 import inspect
 from collections.abc import Sequence
@@ -24,25 +24,26 @@ TEST_SPLITS = ("test", "val", "valid")
 class Torchvision(PoolDataModule):
     """A classification data set of ``torchvision.datasets``: ``--data Torchvision --data.dataset CIFAR10``.
 
-    It is looked for in ``root`` and otherwise downloaded to there, where torchvision can. Images are standardised as
-    networks pretrained on ImageNet expect, and held in memory if they fit and are not augmented.
+    The data set is searched in ``root``. If it is missing and torchvision can download it, it is downloaded to
+    ``root``. Images are standardised as networks pretrained on ImageNet expect. They are held in memory if they fit and
+    are not augmented.
 
     Args:
-        dataset: Name of the class, such as ``CIFAR10``, ``SVHN``, ``EuroSAT`` or ``Food101``.
+        dataset: Name of the Python class, such as ``CIFAR10``, ``SVHN``, ``EuroSAT`` or ``Food101``.
         root: Folder of the data.
-        image_size: Height and width in pixels that images are brought to; as they are if not given, which takes images
-            that are all of one size.
+        image_size: Height and width in pixels of the resized images. By default images keep their size; then all images
+            must have the same size.
         channels: 3 for colour, 1 for grey.
-        options: More arguments of the class, such as ``{"split": "letters"}`` of EMNIST.
-        test_fraction: Share that is drawn as test set where the data set has none, in [0, 1).
+        options: Other arguments of the Python class, such as ``{"split": "letters"}`` for EMNIST.
+        test_fraction: Share, in [0, 1), that is drawn as the test set if the data set has none.
         train_transform: A transform of ``torchvision.transforms.v2`` that augments images to train on, never those to
-            score or test. It gets uint8 images as large as they are.
-        num_workers: Processes that read images ahead where they are not in memory.
-        max_memory: GiB that images in memory may take, 0 to read them from disk always.
+            score or test. It gets uint8 images in their original size.
+        num_workers: Processes that read images ahead if they are not in memory.
+        max_memory: GiB that images in memory may take; 0 always reads them from disk.
         **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
-        InputError: If there is no such data set, it is none for classification, or it cannot be had.
+        InputError: If the data set does not exist, is not for classification, or cannot be found or downloaded.
     """
 
     no_settings = ("train_transform",)
@@ -97,7 +98,7 @@ class Torchvision(PoolDataModule):
         return hold(pool, test, targets, test_targets, self.max_memory, self.num_workers, augmented)
 
     def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
-        """Images in files, as those of the data set are scored."""
+        """Images in files, transformed like the images of the data set that are scored."""
         transform = ImageTransform(self.image_size, self.channels)
         return DatasetBlocks(ImageFiles(paths, transform), num_workers=self.num_workers)
 
@@ -144,7 +145,7 @@ class Torchvision(PoolDataModule):
             raise InputError(f"Expected `data.options` to go with {self.dataset}, but got: {error}.") from error
 
     def _is_there(self, cls: Any, arguments: dict[str, Any]) -> bool:
-        """Whether the files are there: then torchvision need not be told to download them, which asks the network."""
+        """Whether the files exist. Then torchvision is not told to download them, which would need the network."""
         try:
             cls(**arguments, download=False)
         except (RuntimeError, OSError, TypeError, ValueError):
@@ -153,7 +154,7 @@ class Torchvision(PoolDataModule):
 
 
 def _split_names(cls: Any) -> tuple[str, ...]:
-    """Names of splits that a class says it has, in its documentation; torchvision has no other place for them."""
+    """Names of the splits in the documentation of a class; torchvision has no other place for them."""
     return tuple(
         name for name in TEST_SPLITS if f'"{name}"' in (cls.__doc__ or "") or f"'{name}'" in (cls.__doc__ or "")
     )
