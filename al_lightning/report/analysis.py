@@ -127,7 +127,7 @@ def _notes_on_caps(study: Study) -> list[str]:
     ]
     return [
         f"Of the fits with {_range(study, chosen)} labels these ended at the cap of epochs, not "
-        f"converged: {'; '.join(by_share)}. What that does to the differences is not known."
+        f"converged: {'; '.join(by_share)}. The effect on the differences is not known."
     ]
 
 
@@ -139,9 +139,9 @@ def _notes_on_falls(study: Study) -> list[str]:
         found = falls(curves)
         if found.any():
             notes.append(
-                f"Of the {found.size:,} fits of {arm} {found.sum()} fell more than {100 * FALL:g} points below the "
-                f"ones around, {found[:, chosen].sum()} of them with {_range(study, chosen)} labels: means count them "
-                f"in full. They are listed in summary.json, under falls."
+                f"Of the {found.size:,} fits of {arm}, {found.sum()} fell more than {100 * FALL:g} points below the "
+                f"fits around them, {found[:, chosen].sum()} of them with {_range(study, chosen)} labels. Means count "
+                f"these fits in full; summary.json lists them under falls."
             )
     return notes
 

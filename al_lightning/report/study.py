@@ -181,15 +181,15 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
     shortest = min(runs, key=lambda run: len(run.rounds))
     if any(len(run.rounds) > common for run in runs):
         notes.append(
-            f"The runs have different numbers of rounds: the first {common}, which all have, are used "
+            f"The runs have different numbers of rounds. The report uses the first {common}, which all have "
             f"({shortest.path} has no more)."
         )
     planned = max(run.num_rounds for run in runs)
     unfinished = sum(len(run.rounds) < planned for run in runs)
     if unfinished:
         notes.append(
-            f"{unfinished} of {len(runs)} runs are in progress, or were stopped, before the {planned} rounds that are "
-            f"planned: figures will change."
+            f"{unfinished} of {len(runs)} runs are in progress, or were stopped, before the {planned} planned rounds: "
+            f"the numbers will change."
         )
     num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
     for run in runs:

@@ -1,6 +1,5 @@
 """Writes a report: the page, its figures and numbers, and TensorBoard events."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from al_lightning.report.page.gallery import gallery
 from al_lightning.report.page.page import render
 from al_lightning.report.page.style import to_png, to_svg
 from al_lightning.report.summary import summary_csv, summary_json
+from al_lightning.run_folder.files import replace_file
 
 PAGE, SUMMARY_CSV, SUMMARY_JSON = "report.html", "summary.csv", "summary.json"
 FIGURES, TENSORBOARD = "figures", "tensorboard"
@@ -61,18 +61,7 @@ def write_report(
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
         write_tensorboard(analysis, pngs, images, out / TENSORBOARD)
         for name, content in files.items():
-            _replace(out / name, content)
+            replace_file(out / name, content)
     except OSError as error:
         raise InputError(f"Expected to write a report to {out}, but got: {error.strerror or error}.") from error
     return out / PAGE
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it, so that the file is whole at all times."""
-    new = path.with_name(f"{path.name}.new")
-    try:
-        new.write_bytes(content)
-        os.replace(new, path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise

@@ -75,7 +75,7 @@ def test_fits_cut_short_are_said_where_they_differ_between_arms(tmp_path: Path) 
         run.rounds.loc[[90, 92, 93, 94, 95], "converged"] = False
     assert analyse(study).notes == (
         "Of the fits with 9,600 to 10,000 labels these ended at the cap of epochs, not converged: 80 % of margin; 0 % "
-        "of entropy, random. What that does to the differences is not known.",
+        "of entropy, random. The effect on the differences is not known.",
     )
     for runs in study.runs.values():  # all alike: no difference between arms comes from it
         for run in runs:
@@ -93,8 +93,8 @@ def test_fits_that_fell_are_said_and_a_median_stands_beside_the_mean(tmp_path: P
     run.rounds.loc[93, "test_acc"] -= 0.1
     found = analyse(replace(study))  # a copy, which has no curves yet
     assert found.notes == (
-        "Of the 303 fits of margin 3 fell more than 2 points below the ones around, 1 of them with 9,600 to 10,000 "
-        "labels: means count them in full. They are listed in summary.json, under falls.",
+        "Of the 303 fits of margin, 3 fell more than 2 points below the fits around them, 1 of them with 9,600 to "
+        "10,000 labels. Means count these fits in full; summary.json lists them under falls.",
     )
     assert found.falls[["arm", "seed", "num_labeled"]].to_numpy().tolist() == [
         ["margin", 1, 4_500],

@@ -74,8 +74,8 @@ def test_unequal_rounds_are_cut_to_the_common_ones(tmp_path: Path) -> None:
     write_run(tmp_path / "margin" / "seed0", settings("Margin", num_rounds=2), ACCURACY[:2])
     read = read_study([tmp_path])
     assert read.num_labeled.tolist() == [500, 600]
-    assert any("the first 2, which all have, are used" in note and "margin" in note for note in read.notes)
-    words = "1 of 2 runs are in progress, or were stopped, before the 3 rounds that are planned: figures will change."
+    assert any("The report uses the first 2, which all have" in note and "margin" in note for note in read.notes)
+    words = "1 of 2 runs are in progress, or were stopped, before the 3 planned rounds: the numbers will change."
     assert words in read.notes
     assert not any("in progress" in note for note in read_study([tmp_path], arms=["random"]).notes)
 

@@ -34,15 +34,14 @@ def test_it_writes_everything_and_the_same_bytes_again(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_report_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report.html").write_text("before")
-    write = Path.write_bytes
 
-    def full(path: Path, content: bytes) -> int:
+    def full(path: Path, content: bytes) -> None:
         if path.name.startswith("report.html"):
-            write(path, content[:100])
+            path.write_bytes(content[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(path, content)
+        path.write_bytes(content)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("al_lightning.run_folder.files.write_synced", full)
     with pytest.raises(InputError, match="^Expected to write a report to .*, but got: No space left on device.$"):
         write_report(small(), tmp_path)
     assert (tmp_path / "report.html").read_text() == "before"
