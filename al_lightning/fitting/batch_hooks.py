@@ -1,4 +1,4 @@
-"""Lightning's hooks on batches: what is scored does not go through them, so they must change training alone."""
+"""Checks Lightning's hooks on batches. Scored inputs do not pass through them, so they may change only training."""
 
 import copy
 import logging
@@ -27,8 +27,8 @@ NUM_ROWS = 8
 def check_batch_hooks(trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> None:
     """Raises :class:`InputError` if a hook of the model or the data changes a batch that is tested.
 
-    A hook may augment batches of training, as ``if self.trainer.training`` says. One that standardises all batches
-    would train and test a model on other inputs than those that it is asked about.
+    A hook may augment batches of training, behind ``if self.trainer.training``. A hook that standardises all batches is
+    refused: the model would train and test on other inputs than the inputs that it scores.
     """
     for hook in HOOKS:
         owners = [part for part in (datamodule, model) if is_overridden(hook, part)]
@@ -43,7 +43,7 @@ def _check(trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataMod
     with _testing(trainer, model, datamodule), evaluation_mode(model), torch.no_grad(), isolate_rng(include_cuda=False):
         try:
             changed = getattr(owner, hook)(copy.deepcopy(batch), 0)
-        except Exception as error:  # it may count on something of a fit: Lightning will say so
+        except Exception as error:  # the hook may need a running fit: Lightning will report it
             LOG.debug("A hook could not be tried before the first fit: %r", error)
             return
     if not is_same(batch, changed):
@@ -56,7 +56,7 @@ def _check(trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataMod
 
 @contextmanager
 def _testing(trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> Iterator[None]:
-    """Lets hooks see the trainer as in a test."""
+    """Shows the trainer to hooks in the state of a test."""
     before, stage = datamodule.trainer, trainer.state.stage
     attached = getattr(model, "_trainer", None)
     model.trainer = datamodule.trainer = trainer

@@ -1,4 +1,4 @@
-"""Where a run goes on: at its initial set, or after its last round."""
+"""Finds the point where a run goes on: at its initial set, or after its last round."""
 
 from typing import NamedTuple
 
@@ -21,28 +21,28 @@ class Start(NamedTuple):
 
     round: int
     indices: Tensor
-    """Training-set indices of all samples asked for so far, int64, in the order bought."""
+    """Training-set indices of all samples queried so far, int64, in the order of the queries."""
     labels: Tensor
-    """Their class indices, -1 where the labeler skipped."""
+    """Their class indices, -1 for a skipped sample."""
 
 
 def begin(
     folder: RunFolder, prepared: Prepared, parts: RunParts, num_rounds: int, progress: RunProgress
 ) -> Start | None:
-    """Writes the initial set of a new run, and reads how far a run has got.
+    """Writes the initial set of a new run, or reads the progress of an old one.
 
     Args:
         folder: The folder of the run, open.
-        prepared: What a new run starts from.
-        parts: Of the run.
-        num_rounds: Number of queries that the run is to have.
-        progress: Says what is continued.
+        prepared: The starting point of a new run.
+        parts: The parts of the run.
+        num_rounds: Number of queries of the whole run.
+        progress: The display that reports a continued run.
 
     Returns:
-        Where the run goes on; ``None`` if the run is finished or waits for labels.
+        The point where the run goes on; ``None`` if the run is finished or waits for labels.
 
     Raises:
-        InputError: If the folder holds another run, or one that has got further.
+        InputError: If the folder holds another run, or a run with more rounds.
     """
     data, initial = parts.datamodule, prepared.initial
     if not folder.queries and not folder.asked:
@@ -59,11 +59,11 @@ def begin(
             f"got to, but got {num_rounds}."
         )
     if len(folder.rounds) > num_rounds:
-        print(f"The run in {folder.path} is finished: {summary(folder.rounds)}.")  # also without a progress bar
+        print(f"The run in {folder.path} is finished: {summary(folder.rounds)}.")  # shown even without a progress bar
         return None
     _keep_maker(folder, prepared.maker, stream_seed(parts.seed, "weights"))
     parts.weights.begin(prepared.model, is_new=not folder.rounds)
-    folder.reopen_last_round()  # a run that was finished goes on if there are to be more rounds
+    folder.reopen_last_round()  # a finished run goes on if `num_rounds` has grown
     if folder.rounds:
         progress.message(f"Continuing the run in {folder.path}: {summary(folder.rounds)}.")
         if folder.changed_versions:
@@ -76,10 +76,10 @@ def begin(
 
 
 def _keep_maker(folder: RunFolder, maker: ModelMaker | None, seed: int) -> None:
-    """Keeps what draws the weights of a run in its folder.
+    """Writes down in the run folder how the weights of a run are drawn.
 
     Raises:
-        InputError: If a run that is continued had its weights drawn otherwise, to other values.
+        InputError: If a continued run drew its weights in another way, with other values.
     """
     if maker is None:
         return

@@ -1,4 +1,4 @@
-"""What callbacks and arguments of the trainer a run cannot have: found out before the first fit."""
+"""Refuses callbacks and arguments of the trainer that a run cannot have, before the first fit."""
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ HAS_PSUTIL = find_spec("psutil") is not None
 
 
 def check_callbacks(trainer: L.Trainer, model: L.LightningModule, callbacks: Sequence[Callback]) -> None:
-    """Raises :class:`InputError` if Lightning would end the first fit with a traceback, or a run cannot continue.
+    """Raises :class:`InputError` if Lightning would fail in the first fit, or if a run could not continue.
 
     Args:
         trainer: The trainer.
@@ -100,7 +100,7 @@ def _monitor(callback: Callback, trainer: L.Trainer, model: L.LightningModule) -
 
 
 def _device_stats(callback: Callback, trainer: L.Trainer, model: L.LightningModule) -> str | None:
-    wanted = getattr(callback, "_cpu_stats", None)  # with None, Lightning logs those of the CPU where the CPU trains
+    wanted = getattr(callback, "_cpu_stats", None)  # with None, Lightning logs them if it trains on the CPU
     logs_cpu = isinstance(trainer.accelerator, CPUAccelerator) if wanted is None else wanted
     if trainer.loggers and logs_cpu and not HAS_PSUTIL:
         return "to be used with the package psutil, but it is not installed; `pip install psutil`, or `cpu_stats` False"

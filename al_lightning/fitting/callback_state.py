@@ -1,8 +1,8 @@
-"""FreshCallbacks: each fit finds callbacks as the first fit found them.
+"""FreshCallbacks: callbacks are in the same state before each fit.
 
-A run that is continued has new callbacks. A run that was never stopped has callbacks that have seen the rounds before.
-Both are the same if each round puts the callbacks back to what they were before the first fit, with all attributes,
-whatever their ``state_dict`` says.
+A continued run has new callbacks. A run that was never stopped has callbacks that took part in earlier rounds. To make
+both runs the same, each round puts all attributes of the callbacks back to their values before the first fit. Their
+``state_dict`` is not used.
 """
 
 import copy
@@ -19,25 +19,29 @@ from al_lightning.errors import InputError
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 RECORDS = (list, dict, set, deque)
-"""What users append to in a fit and read after the run."""
+"""Types of records that users fill in a fit and read after the run."""
 OF_LIGHTNING = ("log", "log_dict")
-"""Methods of the module, which Lightning gives to all callbacks in each fit."""
+"""Methods of the module that Lightning sets on all callbacks in each fit."""
 LIBRARIES = ("abc", "al_lightning", "builtins", "lightning", "pytorch_lightning", "torch", "typing")
-"""Packages whose classes keep nothing that a fit changes."""
+"""Packages with classes that keep no state of a fit."""
 OUTLETS = (io.IOBase, logging.Logger, type(threading.Lock()), type(threading.RLock()), threading.Thread)
-"""What is written to, and changes no fit."""
+"""Types of objects that are written to and that do not change a fit."""
 
 
 class FreshCallbacks:
     """Remembers callbacks as they are now, and puts them back before each later fit.
 
-    The attributes of a callback count, numbers and records of its class, and what the functions among the attributes
-    close over, as those of LambdaCallback do. A list, set or mapping stays the same object. After the run it holds what
-    all fits put into it.
+    The state of a callback consists of three parts:
+
+    - its attributes;
+    - numbers and records of its class;
+    - variables that functions among its attributes close over, for example in a LambdaCallback.
+
+    A list, set or mapping stays the same object. After the run it holds the entries of all fits.
 
     Args:
-        callbacks: The callbacks, or other objects that a trainer brings along, such as a profiler.
-        shared: Objects that callbacks may refer to and do not own: trainer, model, data.
+        callbacks: The callbacks, or other objects of a trainer, such as a profiler.
+        shared: Objects that callbacks may use but do not own: trainer, model, data.
 
     Raises:
         InputError: If an attribute is a generator of Python, which cannot be put back.
@@ -52,7 +56,7 @@ class FreshCallbacks:
         self.add(callbacks)
 
     def add(self, callbacks: Iterable[object]) -> None:
-        """Remembers more callbacks, those of a model's ``configure_callbacks``, unless it knows them."""
+        """Remembers more callbacks, for example from a model's ``configure_callbacks``, unless they are known."""
         new = [callback for callback in callbacks if not any(callback is known for known in self._callbacks)]
         self._callbacks += new
         self._shared |= {id(callback): callback for callback in new}
@@ -62,10 +66,10 @@ class FreshCallbacks:
             self._slots += _slots(callback, memo)
 
     def _memo(self) -> dict[int, Any]:
-        return {**self._shared}  # deepcopy takes what it finds here for the copy
+        return {**self._shared}  # deepcopy uses these objects instead of copies
 
     def restore(self) -> None:
-        """Puts the callbacks back, unless no fit was made yet."""
+        """Puts the callbacks back, except before the first fit."""
         if self._is_first:
             self._is_first = False
             return
@@ -78,7 +82,7 @@ class FreshCallbacks:
             slot.restore(memo, refilled)
 
     def gather(self) -> None:
-        """Puts the records of all fits together, for those who read them after the run."""
+        """Joins the records of all fits, for users who read them after the run."""
         gathered: set[int] = set()
         for slot in self._slots:
             slot.gather(gathered)
@@ -96,7 +100,7 @@ class _Slot:
         self._rounds: list[Any] = []
 
     def restore(self, memo: dict[int, Any], refilled: set[int]) -> None:
-        # what could not be copied is the original still
+        # An object that cannot be copied is still the original.
         is_kept = isinstance(self._fresh, PLAIN) or self._fresh is self._original
         fresh = self._fresh if is_kept else copy.deepcopy(self._fresh, memo)
         if isinstance(self._original, RECORDS):
@@ -110,7 +114,7 @@ class _Slot:
     def gather(self, gathered: set[int]) -> None:
         if not self._has_records or not isinstance(self._original, RECORDS) or id(self._original) in gathered:
             return
-        if not self._rounds:  # there was one fit, or another slot has kept the rounds
+        if not self._rounds:  # there was one fit, or another slot keeps the records
             return
         gathered.add(id(self._original))
         self._keep_round()
@@ -120,7 +124,7 @@ class _Slot:
         _refill(self._original, whole)
 
     def _keep_round(self) -> None:
-        if self._has_records and self._get() is self._original:  # otherwise each fit has a list of its own
+        if self._has_records and self._get() is self._original:  # otherwise each fit has its own list
             self._rounds.append(copy.copy(self._original))
 
 
@@ -133,7 +137,7 @@ def _slots(callback: object, memo: dict[int, Any]) -> Iterator[_Slot]:
             for cell_name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
                 try:
                     content = cell.cell_contents
-                except ValueError:  # a variable that has no value yet
+                except ValueError:  # the variable has no value yet
                     continue
                 if isinstance(content, PLAIN + RECORDS) and id(content) not in memo:
                     yield _slot_of_cell(cell, _copy(callback, f"{name}: {cell_name}", content, memo))
@@ -165,7 +169,7 @@ def _slot_of_attribute(callback: object, name: str, fresh: Any, has_records: boo
 
 
 def _copy(callback: object, name: str, value: Any, memo: dict[int, Any]) -> Any:
-    """A copy that no fit changes; the value itself if there can be no copy."""
+    """A copy that no fit changes, or the value itself if it cannot be copied."""
     if isinstance(value, PLAIN + OUTLETS):
         return value
     what = f"`{name}` of the callback {type(callback).__name__}"
@@ -187,7 +191,7 @@ def _copy(callback: object, name: str, value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _refill(records: Any, content: Any) -> None:
-    """Gives a list, set, mapping or deque the content of another, and leaves it the same object."""
+    """Replaces the content of a list, set, mapping or deque, and keeps the object."""
     if records is content:
         return
     records.clear()
@@ -198,12 +202,12 @@ def _refill(records: Any, content: Any) -> None:
 
 
 def _joined(whole: Any, records: Any, fresh: Any) -> Any:
-    """Adds the records of one fit to those of the fits before it.
+    """Adds the records of one fit to the records of the earlier fits.
 
     Args:
-        whole: What there is so far.
-        records: Of the fit.
-        fresh: What each fit begins with, which counts once.
+        whole: The records of the fits before.
+        records: The records of this fit.
+        fresh: The records that each fit begins with; they count once.
     """
     if isinstance(whole, set):
         return whole | records

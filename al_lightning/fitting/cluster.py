@@ -1,8 +1,8 @@
 """A run on a cluster: SLURM may stop a run and start it again, but only the run folder says where the run goes on.
 
-Lightning has its own way to be requeued. On a signal it writes ``hpc_ckpt_1.ckpt`` to the working folder and calls
-``scontrol``. Under SLURM it then loads any such file in every ``fit`` and ``test``. A run of many fits would start all
-of them from that file, and would test that file.
+Lightning can requeue a job itself. On a signal it writes ``hpc_ckpt_1.ckpt`` to the working folder and calls
+``scontrol``. Under SLURM it then loads any such file in every ``fit`` and ``test``. In a run of many fits, every fit
+would start from that file, and every test would test that file.
 """
 
 import os
@@ -26,20 +26,20 @@ from al_lightning.errors import InputError, Interrupted
 
 
 def one_process_environment(devices: object, num_nodes: int, plugins: object) -> LightningEnvironment | None:
-    """Returns the environment that keeps Lightning from taking the variables of SLURM for those of a training.
+    """Returns the environment that keeps Lightning from using the variables of SLURM.
 
-    ``al-lightning`` starts the processes of its devices itself. So SLURM is to start one task for a run.
+    ``al-lightning`` starts the processes of its devices itself. So SLURM must start one task for a run.
 
     Args:
         devices: The argument of the trainer.
         num_nodes: The argument of the trainer.
-        plugins: The argument of the trainer; an environment among the plugins is left as it is.
+        plugins: The argument of the trainer. If it has an environment, that environment stays.
 
     Returns:
-        The plugin to add to the trainer's; none if SLURM is not there, or the user chose an environment.
+        The plugin to add to the trainer's plugins; ``None`` without SLURM, or if the user chose an environment.
 
     Raises:
-        InputError: If SLURM started another number of tasks than a run on several devices needs.
+        InputError: If SLURM started a wrong number of tasks for a run on several devices.
     """
     given = plugins if isinstance(plugins, list | tuple) else [plugins]
     if "SLURM_NTASKS" not in os.environ or num_nodes != 1 or TorchElasticEnvironment.detect():
@@ -62,7 +62,7 @@ def detached(trainer: L.Trainer) -> Iterator[None]:
     """Keeps Lightning from loading and writing the checkpoints of a requeued job, and from requeueing it.
 
     The signal to requeue, SIGUSR1 if the trainer's environment names no other, raises
-    :class:`~al_lightning.errors.Interrupted`. A handler of the user's own is left as it is.
+    :class:`~al_lightning.errors.Interrupted`. A handler that the user has set stays.
 
     Raises:
         InputError: If ``trainer.ckpt_path`` is set: all fits would start from that file.
@@ -86,7 +86,7 @@ def detached(trainer: L.Trainer) -> Iterator[None]:
     if trainer.world_size == 1:
         if isinstance(environment, SLURMEnvironment):
             connector.cluster_environment = LightningEnvironment()
-        ranks.rank = 0  # Lightning takes SLURM_PROCID for the rank, and then loggers of a single run are mute
+        ranks.rank = 0  # Lightning takes SLURM_PROCID for the rank, so that loggers of a single run would write nothing
     try:
         requeue = {getattr(signal, "SIGUSR1", None), getattr(environment, "requeue_signal", None)}
         with _interrupted_by(requeue - {None}):
@@ -98,7 +98,7 @@ def detached(trainer: L.Trainer) -> Iterator[None]:
 
 @contextmanager
 def _interrupted_by(signals: set[Any]) -> Iterator[None]:
-    """Raises Interrupted on signals that would end the process without a word."""
+    """Raises Interrupted on signals that would end the process silently."""
     if threading.current_thread() is not threading.main_thread():  # another thread cannot set handlers
         yield
         return
@@ -117,10 +117,10 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def check_tasks(trainer: L.Trainer) -> None:
-    """Raises InputError if a trainer of several devices waits for tasks that SLURM did not start: it would hang."""
+    """Raises InputError if a trainer would hang, because it waits for tasks that SLURM did not start."""
     connector: Any = trainer._accelerator_connector
     num_tasks = os.environ.get("SLURM_NTASKS", "1")
-    num_devices = trainer.num_devices * trainer.num_nodes  # the world's size is what SLURM says
+    num_devices = trainer.num_devices * trainer.num_nodes  # the world size comes from SLURM
     if isinstance(connector.cluster_environment, SLURMEnvironment) and _number(num_tasks) != num_devices:
         raise InputError(
             f"Expected SLURM to start a task for each of {num_devices} devices, but it started {num_tasks}; "
@@ -133,7 +133,7 @@ def _number(text: str) -> int | None:
 
 
 def _count(devices: object) -> int | None:
-    """The number of devices that the trainer's argument asks for; none if the machine decides."""
+    """The number of devices in the trainer's argument; ``None`` if the machine decides."""
     if isinstance(devices, str):
         if "," in devices:
             return len([word for word in devices.split(",") if word.strip()])

@@ -1,4 +1,4 @@
-"""Convergence: when a fit is over."""
+"""Convergence: the rule that ends a fit."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,17 +14,17 @@ from al_lightning.models.protocol import traits
 
 NEVER = 1_000_000
 TRAIN_ACC, TRAIN_NLL = "train_acc", "train_nll"
-"""What the loop measures of the labeled samples in evaluation mode: the accuracy, and the mean cross-entropy."""
+"""Metrics of the labeled samples in evaluation mode, measured by the loop: accuracy and mean cross-entropy."""
 NLL_DONE = 1e-3
 """A fit is over at a mean cross-entropy this small: the model gives each label a probability of about 0.999."""
 STEP_LOSS_DONE = 1e-2
-"""The same for the loss of the training steps, which dropout and augmentations keep higher."""
+"""The same limit for the loss of the training steps. Dropout and augmentations keep this loss higher."""
 CHECK_EVERY = 20
 """Updates between two checks of the loss."""
 CHECK_SHARE = 0.01
-"""The same, as a share of all updates so far: long fits are checked less often."""
+"""The same interval as a share of all updates so far: long fits are checked less often."""
 MAX_UPDATES, MAX_EPOCHS = 20_000, 200
-"""A fit by the loss rule without another cap ends after as many updates and as many epochs."""
+"""Without another cap, a fit by the loss rule ends when both numbers of updates and epochs are reached."""
 
 Auto = Literal["auto"]
 
@@ -32,23 +32,24 @@ Auto = Literal["auto"]
 class Convergence(EarlyStopping):
     """Ends a fit when it has converged. Which rule says so depends on the model, unless an argument is given.
 
-    **The accuracy rule** is that of Ash et al. (2020): a fit is over as soon as the training accuracy, in evaluation
-    mode, reaches 0.99. It is the rule for models with ``ends_by_train_acc``: :class:`~al_lightning.DropoutMLP`, the
-    network of the protocol, and its subclasses.
+    **The accuracy rule** of Ash et al. (2020): a fit is over as soon as the training accuracy, in evaluation mode,
+    reaches 0.99. It is the rule for models with ``ends_by_train_acc``: :class:`~al_lightning.DropoutMLP`, the network
+    of the protocol, and its subclasses.
 
     **The loss rule** is the rule for all other models: a fit is over when the training loss has ceased to fall. Two
-    losses count: ``train_nll``, the mean cross-entropy of the labeled samples in evaluation mode, and what
-    ``training_step`` returns, if it returns a loss. Both are averaged over the last quarter of all updates, and at
-    least the last 500. A loss has ceased to fall when this mean is not 2 % smaller than that of as many updates before.
-    A cross-entropy of 0.001 is also small enough, and a loss of the training steps of 0.01. Nothing is over while the
-    learning rate rises to its highest value. The losses are checked at the end of an epoch, every 20 updates at most.
+    losses count: ``train_nll``, the mean cross-entropy of the labeled samples in evaluation mode, and the loss that
+    ``training_step`` returns, if any. Both are averaged over the last quarter of all updates, and at least the last
+    500. A loss has ceased to fall when this mean is not 2 % smaller than the mean over the same number of updates
+    before. A cross-entropy of 0.001 is also small enough, and so is a training loss of 0.01. No fit ends while the
+    learning rate still rises to its highest value. The losses are checked at the end of an epoch, at most every 20
+    updates.
 
-    If ``trainer.max_epochs`` is -1 and ``trainer.max_steps`` is not given, the cap of a fit by the loss rule is 20,000
-    updates or 200 epochs, whichever is later. A fit that ends at a cap has not converged.
+    A fit by the loss rule has a cap if ``trainer.max_epochs`` is -1 and ``trainer.max_steps`` is not given. The cap is
+    20,000 updates or 200 epochs, whichever is later. A fit that ends at a cap has not converged.
 
-    If any argument is given, this is Lightning's :class:`~lightning.pytorch.callbacks.EarlyStopping`, with the
-    accuracy rule as the value of all other arguments. One thing differs: a metric that *equals* the threshold has
-    reached it.
+    If any argument is given, this callback is Lightning's :class:`~lightning.pytorch.callbacks.EarlyStopping`. The
+    other arguments then have the values of the accuracy rule. One thing differs: a metric that *equals* the threshold
+    has reached it.
 
     Args:
         monitor: Metric to watch. The loop logs ``train_acc`` once an epoch; the model logs ``train_loss``. The value
@@ -69,7 +70,7 @@ class Convergence(EarlyStopping):
     ) -> None:
         others = (stopping_threshold, mode, patience, min_delta)
         self.by_model = (monitor, *others) == ("auto",) * 5
-        """Whether the model decides on the rule, because no argument was given."""
+        """Whether the model chooses the rule, because no argument was given."""
         self.by_loss = monitor == TRAIN_NLL and others == ("auto",) * 4
         """Whether the loss rule is in force."""
         self._given = {
@@ -81,7 +82,7 @@ class Convergence(EarlyStopping):
         }
         threshold = self._given["stopping_threshold"]
         if threshold is not None:
-            # EarlyStopping asks for "beyond the threshold"; the float just before it makes that "at least"
+            # EarlyStopping demands a value beyond the threshold. The next float before it turns this into "at least".
             before = -torch.inf if self._given["mode"] == "max" else torch.inf
             threshold = torch.nextafter(torch.tensor(threshold), torch.tensor(before)).item()
         super().__init__(**{**self._given, "stopping_threshold": threshold}, check_on_train_epoch_end=True)  # type: ignore[arg-type]
@@ -90,19 +91,19 @@ class Convergence(EarlyStopping):
     # ------------------------------------------------------------------------------------------------- which rule
 
     def settle(self, model: nn.Module) -> None:
-        """Decides on the rule for a model, if no argument was given."""
+        """Chooses the rule for a model, if no argument was given."""
         if self.by_model:
             self.use_loss(not traits(model).ends_by_train_acc)
 
     def use_loss(self, by_loss: bool) -> None:
-        """Puts the loss rule in force, or the one that the arguments say."""
+        """Puts the loss rule in force, or the rule of the arguments."""
         self.by_loss = by_loss
         self.monitor = TRAIN_NLL if by_loss else str(self._given["monitor"])
         self._start()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments that give the rule in force, whatever the model."""
+        """The arguments that give the rule in force for any model."""
         if self.by_loss:
             return dict.fromkeys(self._given, "auto") | {"monitor": TRAIN_NLL}
         return dict(self._given)
@@ -120,16 +121,16 @@ class Convergence(EarlyStopping):
 
     @property
     def is_due(self) -> bool:
-        """Whether the loss rule wants ``train_nll`` at the end of this epoch."""
+        """Whether the loss rule needs ``train_nll`` at the end of this epoch."""
         since = self._updates - self._checked
         return self.by_loss and since >= max(CHECK_EVERY, CHECK_SHARE * self._updates)
 
     def take(self, train_nll: float) -> None:
-        """Takes what the loop measured, for the check at the end of this epoch."""
+        """Takes the loop's measurement for the check at the end of this epoch."""
         self._measured = train_nll
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Forgets the losses of the fit before."""
+        """Forgets the losses of the previous fit."""
         self._start()
 
     def on_train_batch_end(
@@ -174,7 +175,10 @@ class Convergence(EarlyStopping):
                 self._stop(trainer, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
     def _wait_for_warm_up(self, trainer: L.Trainer) -> None:
-        """Forgets the losses so far if the learning rate is higher than ever: they fall slowly because it was low."""
+        """Forgets the losses so far if the learning rate is higher than ever.
+
+        A low learning rate made them fall slowly.
+        """
         rates = [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
         rate = max(rates, default=0.0)
         if rate > self._highest_rate:

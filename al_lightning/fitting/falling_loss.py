@@ -7,9 +7,9 @@ from collections.abc import Sequence
 MIN_WINDOW = 500
 """Updates of the shortest window."""
 SHARE_OF_FIT = 0.25
-"""Length of a window, as a share of all updates so far: a fit that is slow is given more time."""
+"""Length of a window, as a share of all updates so far: a slow fit gets more time."""
 MIN_FALL = 0.02
-"""A loss falls as long as its mean over the last window is smaller by this share than over the window before."""
+"""A loss falls as long as its mean over the last window is this share smaller than over the window before."""
 MIN_CHECKS = 2
 """Checks that a window needs for a mean."""
 
@@ -17,13 +17,14 @@ MIN_CHECKS = 2
 class FallingLoss:
     """The course of one training loss, and whether it still falls.
 
-    The loss has settled when it is at most ``done``, or when its mean over the last window is no longer smaller, by
-    :data:`MIN_FALL`, than its mean over the window before. A window is a quarter of all updates so far, and at least
-    :data:`MIN_WINDOW` updates. So the answer does not depend on the number of updates in an epoch, and a loss is never
-    said to have settled before update 1,000 unless it is at most ``done``.
+    A loss has settled when it is at most ``done``. It has also settled when its mean over the last window is not
+    smaller, by at least :data:`MIN_FALL`, than its mean over the window before.
+
+    A window is a quarter of all updates so far, and at least :data:`MIN_WINDOW` updates. So the answer does not depend
+    on the number of updates in an epoch. Before update 1,000, no loss above ``done`` has settled.
 
     Args:
-        done: A loss this small is over, because the cross-entropy of separable labels falls for ever.
+        done: A loss this small has settled. The cross-entropy of separable labels would fall for ever.
     """
 
     def __init__(self, done: float) -> None:

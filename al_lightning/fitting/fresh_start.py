@@ -1,4 +1,4 @@
-"""FreshStart: each fit finds trainer, callbacks and generators as the first fit found them."""
+"""FreshStart: trainer, callbacks and generators are in the same state before each fit."""
 
 import random
 from typing import Any, cast
@@ -19,14 +19,14 @@ from al_lightning.random_streams import Purpose, stream, stream_seed
 
 
 class FreshStart:
-    """Remembers what a fit changes, and puts it back before each later fit.
+    """Remembers the state that a fit changes, and puts it back before each later fit.
 
     Args:
-        trainer: The trainer. Its stopping rule is settled by now.
+        trainer: The trainer. Its stopping rule is chosen already.
         model: The model.
         datamodule: The data.
-        owned: Objects that callbacks may refer to and do not own: the loop and its parts.
-        own: Callbacks of the loop itself, which need no putting back.
+        owned: Objects that callbacks may use but do not own: the loop and its parts.
+        own: Callbacks of the loop itself. They keep no state of a fit.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class FreshStart:
         self._own = own
         profiler: Any = trainer.profiler  # type: ignore[attr-defined]
         self._first = FreshTrainer(trainer, model, datamodule)
-        # PyTorch's profiler fails in the second stage that it is used for
+        # PyTorch's profiler fails if a second stage uses it.
         self._profiler = FreshCallbacks([profiler] if isinstance(profiler, PyTorchProfiler) else [], [])
         parts = [*_parts(trainer), *_parts(model), *_parts(datamodule), *owned]
         self._callbacks = FreshCallbacks(self.others(), parts)
 
     def others(self, *own: Callback) -> list[Callback]:
-        """The callbacks that may keep something of a fit, without these."""
+        """The callbacks that may keep state of a fit, except the given ones."""
         return others(self._trainer, *self._own, *own)
 
     def restore(self) -> None:
-        """Puts everything back before a fit, unless no fit was made yet."""
+        """Puts everything back before a fit, except before the first fit."""
         self._first.restore()
         self._callbacks.restore()
         self._profiler.restore()
@@ -62,16 +62,16 @@ class FreshStart:
         self._profiler.restore()
 
     def know(self, callbacks: list[Callback]) -> None:
-        """Remembers callbacks that the model brings along, unless they are known."""
+        """Remembers callbacks of the model, unless they are known."""
         self._callbacks.add(callbacks)
 
     def gather(self) -> None:
-        """Puts the records of all fits together, for those who read callbacks after the run."""
+        """Joins the records of all fits, for users who read callbacks after the run."""
         self._callbacks.gather()
 
 
 def others(trainer: L.Trainer, *own: Callback) -> list[Callback]:
-    """The callbacks that may keep something of a fit, without these; progress bars are for the whole run."""
+    """The callbacks that may keep state of a fit, except the given ones. Progress bars belong to the whole run."""
     return [
         callback
         for callback in callbacks_of(trainer)
@@ -87,7 +87,7 @@ def set_streams(model: L.LightningModule, datamodule: PoolDataModule, seed: int,
         datamodule: The data.
         seed: Seed of the run.
         round: The round.
-        rank: Number of this process: devices draw different dropout and transforms, and the same shuffles.
+        rank: Number of this process. Devices draw different dropout masks and transforms, but the same shuffles.
     """
     datamodule.shuffle_generator = stream(seed, "shuffle", round)
     datamodule.unlabeled_generator = stream(seed, "unlabeled", round)
@@ -95,7 +95,7 @@ def set_streams(model: L.LightningModule, datamodule: PoolDataModule, seed: int,
     purposes = cast(tuple[Purpose, ...], traits(model).stream_purposes)
     if purposes:
         model.streams = {purpose: stream(seed, purpose, round, rank) for purpose in purposes}  # type: ignore[assignment]
-    # for what draws before training starts, such as LearningRateFinder, and what users draw
+    # For draws before training starts, for example by LearningRateFinder, and for draws of the user's code.
     dropout = stream_seed(seed, "dropout", round, rank)
     torch.manual_seed(dropout)
     np.random.seed(dropout % 2**32)

@@ -11,8 +11,8 @@ class LabeledMetrics:
     """Measures a model on the labeled set, without dropout.
 
     Args:
-        parts: Of the run.
-        round: The round, whose labeled set stays the same.
+        parts: The parts of the run.
+        round: The round. Its labeled set stays the same.
     """
 
     def __init__(self, parts: RunParts, round: int) -> None:
@@ -22,7 +22,7 @@ class LabeledMetrics:
         self._targets = parts.datamodule.labeled_targets
 
     def measure(self, with_nll: bool = False) -> dict[str, float]:
-        """Returns the accuracy as ``train_acc`` and, if asked for, the mean cross-entropy as ``train_nll``."""
+        """Returns the accuracy as ``train_acc`` and, with ``with_nll``, the mean cross-entropy as ``train_nll``."""
         self._parts.ranks.share_buffers(self._parts.model)
         measured = {}
         if with_nll:

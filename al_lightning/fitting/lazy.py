@@ -1,4 +1,4 @@
-"""Lazy layers, such as ``nn.LazyLinear``, get their shapes, and draw their weights, before anything else is asked."""
+"""Gives lazy layers, such as ``nn.LazyLinear``, their shapes and weights before a run needs them."""
 
 from itertools import chain
 
@@ -13,23 +13,24 @@ from al_lightning.inference.calling import call
 
 
 def has_lazy_layers(model: L.LightningModule) -> bool:
-    """Whether a model has parameters or buffers whose shapes are not known yet."""
+    """Whether a model has parameters or buffers of unknown shape."""
     return any(is_lazy(tensor) for tensor in chain(model.parameters(), model.buffers()))
 
 
 def materialise(model: L.LightningModule, inputs: Inputs) -> None:
-    """Gives lazy layers their shapes. They draw their weights from torch's global generator; other models stay.
+    """Gives lazy layers their shapes and weights. Models without lazy layers stay unchanged.
 
-    An optimizer takes no parameters without shapes. Weights that are drawn in inference mode can never be trained.
+    The weights are drawn from torch's global generator. An optimizer refuses parameters without shapes. Weights that
+    are drawn in inference mode cannot be trained.
 
     Args:
-        model: On the device of the inputs.
-        inputs: Of at least one sample.
+        model: The model, on the device of the inputs.
+        inputs: The inputs of at least one sample.
     """
     if not has_lazy_layers(model):
         return
     with evaluation_mode(model), torch.inference_mode(False), torch.no_grad():
-        inputs = map_tensors(torch.clone, inputs)  # a model may write to its inputs, and these may be of inference mode
+        inputs = map_tensors(torch.clone, inputs)  # a model may write to its inputs, which may come from inference mode
         if is_overridden("forward", model):
             call(model, inputs)
         else:

@@ -1,4 +1,4 @@
-"""What a run of many fits needs of Lightning's trainer and has no public name, each with its reason."""
+"""Private parts of Lightning's trainer that a run of many fits needs, each with the reason."""
 
 import logging
 import os
@@ -15,13 +15,13 @@ from lightning.pytorch.profilers import PassThroughProfiler
 
 
 def callbacks_of(trainer: L.Trainer) -> list[Callback]:
-    """The callbacks of a trainer, a new list."""
+    """The callbacks of a trainer, in a new list."""
     return list(trainer.callbacks)  # type: ignore[attr-defined]
 
 
 @contextmanager
 def with_callback(trainer: L.Trainer, callback: Callback) -> Iterator[None]:
-    """Has a callback among those of a trainer, if it is not there."""
+    """Adds a callback to a trainer, unless it is there already."""
     if any(one is callback for one in callbacks_of(trainer)):
         yield
         return
@@ -34,7 +34,7 @@ def with_callback(trainer: L.Trainer, callback: Callback) -> Iterator[None]:
 
 @contextmanager
 def in_place_of(trainer: L.Trainer, callback: Callback, other: Callback) -> Iterator[None]:
-    """Has another callback in the place of one among the callbacks of a trainer."""
+    """Puts another callback in the place of a trainer's callback."""
 
     def replace(old: Callback, new: Callback) -> None:
         trainer.callbacks[:] = [new if one is old else one for one in callbacks_of(trainer)]  # type: ignore[attr-defined]
@@ -69,8 +69,8 @@ def has_trained(trainer: L.Trainer) -> bool:
 def at_end_of_training(trainer: L.Trainer, function: Callable[[], None]) -> Iterator[None]:
     """Calls a function after the hooks ``on_train_end`` of all callbacks and of the module.
 
-    Callbacks that average weights put them into the model there, in whatever order callbacks are. Lightning calls the
-    hook of its strategy last.
+    Callbacks that average weights put the averages into the model in this hook. Lightning calls the hook of its
+    strategy last, so the order of the callbacks does not matter.
     """
     strategy: Any = trainer.strategy
     last = strategy.on_train_end
@@ -87,7 +87,7 @@ def at_end_of_training(trainer: L.Trainer, function: Callable[[], None]) -> Iter
 
 
 def logs_itself(trainer: L.Trainer, name: str) -> bool:
-    """Whether the module logs a metric of this name itself; the loop's is to win, as it does if both are logged."""
+    """Whether the module itself logs a metric of this name. The loop's metric wins if both are logged."""
     results = trainer._results
     return results is not None and any(result.meta.name == name for result in results.result_metrics)
 
@@ -96,8 +96,9 @@ def logs_itself(trainer: L.Trainer, name: str) -> bool:
 def no_gpu_queries() -> Iterator[None]:
     """Keeps each optimizer step from asking the driver for GPUs where there are none.
 
-    Lightning makes torch ask by loading the driver's library, lest a process that forks later has touched CUDA. Where
-    the library is missing torch tries to load it each time, and every optimizer step of a fit takes twice as long.
+    Lightning makes torch load the driver's library for this question, so that the process does not initialise CUDA
+    before it forks. If the library is missing, torch tries to load it each time. Then every optimizer step of a fit
+    takes twice as long.
     """
     name = "PYTORCH_NVML_BASED_CUDA_CHECK"
     value = None if torch.cuda.is_available() else os.environ.pop(name, None)
@@ -110,7 +111,7 @@ def no_gpu_queries() -> Iterator[None]:
 
 @contextmanager
 def quiet(trainer: L.Trainer) -> Iterator[bool]:
-    """Keeps Lightning from saying the same things in each of a hundred fits.
+    """Keeps Lightning from repeating the same messages in each of a hundred fits.
 
     Yields:
         Whether the trainer was to show its progress.
@@ -126,15 +127,15 @@ def quiet(trainer: L.Trainer) -> Iterator[bool]:
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         loggers.append(logging.getLogger("lightning.pytorch.profilers.profiler"))
         levels.append(loggers[-1].level)
-        loggers[-1].setLevel(logging.INFO)  # its report is asked for
+        loggers[-1].setLevel(logging.INFO)  # the user asked for its report
     try:
         with warnings.catch_warnings():
-            # tensors in memory need no worker processes; an epoch may well be shorter than the logging interval
+            # Tensors in memory need no worker processes, and an epoch may be shorter than the logging interval.
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
             # Lightning 2.6 with torch 2.14 and later, at every transfer of a batch
             warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")
-            # each of several devices tests everything
+            # Each device tests the whole test set.
             warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*sync_dist=True")
             yield bar is not None
     finally:

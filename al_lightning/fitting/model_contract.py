@@ -1,4 +1,4 @@
-"""What a model must have, for data and training: found out before the first fit, not after it."""
+"""Checks before the first fit that a model has all that the data and the training need."""
 
 import logging
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
     Args:
         model: The model.
         datamodule: The data.
-        trainer: Its precision says in which dtype a fit gives floats to the model; if it is not given, the model gets
-            them in the dtype of its weights.
+        trainer: The precision of the trainer decides in which dtype a fit gives floats to the model. Without a trainer,
+            the model gets floats in the dtype of its weights.
     """
     name = type(model).__name__
     is_split = callable(traits(model).embed) and callable(traits(model).head)
@@ -54,12 +54,12 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
         is_split = predictor.in_parts
         returned = _returned(model, sample, trainer) if has_forward else logits
         whole = logits
-        if is_split and isinstance(returned, Tensor):  # it may return more, which nobody asks for
+        if is_split and isinstance(returned, Tensor):  # it may return more columns; they are not used
             whole = predictor.map(lambda batch: logits_of(call(model, batch.inputs), len(batch), name))
     except InputError:
         raise
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # as layers complain of shapes, each in its own way
+        # Each layer reports a wrong shape in its own way.
         hint = "; see `model.input_dim`" if "input_dim" in model.hparams else _hint_of(sample)
         raise InputError(
             f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
@@ -85,13 +85,13 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
 
 
 def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None:
-    """Numbers the classes as the model takes them, where the data set has numbers with gaps, such as 1 to K.
+    """Numbers the classes as the model needs them, if the data set has numbers with gaps, such as 1 to K.
 
-    Where the data set has floats or a column, a model with one logit gets them so.
+    If the labels of the data set are floats or a column, a model with one logit gets them in this form.
 
     Args:
-        model: Tells by its outputs whether it has one for each number up to the highest.
-        datamodule: The data; its labels are forgotten if it has such numbers.
+        model: The number of its outputs decides: it may have one for each number up to the highest.
+        datamodule: The data. Its labels are forgotten if its classes have gaps.
     """
     if not datamodule.has_gaps and not datamodule.has_label_form:
         return
@@ -109,7 +109,7 @@ def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None
 
 
 def _hint_of(sample: Inputs) -> str:
-    """What is to be said of inputs of another type than most layers take."""
+    """A hint for inputs of a type that most layers do not take."""
     dtypes = {tensor.dtype for tensor in tensors_of(sample)}
     if len(dtypes) > 1 or dtypes <= {torch.float32}:
         return ""
@@ -118,7 +118,7 @@ def _hint_of(sample: Inputs) -> str:
 
 
 def _returned(model: L.LightningModule, sample: Inputs, trainer: L.Trainer | None) -> object:
-    """What `forward` returns for a sample, with its history: that tells whether a sigmoid is the last operation."""
+    """The result of `forward` for a sample, with its graph. The graph shows whether a sigmoid is the last operation."""
     transfer = _transfer(model, trainer)
     with evaluation_mode(model), torch.enable_grad():
         return call(model, transfer(map_tensors(torch.clone, sample)))
@@ -139,12 +139,12 @@ def _check_first(returned: object, num_classes: int, name: str) -> None:
 def predictor_of_sample(
     model: L.LightningModule, pool: Inputs, labeled: Inputs, trainer: L.Trainer | None = None
 ) -> PoolPredictor:
-    """Asks a model about a few samples before the first fit. Arguments as of :func:`check_model`."""
+    """Makes a predictor of a few samples before the first fit. The arguments are the same as in :func:`check_model`."""
     return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer))
 
 
 def _transfer(model: L.LightningModule, trainer: L.Trainer | None) -> Callable[[Inputs], Inputs]:
-    """Brings inputs to the device of a model, and to the dtype of its parameters where a fit does so."""
+    """Brings inputs to the device of a model, and to the dtype of its parameters if a fit does so."""
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise InputError(f"Expected the model {type(model).__name__} to have parameters to train, but it has none.")
@@ -157,9 +157,10 @@ def _transfer(model: L.LightningModule, trainer: L.Trainer | None) -> Callable[[
 
 
 def _suits(dtype: torch.dtype, trainer: L.Trainer) -> bool:
-    """Whether a fit gives floats of a dtype to a model in the dtype of its weights, or of what autocast makes of them.
+    """Whether a fit converts floats of a dtype to the dtype of the model's weights, by Lightning or by autocast.
 
-    Lightning changes all floats in a precision such as 64-true, and autocast all but float64. In 32-true they stay.
+    Lightning converts all floats in a precision such as 64-true. Autocast converts all floats except float64. In
+    32-true, floats stay.
     """
     plugin = trainer.precision_plugin
     made = [plugin.convert_input(torch.zeros(1, dtype=other)).dtype for other in (torch.float32, torch.float64)]

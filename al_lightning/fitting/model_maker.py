@@ -1,4 +1,4 @@
-"""How a model is brought back to where its constructor left it: by the constructor, or by the layers' own resets."""
+"""Brings a model back to the state after its constructor, by the constructor or by the resets of its layers."""
 
 import copy
 import inspect
@@ -19,10 +19,10 @@ from al_lightning.models.reset import reset_parameters
 from al_lightning.random_streams import seeded
 
 RESET = "reset_parameters"
-"""How runs drew their weights before they said how."""
+"""The way in which early runs drew their weights; these runs do not record the way."""
 
 KEPT = ("_trainer", "_hparams", "_hparams_initial", "_hparams_name", "_log_hyperparams")
-"""What a model that is made again has of the object that it is put in place of."""
+"""Attributes that a new model takes over from the object that it replaces."""
 
 MakeModel = Callable[[], L.LightningModule]
 Finish = Callable[[L.LightningModule], None]
@@ -35,7 +35,7 @@ HINT = (
 
 
 def as_it_is(model: L.LightningModule) -> None:
-    """Leaves a new model as it is."""
+    """Leaves a new model unchanged."""
 
 
 class ModelMaker(Protocol):
@@ -43,23 +43,23 @@ class ModelMaker(Protocol):
 
     @property
     def name(self) -> str:
-        """What commit.json calls it."""
+        """Its name in commit.json."""
 
     def renew(self, model: L.LightningModule, seed: int) -> None:
-        """Puts a model where its constructor leaves it when the global generators have this seed."""
+        """Brings a model into the state that its constructor makes with this seed of the global generators."""
 
 
 class ByConstructor:
-    """Makes a model again and lets the old object have all that is in the new one.
+    """Makes a new model and moves its content into the old object.
 
-    So each round has what the constructor makes: also of loaded and frozen layers, of layers without
-    ``reset_parameters``, and of attributes.
+    So each round starts from the result of the constructor. This includes loaded and frozen layers, layers without
+    ``reset_parameters``, and attributes.
 
     Args:
-        make: Makes the model, each time a new one.
+        make: Makes a new model in each call.
         finish: Called with each new model, to give its lazy layers their shapes.
-        keeps_objects: Whether only weights and buffers are taken from the new model, for an object of somebody who may
-            hold parts of it. What else is in it comes from :class:`~al_lightning.fitting.module_state.ModuleState`.
+        keeps_objects: Whether only weights and buffers come from the new model, because the user may hold parts of the
+            old object. Then :class:`~al_lightning.fitting.module_state.ModuleState` restores the rest.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ByConstructor:
         """Makes a model with a seed.
 
         Raises:
-            InputError: If that is no LightningModule.
+            InputError: If the result is not a LightningModule.
         """
         with seeded(seed, with_gpus=True):  # a constructor may draw on a GPU
             model = self._make()
@@ -107,17 +107,17 @@ class ByConstructor:
             model.to(torch.get_default_dtype())  # a fit in 64-true leaves the model in that precision
             _copy(fresh, model)
             return
-        # the trainer, and hyperparameters as LightningCLI gives them, by which a checkpoint is read
+        # The trainer, and the hyperparameters of LightningCLI, which are needed to read a checkpoint.
         vars(fresh).update({name: value for name, value in vars(model).items() if name in KEPT})
-        # the same dict, not its content: hooks and methods that hold the new object then work on the old one, too
+        # Both objects share one dict: hooks and methods that hold the new object then also work on the old one.
         object.__setattr__(model, "__dict__", vars(fresh))
 
 
 class ByReset:
-    """Draws the weights of an object whose constructor is not known, by the ``reset_parameters`` of its layers.
+    """Draws the weights of an object of unknown constructor, by the ``reset_parameters`` of its layers.
 
     Args:
-        model: As its constructor left it.
+        model: The model in the state after its constructor.
     """
 
     def __init__(self, model: L.LightningModule) -> None:
@@ -130,9 +130,9 @@ class ByReset:
         return "reset_parameters, equal ones alike" if self._equal else RESET
 
     def renew(self, model: L.LightningModule, seed: int) -> None:
-        # a fit in 64-true or 16-true leaves the model in that precision, in which other weights would be drawn
+        # A fit in 64-true or 16-true leaves the model in that precision, which would change the drawn weights.
         model.to(torch.get_default_dtype())
-        with torch.no_grad():  # those that no layer resets, such as a table of positions
+        with torch.no_grad():  # weights that no layer resets, such as a table of positions
             for name, buffer in model.named_buffers():
                 if name in self._buffers and buffer.shape == self._buffers[name].shape:
                     buffer.copy_(self._buffers[name])
@@ -140,12 +140,12 @@ class ByReset:
 
 
 def draw_by_reset(model: nn.Module, seed: int, equal: list[list[str]]) -> None:
-    """Calls :func:`~al_lightning.models.reset.reset_parameters`, and keeps equal what was.
+    """Calls :func:`~al_lightning.models.reset.reset_parameters`, and keeps equal tensors equal.
 
     Args:
         model: The model.
-        seed: Of torch's global generator, which is put back.
-        equal: As of :func:`~al_lightning.fitting.weight_proof.equal_groups`.
+        seed: Seed of torch's global generator, which is put back.
+        equal: Groups of equal tensors, see :func:`~al_lightning.fitting.weight_proof.equal_groups`.
     """
     with seeded(seed):
         reset_parameters(model)
@@ -157,22 +157,23 @@ def draw_by_reset(model: nn.Module, seed: int, equal: list[list[str]]) -> None:
 
 
 _proven: "weakref.WeakKeyDictionary[nn.Module, ModelMaker]" = weakref.WeakKeyDictionary()
-"""Objects that were fitted in this process are no longer as their constructors left them."""
+"""Makers that were found before. Once an object is fitted, its weights no longer show how its constructor draws."""
 
 
 def maker_of(model: L.LightningModule, finish: Finish = as_it_is) -> ModelMaker:
-    """Finds how the weights of an object can be drawn again.
+    """Finds a way to draw the weights of an object again.
 
-    A model that has ``reset_parameters`` is taken at its word. Otherwise models are made with the hyperparameters that
-    the object saved, and their weights are compared with its own. If that fails, weights that the layers draw are
-    compared. Weights that come out the same under several seeds were loaded, and have to be those of the object.
+    If the model itself has ``reset_parameters``, this method is used without a check. Otherwise new models are made
+    with the hyperparameters that the object saved, and their weights are compared with the object's weights. If that
+    fails, the layers draw weights, and these are compared. Weights that are the same under several seeds were loaded,
+    so the object must have the same ones.
 
     Args:
-        model: As its constructor left it.
-        finish: As of :class:`ByConstructor`.
+        model: The model in the state after its constructor.
+        finish: Called with each new model, see :class:`ByConstructor`.
 
     Raises:
-        InputError: If neither makes such weights: they were loaded, trained, or drawn in a way of their own.
+        InputError: If both ways fail: the weights were loaded, trained, or drawn in another way.
     """
     known = _proven.get(model)
     if known is not None:
@@ -197,13 +198,13 @@ def _find_maker(model: L.LightningModule, finish: Finish) -> ModelMaker:
 
 
 def check_same_draws(maker: ModelMaker, recorded: str, path: Path, seed: int) -> None:
-    """Raises :class:`InputError` if a run would go on with weights that are drawn in another way than before.
+    """Raises :class:`InputError` if a run would continue with weights that are drawn in another way.
 
     Args:
-        maker: Draws the weights of the rounds to come.
-        recorded: The name of what drew those before; :data:`RESET` in runs that do not say it.
+        maker: Draws the weights of the next rounds.
+        recorded: Name of the maker of the earlier rounds; :data:`RESET` in runs that do not record it.
         path: The run folder.
-        seed: Of a draw by which the two are compared where that is possible.
+        seed: Seed of a draw that compares the two makers, if possible.
     """
     if maker.name == recorded:
         return
@@ -225,7 +226,7 @@ def _resets_itself(model: nn.Module) -> bool:
 
 
 def _why_not_by_reset(model: L.LightningModule) -> str | None:
-    """Says, in a sentence without its end, why the layers cannot draw the weights of a model; else ``None``."""
+    """The reason why the layers cannot draw the weights of a model, as part of a sentence; ``None`` if they can."""
     given = _copied(model)
     drawn = []
     try:
@@ -245,10 +246,10 @@ def _why_not_by_reset(model: L.LightningModule) -> str | None:
 
 
 def _why_not_by_constructor(maker: ByConstructor, model: L.LightningModule) -> str | None:
-    """The same for models that are made with the arguments of this one."""
+    """The reason why a constructor cannot draw the weights of this model; ``None`` if it can."""
     try:
         made = [maker.new(seed) for seed in range(NUM_DRAWS)]
-    except Exception as error:  # whatever a user's constructor runs into with values that the model changed
+    except Exception as error:  # a user's constructor may raise anything if the model changed its arguments
         return f"Expected `{type(model).__name__}` to be made from its hyperparameters, but got: {error}"
     given, drawn = _copied(model), [_copied(other) for other in made]
     if any(draw.keys() != given.keys() for draw in drawn):
@@ -258,13 +259,13 @@ def _why_not_by_constructor(maker: ByConstructor, model: L.LightningModule) -> s
 
 
 def _frozen_and_random(model: nn.Module, drawn: list[State], trained: Container[str] | None = None) -> str | None:
-    """Says which parameter would stay random for good, since it is not trained.
+    """Names a parameter that would stay random for ever, because it is not trained.
 
     Args:
         model: The model.
         drawn: Its weights, drawn several times.
-        trained: Names of the parameters that the constructor does not freeze, if that is known: what it freezes itself
-            is meant so.
+        trained: Names of the parameters that the constructor does not freeze, if known. A constructor freezes
+            parameters on purpose.
     """
     for name, parameter in model.named_parameters():
         is_drawn = not drawn[0][name].equal(drawn[1][name])
@@ -289,7 +290,8 @@ def _described(model: nn.Module, difference: tuple[str, str] | None) -> str | No
 def _constructor_of(model: L.LightningModule) -> MakeModel | None:
     """Makes a model like this one from its hyperparameters; ``None`` if an argument is not known.
 
-    An argument with a default that is no hyperparameter may have been another: the comparison of weights tells.
+    An argument that is not saved gets its default, which may differ from the original value. The comparison of weights
+    shows this.
     """
     hparams = dict(model.hparams)
     arguments: dict[str, Any] = {}
@@ -308,14 +310,14 @@ def _constructor_of(model: L.LightningModule) -> MakeModel | None:
 
 @torch.no_grad()
 def _copy(source: nn.Module, target: nn.Module) -> None:
-    """Copies weights and buffers of a model of the same layers."""
+    """Copies weights and buffers between models with the same layers."""
     values = _tensors(source)
     for name, value in _tensors(target).items():
         value.copy_(values[name])
 
 
 def _tensors(model: nn.Module) -> State:
-    """Parameters and buffers by name, also those that a checkpoint does not hold."""
+    """Parameters and buffers by name, including buffers that a checkpoint leaves out."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 

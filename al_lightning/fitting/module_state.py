@@ -1,4 +1,4 @@
-"""ModuleState: what a model holds besides its weights, as it was before the first fit."""
+"""ModuleState: the state of a model without its weights, as it was before the first fit."""
 
 import copy
 from typing import Any
@@ -13,10 +13,10 @@ PLAIN = (bool, int, float, str, bytes, type(None), torch.device, torch.dtype)
 class ModuleState:
     """Remembers frozen parameters, modes, and attributes that are numbers, texts or tensors, and puts them back.
 
-    Such an attribute that a fit added is removed.
+    Attributes of these types that a fit added are removed.
 
-    Each fit begins so as it does in a process that was just started: a counter that a ``training_step`` keeps, or a
-    layer that a callback froze, does not reach the next round. Lists and mappings stay: users keep records in them.
+    So each fit begins in the same state as in a new process. For example, a counter in a ``training_step`` or a layer
+    that a callback froze does not reach the next round. Lists and mappings stay, because users keep records in them.
 
     Args:
         model: A model before its first fit.
@@ -29,7 +29,7 @@ class ModuleState:
         self._names = {name: set(vars(module)) for name, module in model.named_modules()}
 
     def restore(self, model: nn.Module) -> None:
-        """Puts it back; parameters and modules that were added meanwhile stay."""
+        """Puts the state back. Parameters and modules that were added later stay."""
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self._trained.get(name, parameter.requires_grad))
         for name, module in model.named_modules():

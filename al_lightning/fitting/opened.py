@@ -1,4 +1,4 @@
-"""The run folder of a run while it runs."""
+"""Opens the run folder for the time of a run."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ from al_lightning.run_folder.from_objects import versions
 def opened(
     path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any], trainer: L.Trainer, ranks: Ranks
 ) -> Iterator[RunFolder | None]:
-    """Opens the folder of a run in the process that writes it; yields ``None`` in the others.
+    """Opens the folder of a run in the process that writes it; yields ``None`` in the other processes.
 
     A run that is refused before it trains leaves no folder behind.
 
     Args:
-        path: The folder; made if need be.
-        settings: As of :meth:`~al_lightning.run_folder.RunFolder.open`.
-        identity: Likewise.
+        path: The folder. A missing folder is made.
+        settings: The settings of the run, see :meth:`~al_lightning.run_folder.RunFolder.open`.
+        identity: The fingerprints of the run, see :meth:`~al_lightning.run_folder.RunFolder.open`.
         trainer: Its device is recorded.
         ranks: The processes of the run.
     """

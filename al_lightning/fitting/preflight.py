@@ -1,4 +1,4 @@
-"""All refusals before the first fit, and what a run starts from."""
+"""All checks before the first fit, and the starting point of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from al_lightning.strategies import QueryStrategy
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a loop is to do."""
+    """The task of a loop."""
 
     strategy: QueryStrategy
     query_size: int
@@ -46,19 +46,19 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that goes with the data, and what a run starts from."""
+    """A model that suits the data, and the starting point of a run."""
 
     model: L.LightningModule
     identity: dict[str, Any]
-    """What the run is of, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`."""
+    """Fingerprints of the parts, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`."""
     initial: Tensor
     """Training-set indices of the samples that round 0 trains on, int64."""
     asked: Tensor
-    """Those of samples whose labels have to be asked for first."""
+    """Training-set indices of samples that need a label from the oracle first."""
     maker: ModelMaker | None
-    """Draws the weights of each round; none if they are not drawn."""
+    """Draws the weights of each round; ``None`` if rounds do not draw weights."""
     state: ModuleState | None
-    """What the model held besides weights; none if the maker brings it."""
+    """The state of the model besides its weights; ``None`` if the maker restores it."""
 
 
 def prepare(
@@ -69,18 +69,18 @@ def prepare(
     make_model: MakeModel | None,
     callbacks: Sequence[Callback],
 ) -> Prepared:
-    """Loads the data, makes the model and refuses what does not go together. Nothing is written.
+    """Loads the data, makes the model and checks that all parts go together. Writes nothing.
 
     Args:
-        experiment: What the loop is to do.
+        experiment: The task of the loop.
         trainer: The trainer.
-        model: The model, or what makes it.
+        model: The model, or a function that makes it.
         datamodule: The data.
         make_model: Makes a model as ``model`` was made.
-        callbacks: Those of the trainer that may keep something of a fit.
+        callbacks: The trainer's callbacks that may keep state of a fit.
 
     Raises:
-        InputError: If something does not go together.
+        InputError: If the parts do not go together.
     """
     check_trainer(trainer)
     datamodule.prepare_data()
@@ -89,7 +89,7 @@ def prepare(
         make_model = model
         model = ByConstructor(make_model).new(stream_seed(experiment.seed, "weights"))
     settle_classes(model, datamodule)
-    datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of a run before
+    datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of an earlier run
     initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
     if experiment.num_rounds:
         check_sizes(len(datamodule.labeled) - len(initial) - len(asked), experiment.query_size, experiment.num_rounds)
@@ -113,7 +113,7 @@ def prepare(
 
 
 def check_trainer(trainer: L.Trainer) -> None:
-    """Raises :class:`InputError` if a trainer cannot run a loop, by its devices and limits."""
+    """Raises :class:`InputError` if the devices or limits of a trainer rule out a loop."""
     if trainer.world_size > 1:
         _check_devices(trainer)
     if trainer.limit_test_batches == 0:
@@ -132,7 +132,7 @@ def check_sizes(pool_size: int, query_size: int, num_rounds: int) -> None:
 
 
 def _check_devices(trainer: L.Trainer) -> None:
-    """Refuses what starts processes anew in each fit (Lightning #18775), and what was never tried."""
+    """Refuses strategies that start new processes in each fit (Lightning #18775), and untested strategies."""
     strategy, launcher = trainer.strategy, trainer.strategy.launcher
     if type(strategy) is not DDPStrategy or not isinstance(launcher, _SubprocessScriptLauncher):
         name = f"ddp_{strategy._start_method}" if isinstance(strategy, DDPStrategy) else type(strategy).__name__
@@ -148,7 +148,7 @@ def _check_devices(trainer: L.Trainer) -> None:
 def _find_maker(
     reinit: Reinit, model: L.LightningModule, make_model: MakeModel | None, finish: Finish
 ) -> ModelMaker | None:
-    """What draws the weights of each round; none if they are not drawn."""
+    """Finds the maker of each round's weights; ``None`` if rounds do not draw weights."""
     if reinit != "scratch":
         return None
     if traits(model).pretrained:

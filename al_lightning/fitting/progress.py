@@ -1,4 +1,4 @@
-"""What a run shows while it runs: a live display on a terminal, one line a round anywhere else."""
+"""The display of a run: live on a terminal, and one line a round anywhere else."""
 
 import sys
 import time
@@ -22,13 +22,13 @@ class RunProgress:
     Args:
         num_rounds: Number of the last round.
         enabled: Whether to show anything.
-        console: Where to show it; standard output if not given.
+        console: The console to write to. By default standard output.
     """
 
     def __init__(self, num_rounds: int, enabled: bool = True, console: Console | None = None) -> None:
         self._num_rounds = num_rounds
         self._enabled = enabled
-        # rich takes FORCE_COLOR for a terminal, where it may be the log of a CI
+        # With FORCE_COLOR, rich assumes a terminal, but the output may be the log of a CI.
         self._console = console or Console(
             highlight=False, soft_wrap=True, markup=False, force_terminal=sys.stdout.isatty()
         )
@@ -76,7 +76,7 @@ class RunProgress:
             self._live.stop()
 
     def _left(self, next_round: int) -> str:
-        """Time left, guessed from the last rounds: later rounds take longer, so it is a little too low."""
+        """Time left, estimated from the last rounds. Later rounds take longer, so the estimate is a little too low."""
         rounds_left = self._num_rounds + 1 - next_round
         if not self._seconds or rounds_left == 0:
             return ""

@@ -1,4 +1,7 @@
-"""A small query before the first fit: what a strategy needs and a model lacks is found out before hours of training."""
+"""Makes a small query before the first fit.
+
+If a model lacks something that a strategy needs, it shows before hours of training.
+"""
 
 import copy
 import logging
@@ -23,10 +26,10 @@ def rehearse_query(
 ) -> None:
     """Asks a copy of a strategy for a small query, with a model that need not be fitted.
 
-    The strategy itself sees nothing of it. Model and generators are left as they were.
+    The strategy itself is not touched. Model and generators stay unchanged.
 
     Raises:
-        InputError: If the strategy raises it. What else the strategy raises is left to its first query.
+        InputError: If the strategy raises it. Any other error is left to the first real query.
     """
     rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
     pool = take_rows(rows, slice(NUM_POOL))
@@ -40,5 +43,5 @@ def rehearse_query(
             rehearsing.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
         except InputError:
             raise
-        except Exception as error:  # the strategy may count on a larger pool: its first query will tell
+        except Exception as error:  # the strategy may need a larger pool: its first real query will show
             LOG.debug("A small query before the first fit failed: %r", error)

@@ -1,4 +1,4 @@
-"""RoundFit: the fit of one round, from its first hook to what it found."""
+"""RoundFit: the fit of one round, from its first hook to its results."""
 
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ HARMLESS = (EarlyStopping, Checkpoint, ModelSummary, Timer)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit found."""
+    """The results of a fit."""
 
     epochs: int
     train_acc: float
@@ -39,18 +39,18 @@ class Fitted:
     """Whether a stopping rule ended the fit, and not a cap."""
     seconds: float
     logged: dict[str, float]
-    """What the model logs of its validation, by name."""
+    """Metrics that the model logs in its validation, by name."""
 
 
 class RoundFit(Callback, Generic[T]):
-    """Hooks of one fit. It is made for each round, and is among the trainer's callbacks for that fit alone.
+    """Hooks of one fit. Each round makes a new object, which is a callback of the trainer during that fit only.
 
     Args:
-        parts: Of the run.
+        parts: The parts of the run.
         round: The round.
-        record: Shows and writes the epochs.
-        at_end: Called with the fitted model while it is on its device: before ``on_fit_end`` Lightning moves it to the
-            CPU. What it returns is returned by :meth:`run`.
+        record: The record that shows and writes the epochs.
+        at_end: Called with the fitted model while it is still on its device; Lightning moves it to the CPU before
+            ``on_fit_end``. :meth:`run` returns its result.
     """
 
     def __init__(self, parts: RunParts, round: int, record: RunRecord, at_end: Callable[[], T]) -> None:
@@ -67,7 +67,7 @@ class RoundFit(Callback, Generic[T]):
         """Fits the model on the labeled set.
 
         Raises:
-            InputError: If the trainer's limits leave no step, or Lightning refuses something.
+            InputError: If the trainer's limits leave no step, or Lightning refuses an argument.
         """
         trainer, model, data = self._parts.trainer, self._parts.model, self._parts.datamodule
         try:
@@ -86,7 +86,7 @@ class RoundFit(Callback, Generic[T]):
         except RuntimeError as error:
             if "conditioned on metric" not in str(error):
                 raise
-            # EarlyStopping's complaint of a metric that nobody logs
+            # EarlyStopping complains that nobody logs its metric.
             raise InputError(f"Expected `convergence.monitor` to be a metric that is logged: {error}") from error
         if not self._found:
             raise InputError(f"Expected round {self._round} to train, but the trainer's limits left it no step.")
@@ -95,22 +95,31 @@ class RoundFit(Callback, Generic[T]):
     # ---------------------------------------------------------------------------------------------------- the hooks
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remembers callbacks that the model brings along; those of the trainer are remembered before."""
+        """Remembers the callbacks of the model. The callbacks of the trainer are remembered earlier."""
         self._parts.fresh.know(self._parts.fresh.others(self))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Seeds the dropout of this round; not before the fit, which seeds all devices alike when it joins them."""
+        """Seeds the dropout of this round.
+
+        An earlier seed would be lost: a fit seeds all devices alike when it joins them.
+        """
         torch.manual_seed(stream_seed(self._parts.seed, "dropout", self._round, self._parts.ranks.rank))
         self._record.start_fit(self._round, int(self._parts.datamodule.labeled.sum()))
         self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Reports the epoch before: what a module logs at the end of an epoch is known only after its hook."""
+        """Reports the previous epoch.
+
+        The metrics that a module logs at the end of an epoch are known only after its hook.
+        """
         if self._epochs > 0:
             self._report_epoch()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measures what a callback watches of the labeled set; Lightning runs EarlyStopping after all others."""
+        """Measures the metrics of the labeled set that callbacks watch.
+
+        Lightning runs EarlyStopping after all other callbacks.
+        """
         self._epochs += 1
         self._measured = {}
         rules = [rule for rule in rules_of(trainer) if rule.is_due]
@@ -122,21 +131,21 @@ class RoundFit(Callback, Generic[T]):
             rule.take(self._measured[TRAIN_NLL])
         for name, value in self._measured.items():
             if name == TRAIN_ACC and name in watched:
-                # where EarlyStopping looks; `self.log` would bring it there too, but takes a tenth of a short epoch
+                # EarlyStopping reads this mapping. `self.log` would fill it, too, but takes a tenth of a short epoch.
                 trainer.callback_metrics[name] = torch.tensor(value)
                 if trainer.loggers or logs_itself(trainer, name):
                     self.log(name, value)  # type: ignore[attr-defined]
-            elif not logs_itself(trainer, name):  # a module that logs a metric of this name keeps its own
+            elif not logs_itself(trainer, name):  # a module that logs this metric keeps its own value
                 trainer.callback_metrics[name] = torch.tensor(value)
                 for logger in trainer.loggers:
                     logger.log_metrics({name: value}, step=max(0, trainer.global_step - 1))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Gives all devices the same running statistics, before callbacks look at them or average them."""
+        """Gives all devices the same running statistics, before callbacks read or average them."""
         self._parts.ranks.share_buffers(pl_module)
 
     def _end(self) -> None:
-        """Takes what the fit found, after all that changes weights when training ends."""
+        """Takes the results of the fit, after all callbacks that change weights at the end of training."""
         trainer, model, ranks = self._parts.trainer, self._parts.model, self._parts.ranks
         self._report_epoch()
         logged = {
@@ -144,7 +153,7 @@ class RoundFit(Callback, Generic[T]):
         }
         if not self._measured or self._may_have_changed_weights():
             self._measured = self._labeled.measure()
-        # a metric that is not averaged over the devices ends the fit of all when it does so on one
+        # If a metric is not averaged over the devices, one device can end the fit of all.
         converged = any(ranks.gather(has_converged(trainer)))
         seconds = time.perf_counter() - self._started
         ranks.share_buffers(model)
@@ -167,7 +176,7 @@ class RoundFit(Callback, Generic[T]):
         self._record.end_epoch(self._epochs, {name: float(value) for name, value in metrics.items()})
 
     def _may_have_changed_weights(self) -> bool:
-        """Whether others may have changed the weights after the accuracy of the last epoch was measured."""
+        """Whether other callbacks may have changed the weights after the last measurement of the accuracy."""
         model = self._parts.model
         hooks = ("on_train_epoch_end", "on_train_end")
         is_ours = type(model).__module__.startswith("al_lightning.")

@@ -1,4 +1,4 @@
-"""What a strategy asks for in a round."""
+"""The query of one round."""
 
 import time
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from al_lightning.strategies import QueryStrategy
 
 @dataclass(frozen=True)
 class Queried:
-    """The samples that a strategy chose, and what is known of them."""
+    """The samples that a strategy chose, with their scores and predictions."""
 
     indices: Tensor
-    """Training-set indices in the order chosen, int64, shape ``(b,)``; none after the last round."""
+    """Training-set indices in the order of the choice, int64, shape ``(b,)``; empty after the last round."""
     scores: Tensor | None = None
     """Their acquisition scores, float, shape ``(b,)``, if the strategy has scores."""
     predicted: tuple[tuple[int, float], ...] = ()
-    """Class and confidence that the model predicts for each of them."""
+    """Predicted class and confidence of each sample."""
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     seconds_score: float = 0.0
     """Seconds spent on predictions."""
@@ -33,7 +33,10 @@ class Queried:
     """Seconds spent on the choice."""
 
     def rows(self, round: int, labels: Tensor | None, datamodule: PoolDataModule) -> list[Query]:
-        """The rows of queries.csv for labels that a round first trains on; open questions without labels."""
+        """The rows of queries.csv for labels that ``round`` is the first to train on.
+
+        Without labels, open questions.
+        """
         return query_rows(round, self.indices, labels, datamodule, self.scores, self.predicted)
 
 
@@ -42,10 +45,10 @@ NOTHING = Queried(torch.empty(0, dtype=torch.int64))
 
 
 def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round: int) -> Queried:
-    """Asks a strategy with the fitted model, which is on its device still; checks and times the answer.
+    """Asks a strategy for a query, with the fitted model on its device. Checks and times the answer.
 
     Raises:
-        InputError: If the answer is no query of this size, or the strategy refuses.
+        InputError: If the answer is not a query of this size, or the strategy refuses.
     """
     pool = parts.predictor(round)
     started = time.perf_counter()
@@ -57,7 +60,7 @@ def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round:
         raise InputError(
             f"Expected {type(strategy).__name__}.query to return a tensor of shape ({query_size},), but got {got}."
         )
-    positions = parts.ranks.on_writer(lambda: positions)  # devices may differ if a strategy draws from elsewhere
+    positions = parts.ranks.on_writer(lambda: positions)  # devices may differ if a strategy has its own randomness
     diagnostics = dict(strategy.diagnose(pool, positions))
     indices = parts.datamodule.indices_of(positions)
     confidences, classes = parts.predictor(round).map(

@@ -1,4 +1,4 @@
-"""The row of rounds.csv that a fit and a test become."""
+"""Makes the row of rounds.csv for a fit and a test."""
 
 from math import nan
 
@@ -11,8 +11,11 @@ from al_lightning.run_folder.tables import COLUMNS, ROUNDS, Round
 def row_of(round: int, num_labeled: int, fitted: Fitted, queried: Queried, tested: Tested) -> Round:
     """Returns the row of a round.
 
-    Its further metrics are ours, then what the model logs of its validation, then what it logs of its test and what the
-    user asks for.
+    Its further metrics have this order:
+
+    1. the metrics of this package;
+    2. the metrics that the model logs in its validation;
+    3. the metrics that the model logs in its test, and the metrics that the user asks for.
     """
     known = {name: tested.metrics.get(name, nan) for name in OURS if name in COLUMNS[ROUNDS]}
     ours = {name: tested.metrics[name] for name in OURS if name in tested.metrics and name not in known}

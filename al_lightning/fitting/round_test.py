@@ -19,15 +19,15 @@ from al_lightning.run_folder.tables import CalibrationBin
 
 PREFIX = "test_"
 OURS = tuple(f"{PREFIX}{name}" for name in NAMES)
-"""Metrics of ours, which every test has."""
+"""Metrics of this package. Every test has them."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What a test found."""
+    """The results of a test."""
 
     metrics: dict[str, float]
-    """All metrics by name: those that ``test_step`` logs, and ours; none without a test set."""
+    """All metrics by name, both from ``test_step`` and from this package; empty without a test set."""
     calibration: tuple[Tensor, Tensor, Tensor] | None
     """Number of samples, mean confidence and accuracy of each confidence bin."""
     seconds: float
@@ -45,15 +45,15 @@ class Tested:
 
 
 def test_model(parts: RunParts, metrics: NamedMetrics) -> Tested:
-    """Tests a model by its ``test_step``; what that does not log comes from the logits.
+    """Tests a model by its ``test_step``. Metrics that ``test_step`` does not log are computed from the logits.
 
     Args:
-        parts: Of the run.
-        metrics: Those that the user asks for.
+        parts: The parts of the run.
+        metrics: The metrics that the user asks for.
     """
     started = time.perf_counter()
     trainer, model, data = parts.trainer, parts.model, parts.datamodule
-    if len(data.test_targets) == 0:  # of people who have their labels all for training
+    if len(data.test_targets) == 0:  # the user needs all labels for training
         return Tested({}, None, time.perf_counter() - started)
     tested: dict[str, Tensor] = {}
     curve = CalibrationCurve()
@@ -64,13 +64,13 @@ def test_model(parts: RunParts, metrics: NamedMetrics) -> Tested:
         tested = dict(trainer.callback_metrics)
     calibration = curve.bins
     if metrics or not tested.keys() >= set(OURS):
-        model.to(trainer.strategy.root_device)  # from which Lightning takes it at the end of a fit
+        model.to(trainer.strategy.root_device)  # at the end of a fit, Lightning moves it to the CPU
         blocks = data.test_blocks()
         logits = PoolPredictor.of_trainer(trainer, model, blocks, blocks).map(lambda batch: batch.logits)
         model.cpu()
         ours = ClassificationMetrics(logits.shape[1], prefix=PREFIX)
         ours.update(logits, data.test_targets)
-        if "test_acc" not in tested:  # the curve says how often the model is right, as test_acc does
+        if "test_acc" not in tested:  # the curve contains the accuracy
             calibration = ours.calibration_bins()
         tested = ours.compute() | tested | metrics.compute(logits, data.test_targets)
     found = {name: shortest(float(value)) for name, value in tested.items()}
@@ -78,7 +78,7 @@ def test_model(parts: RunParts, metrics: NamedMetrics) -> Tested:
 
 
 class CalibrationCurve(Callback):
-    """Takes the calibration curve of a test before the model resets its metrics."""
+    """Reads the calibration curve of a test before the model resets its metrics."""
 
     def __init__(self) -> None:
         self.bins: tuple[Tensor, Tensor, Tensor] | None = None

@@ -1,4 +1,4 @@
-"""RunLoggers: the loggers of a trainer have one run for all fits of a run, also if it is continued."""
+"""RunLoggers: the loggers of a trainer keep one run for all fits, even if the run is continued."""
 
 import csv
 import json
@@ -19,15 +19,15 @@ CURVE = "learning_curve"
 class RunLoggers:
     """Logs learning curves to the loggers of a trainer, and keeps the curves of its fits apart.
 
-    Each logger gets one point a round: ``learning_curve/test_acc`` and the others over the number of labels, with
-    ``round`` and ``num_labeled``. What a fit logs itself has Lightning's count of steps as its x axis. That count goes
-    on from fit to fit. The file ``loggers.json`` in the run folder keeps the count and the runs of the loggers.
+    Each logger gets one point for each round: ``learning_curve/test_acc`` and other metrics over the number of labels,
+    with ``round`` and ``num_labeled``. Metrics that a fit logs have Lightning's count of steps as x axis. That count
+    goes on from fit to fit. The file ``loggers.json`` in the run folder keeps the count and the runs of the loggers.
 
     Args:
-        trainer: Its loggers are meant; without any nothing is done.
+        trainer: The trainer. Without loggers, nothing is done.
         path: The run folder.
         next_round: The round from which the run goes on.
-        curve: The rounds before it, as of :meth:`end_round`.
+        curve: The earlier rounds, see :meth:`end_round`.
     """
 
     def __init__(
@@ -49,31 +49,31 @@ class RunLoggers:
             goes_on = kept is not None and _goes_on(logger, kept["version"], next_round, first_step)
             self._has_begun = self._has_begun and goes_on and next_round > 0
             if goes_on and isinstance(logger, TensorBoardLogger):
-                # what was purged of later steps may have been of fewer labels
+                # Purged points of later steps may have had fewer labels.
                 for num_labeled, point in (curve or {}).items():
                     if num_labeled >= first_step:
                         logger.log_metrics(dict(point), step=num_labeled)
             logger.finalize = _nothing  # Lightning calls it after each fit and test
 
     def first_step(self, round: int) -> int:
-        """The step with which the fit of a round begins: one more than that of the last test."""
+        """The first step of the fit of a round: one more than the step of the last test."""
         last = self._kept["steps"].get(str(round - 1))
         return 0 if last is None else int(last) + 1
 
     def start_round(self) -> None:
-        """Has the hyperparameters logged in the first fit only."""
+        """Lets Lightning log the hyperparameters in the first fit only."""
         if self._loggers:
             self._trainer.enable_autolog_hparams = self._autologs and not self._has_begun
 
     def start_fit(self, round: int, num_labeled: int) -> None:
-        """Says which round the steps from here on are of. The loggers have begun, and nothing was refused."""
+        """Notes the round of the next steps. The loggers have begun, and nothing was refused."""
         if not self._loggers:
             return
         for logger in self._loggers:
             _name_axes(logger)
             logger.log_metrics({"round": round, "num_labeled": num_labeled}, step=self.first_step(round))
         if not self._has_begun:
-            self._write()  # a run that is killed in this round goes on in the same runs of its loggers
+            self._write()  # a run that is killed in this round continues in the same logger runs
             self._has_begun = True
         self._trainer.enable_autolog_hparams = False
 
@@ -84,7 +84,7 @@ class RunLoggers:
         self._kept["steps"][str(round)] = self._trainer.fit_loop.epoch_loop._batches_that_stepped
         point = point_of(round, num_labeled, metrics)
         for logger in self._loggers:
-            # W&B wants steps that never go back; its x axis is the number of labels by name
+            # Steps of W&B must never go back. Its x axis is the number of labels, by name.
             logger.log_metrics(point, step=None if isinstance(logger, WandbLogger) else num_labeled)
             logger.save()
             if isinstance(logger, TensorBoardLogger):
@@ -92,7 +92,7 @@ class RunLoggers:
         self._write()
 
     def close(self, is_success: bool) -> None:
-        """Ends the loggers' runs as Lightning does after a fit."""
+        """Ends the runs of the loggers as Lightning does after a fit."""
         if self._loggers:
             self._trainer.enable_autolog_hparams = self._autologs
         for logger in self._loggers:
@@ -101,7 +101,7 @@ class RunLoggers:
         self._loggers = []
 
     def _kept_of_each(self) -> list[dict[str, Any] | None]:
-        """What is kept of each logger: loggers of a class are told apart by their order."""
+        """The kept state of each logger. Loggers of the same class are distinguished by their order."""
         left = list(self._kept["loggers"])
         found = []
         for logger in self._loggers:
@@ -116,7 +116,7 @@ class RunLoggers:
             content = json.loads(self._path.read_text())
             steps = {str(int(round)): int(step) for round, step in content["steps"].items()}
             loggers = [{"class": str(kept["class"]), "version": kept["version"]} for kept in content["loggers"]]
-        except FileNotFoundError:  # the run was begun without a logger
+        except FileNotFoundError:  # the run began without a logger
             return
         except (ValueError, KeyError, TypeError, AttributeError):
             warnings.warn(f"{self._path} is not as it was saved: loggers begin a new run.", stacklevel=2)
@@ -134,7 +134,7 @@ class RunLoggers:
 
 
 def point_of(round: int, num_labeled: int, metrics: Mapping[str, float]) -> dict[str, float]:
-    """One point of the learning curves, as loggers get it."""
+    """One point of the learning curves, in the form that loggers get."""
     curves = {f"{CURVE}/{name}": float(value) for name, value in metrics.items()}
     return {**curves, "round": round, "num_labeled": num_labeled}
 
@@ -144,7 +144,7 @@ def _nothing(status: str) -> None:
 
 
 def _goes_on(logger: Logger, version: Any, next_round: int, first_step: int) -> bool:
-    """Lets a logger continue a run of its own; returns whether it does: the user may have chosen another one."""
+    """Lets a logger continue its earlier run. Returns whether it does, because the user may have chosen another run."""
     target: Any = logger
     if isinstance(logger, WandbLogger):
         if target._experiment is None and target._wandb_init.get("id") is None:
@@ -156,7 +156,7 @@ def _goes_on(logger: Logger, version: Any, next_round: int, first_step: int) -> 
         return target._run_id == version
     if not isinstance(logger, CSVLogger | TensorBoardLogger):
         return False
-    if target._experiment is not None:  # of the same process, and open still
+    if target._experiment is not None:  # still open in the same process
         return str(target.version) == str(version)
     if target._version is None:
         target._version = version
@@ -174,20 +174,20 @@ def _has_run(logger: Any, run_id: str) -> bool:
 
     try:
         logger._mlflow_client.get_run(run_id)
-    except MlflowException:  # the store is another one
+    except MlflowException:  # the store has changed
         return False
     return True
 
 
 def _name_axes(logger: Logger) -> None:
-    """Gives the learning curves of W&B their x axis."""
+    """Sets the x axis of the learning curves in W&B."""
     if isinstance(logger, WandbLogger) and getattr(logger.experiment, "define_metric", None):
         logger.experiment.define_metric("num_labeled")
         logger.experiment.define_metric(f"{CURVE}/*", step_metric="num_labeled")
 
 
 def _keep_rows(logger: Any, next_round: int) -> None:
-    """Opens a CSVLogger, which deletes what there is, and puts the rows of finished rounds back."""
+    """Opens a CSVLogger, which deletes old rows, and puts the rows of finished rounds back."""
     path = Path(logger.log_dir) / "metrics.csv"
     if not path.is_file():
         return
@@ -208,8 +208,8 @@ def _keep_rows(logger: Any, next_round: int) -> None:
 
 
 def _round_ended_by(row: Mapping[str, str | None]) -> int | None:
-    """The round whose point of the learning curves a row is, the last row of that round; none if it is another row."""
+    """The round of a row that is a point of the learning curves, the last row of a round; ``None`` for other rows."""
     if not any(f"{CURVE}/" in name and value for name, value in row.items()):
         return None
-    rounds = [value for name, value in row.items() if name.endswith("round") and value]  # there may be a prefix
+    rounds = [value for name, value in row.items() if name.endswith("round") and value]  # names may have a prefix
     return int(float(rounds[0])) if rounds else None

@@ -1,4 +1,4 @@
-"""RunParts: what a run is made of, settled before its first fit and the same in all rounds."""
+"""RunParts: the parts of a run, which are fixed before its first fit and the same in all rounds."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from al_lightning.inference import PoolPredictor
 
 @dataclass(frozen=True)
 class RunParts:
-    """What the rounds of a run have in common."""
+    """The common parts of all rounds of a run."""
 
     loop: Callback
-    """Its place among the trainer's callbacks is that of the callbacks of a fit and of a test."""
+    """The loop. The callbacks of a fit or a test take its place among the trainer's callbacks."""
     trainer: L.Trainer
     model: L.LightningModule
     datamodule: PoolDataModule
@@ -27,12 +27,12 @@ class RunParts:
     weights: StartingWeights
 
     def start_fit(self, round: int) -> None:
-        """Puts all parts where the fit of a round starts."""
+        """Brings all parts into the state at the start of a round's fit."""
         self.weights.restore(self.model, round)
         self.fresh.restore()
         set_streams(self.model, self.datamodule, self.seed, round, self.ranks.rank)
 
     def predictor(self, round: int) -> PoolPredictor:
-        """Asks the model about the pool, with the streams of a round, on all devices."""
+        """Makes the predictor of the pool, with the random streams of a round, on all devices."""
         pool, labeled = self.datamodule.pool_blocks(), self.datamodule.labeled_blocks()
         return PoolPredictor.of_trainer(self.trainer, self.model, pool, labeled, self.seed, round, self.ranks)

@@ -1,4 +1,4 @@
-"""RunRecord: what is shown and written of a run while it runs."""
+"""RunRecord: shows and writes a run while it runs."""
 
 import math
 import tempfile
@@ -26,10 +26,10 @@ CHECKPOINT = "model.ckpt"
 
 
 class RunRecord:
-    """Shows the progress of a run, and writes nothing: of a process that does not write, or of ``fast_dev_run``.
+    """Shows the progress of a run and writes nothing, for ``fast_dev_run`` and for processes that do not write.
 
     Args:
-        trainer: Its loggers count steps.
+        trainer: The trainer. Its loggers count steps.
         ranks: The processes of the run.
         progress: The display.
     """
@@ -43,12 +43,12 @@ class RunRecord:
         self._progress.start_round(round, num_labeled)
 
     def start_logging(self, round: int) -> None:
-        """Lets the steps that loggers count by go on from round to round, on all devices alike."""
+        """Lets the step count of loggers go on from round to round, in the same way on all devices."""
         if self._trainer.loggers:
             count_steps_from(self._trainer, self._ranks.on_writer(lambda: self._first_step(round)))
 
     def start_fit(self, round: int, num_labeled: int) -> None:
-        """Says which round the steps of the loggers are of from here on."""
+        """Notes the round of the next steps of the loggers."""
 
     def end_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Adds a point to the training curves."""
@@ -64,10 +64,10 @@ class RunRecord:
         """Commits a round.
 
         Args:
-            row: Of rounds.csv.
-            queries: What was asked for; without labels they are open questions.
+            row: The row of rounds.csv.
+            queries: The queried samples. Without labels they are open questions.
             calibration: Rows of calibration.csv.
-            diagnostics: What the strategy reports, by name.
+            diagnostics: Figures that the strategy reports, by name.
         """
 
     def close(self, is_success: bool) -> None:
@@ -82,10 +82,10 @@ class WrittenRecord(RunRecord):
     """Writes a run to its folder, to TensorBoard and to the trainer's loggers.
 
     Args:
-        parts: Of the run.
+        parts: The parts of the run.
         progress: The display.
         folder: The folder of the run, open.
-        metrics: Those that the user asks for, which are columns also where the run was begun without them.
+        metrics: The metrics that the user asks for. They become columns even if the run began without them.
     """
 
     def __init__(self, parts: RunParts, progress: RunProgress, folder: RunFolder, metrics: NamedMetrics) -> None:
@@ -136,7 +136,10 @@ class WrittenRecord(RunRecord):
         self._progress.end_round(row)
 
     def _with_columns(self, row: Round) -> Round:
-        """The row with the metrics that the run has columns for; a run of an earlier version has none by default."""
+        """The row, with the metrics that have columns in this run.
+
+        By default, a run of an earlier version has no such columns.
+        """
         if not self._folder.rounds or self._folder.rounds[0].metrics:
             return row
         return replace(row, metrics={name: value for name, value in row.metrics.items() if name in self._metrics})
@@ -150,25 +153,25 @@ class WrittenRecord(RunRecord):
 
 
 def save_checkpoint(trainer: L.Trainer, path: Path) -> None:
-    """Writes the last model to a run folder beside the one of the round before: a collective, by all processes.
+    """Writes the last model to a run folder, beside the previous round's model. All processes must call it.
 
     Raises:
-        InputError: If the disk is full or the folder cannot be written; nothing is left over in it.
+        InputError: If the disk is full or the folder cannot be written. Then no partial file is left.
     """
     new = new_name(path / CHECKPOINT)
     try:
         trainer.save_checkpoint(new, weights_only=True)
     except OSError as error:
-        new.unlink(missing_ok=True)  # give back the space
-        raise InputError(  # Lightning writes a temporary file first, which may be on another disk
+        new.unlink(missing_ok=True)  # frees the space
+        raise InputError(  # Lightning's temporary file may be on another disk
             f"Expected to write the last model to the run folder {path}, by way of {tempfile.gettempdir()}, but "
             f"got: {error.strerror or error}; the rounds before it are safe."
         ) from error
 
 
 def summary(rounds: list[Round]) -> str:
-    """What the last round came to, in words."""
+    """The result of the last round, in words."""
     last = rounds[-1]
-    # there may be nothing to test on
+    # There may be no test set.
     accuracy = "" if math.isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "
     return f"{len(rounds)} rounds done, {accuracy}{last.num_labeled} labels"

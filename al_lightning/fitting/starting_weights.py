@@ -1,4 +1,4 @@
-"""StartingWeights: where the fit of each round starts."""
+"""StartingWeights: the weights at the start of each round's fit."""
 
 import io
 import pickle
@@ -21,21 +21,21 @@ REINIT: tuple[Reinit, ...] = ("scratch", "initial", "warm")
 
 
 class StartingWeights:
-    """Puts a model where the fit of a round is to start.
+    """Brings a model into the state at the start of a round's fit.
 
-    What later rounds start from is kept in the run folder, and read from there in each round: a run that is continued
-    does nothing else than one that was never stopped.
+    The weights that later rounds start from are kept in the run folder, and each round reads them from there. So a
+    continued run does the same as a run that was never stopped.
 
     Args:
-        reinit: ``scratch``, new weights, as the model's constructor makes them; ``initial``, those before the first
-            fit; ``warm``, those after the last fit.
-        seed: Of the weights that are drawn.
-        folder: The run folder; without one there is one round alone.
+        reinit: ``scratch``: new weights, as the model's constructor makes them. ``initial``: the weights before the
+            first fit. ``warm``: the weights after the last fit.
+        seed: Seed of the drawn weights.
+        folder: The run folder. Without it, there is only one round.
         maker: Draws the weights of ``scratch``.
-        state: What the model held besides weights before the first fit; the maker may bring its own.
+        state: State of the model besides its weights before the first fit; the maker may restore it instead.
 
     Raises:
-        InputError: From its methods, if a file that should be there is missing, torn or of another model.
+        InputError: From its methods, if a file is missing, damaged, or belongs to another model.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class StartingWeights:
         self._state = state
 
     def begin(self, model: nn.Module, is_new: bool) -> None:
-        """Keeps the weights before the first fit; a run that is continued has kept them."""
+        """Keeps the weights before the first fit. A continued run has them already."""
         if self._reinit != "scratch" and is_new:
             self._save(model, "initial.pt")
 
     def restore(self, model: L.LightningModule, round: int) -> None:
-        """Puts a model where the fit of a round starts."""
+        """Brings a model into the state at the start of a round's fit."""
         if self._state is not None:
             self._state.restore(model)
         if self._maker is not None:
             self._maker.renew(model, stream_seed(self._seed, "weights", round))
             return
-        # a fit in 64-true or 16-true leaves the model in that precision
+        # A fit in 64-true or 16-true leaves the model in that precision.
         model.to(torch.get_default_dtype())
         if self._folder is not None:
             name = f"warm{round - 1}.pt" if self._reinit == "warm" and round > 0 else "initial.pt"
@@ -82,10 +82,10 @@ class StartingWeights:
             self._save(model, f"warm{round}.pt")
 
     def discard(self, round: int) -> None:
-        """Removes what nobody will need once a round is committed.
+        """Removes files that are not needed after the commit of a round.
 
-        The round before it will be: if it was the last one of its run, and the run is to have more rounds, it is done
-        again, with a query.
+        The files of the round before stay. A finished run may get more rounds: then its last round is repeated, with a
+        query.
         """
         if self._folder is not None:
             for path in self._folder.glob("warm*.pt"):
@@ -93,7 +93,7 @@ class StartingWeights:
                     path.unlink()
 
     def _save(self, model: nn.Module, name: str) -> None:
-        """Writes a file, whole or not at all."""
+        """Writes a complete file, or none."""
         assert self._folder is not None
         weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
         content = io.BytesIO()

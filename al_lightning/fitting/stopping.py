@@ -1,4 +1,4 @@
-"""Which callbacks of a trainer end its fits, what they watch, and whether they were met."""
+"""The callbacks of a trainer that end its fits: their metrics, and whether a rule was met."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ def rules_of(trainer: L.Trainer) -> list[Convergence]:
 
 
 def watched_by_others(trainer: L.Trainer) -> set[str]:
-    """The metrics that callbacks of Lightning watch, or rules with arguments of their own."""
+    """The metrics that callbacks of Lightning watch, or stopping rules with their own arguments."""
     stopping = [callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping)]
     return {c.monitor for c in stopping if not (isinstance(c, Convergence) and c.by_loss)} & {TRAIN_ACC, TRAIN_NLL}
 
 
 @contextmanager
 def capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
-    """Gives a fit by the loss rule a cap of epochs, if it has none: learning rate schedules need a finite one."""
+    """Gives a fit by the loss rule a cap of epochs, if it has none. Learning rate schedules need a finite number."""
     if not any(rule.by_loss for rule in rules_of(trainer)) or (trainer.max_epochs, trainer.max_steps) != (-1, -1):
         yield
         return
@@ -41,18 +41,21 @@ def capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
 
 
 def has_converged(trainer: L.Trainer) -> bool:
-    """Whether a stopping rule was met and ended the fit: not a cap of epochs, steps or time, and not divergence."""
+    """Whether a stopping rule was met and ended the fit.
+
+    Caps of epochs, steps or time do not count, nor does divergence.
+    """
     reasons = [c.stopping_reason for c in callbacks_of(trainer) if isinstance(c, EarlyStopping)]
     diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
     return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)
 
 
 def use_rule_of_run(settings: Mapping[str, Any] | None, trainer: L.Trainer) -> bool:
-    """Puts the stopping rule in force that an old run was begun with; returns whether it is another one.
+    """Restores the stopping rule of an old run. Returns whether it differs from today's rule.
 
     Args:
-        settings: Those of the run with its rule, see :func:`~al_lightning.run_folder.old_rule.with_old_rule`; ``None``
-            if the rule of today is its rule.
+        settings: Settings of the run with its rule, see :func:`~al_lightning.run_folder.old_rule.with_old_rule`.
+            ``None`` if the run has today's rule.
         trainer: The trainer.
     """
     if settings is None:

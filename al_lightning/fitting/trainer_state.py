@@ -1,4 +1,4 @@
-"""FreshTrainer: each fit finds a trainer and its data module as the first fit found them."""
+"""FreshTrainer: a trainer and its data module are in the same state before each fit."""
 
 import copy
 import inspect
@@ -9,19 +9,20 @@ from lightning.pytorch.callbacks import Callback
 
 PLAIN = (bool, int, float, str, type(None))
 LOGGED_STEPS = "_batches_that_stepped"
-"""Loggers count by it: their curves go on from round to round."""
+"""Step count of the loggers. It is not put back, because their curves go on from round to round."""
 
 
 class FreshTrainer:
-    """Remembers what callbacks change in a trainer, and puts it back before each later fit.
+    """Remembers the attributes of a trainer that callbacks change, and puts them back before each later fit.
 
     GradientAccumulationScheduler sets ``trainer.accumulate_grad_batches``, StochasticWeightAveraging raises
     ``max_epochs``, BatchSizeFinder sets the batch size of the data, LearningRateFinder a hyperparameter.
 
     Args:
         trainer: The trainer, before its first fit of a run.
-        model: Its hyperparameters count.
-        datamodule: Its hyperparameters count, and attributes that its constructor has as arguments.
+        model: The model. Its hyperparameters are put back.
+        datamodule: The data. Its hyperparameters are put back, and attributes with the names of its constructor's
+            arguments.
     """
 
     def __init__(self, trainer: L.Trainer, model: L.LightningModule, datamodule: L.LightningDataModule) -> None:
@@ -39,7 +40,7 @@ class FreshTrainer:
         self._is_first = True
 
     def restore(self) -> None:
-        """Puts it back, unless no fit was made yet."""
+        """Puts everything back, except before the first fit."""
         if self._is_first:
             self._is_first = False
             return
@@ -49,7 +50,7 @@ class FreshTrainer:
             vars(part).update(attributes)
         for hparams, values in self._hparams:
             hparams.update(values)
-        if self._scaling:  # of 16-mixed
+        if self._scaling:  # only in 16-mixed
             self._trainer.precision_plugin.load_state_dict(copy.deepcopy(self._scaling))
 
 
@@ -58,5 +59,5 @@ def _plain(attributes: Any) -> dict[str, Any]:
 
 
 def _arguments(part: object) -> set[str]:
-    """Names of the arguments of an object's constructor, and of those of its bases."""
+    """Names of the arguments of an object's constructor, including its base classes."""
     return {name for base in type(part).__mro__ for name in inspect.signature(base).parameters}

@@ -1,4 +1,4 @@
-"""Validation during fits: Lightning's, kept from changing what is trained."""
+"""Keeps Lightning's validation from changing the training."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,17 +14,18 @@ from al_lightning.random_streams import seeded
 
 @contextmanager
 def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
-    """Gives each validation during a fit random generators of its own.
+    """Gives each validation during a fit its own random generators.
 
-    A validation draws: a DataLoader draws the seeds of its workers, a shuffle its order, a ``validation_step`` whatever
-    it likes. The fit goes on with the generators as they were before, so that its updates are those of a fit without
-    validation. Each validation of a run draws the same. Lightning's sanity check before each fit is left out.
+    A validation draws random numbers: a DataLoader for the seeds of its workers, a shuffle for its order, a
+    ``validation_step`` for any purpose. After the validation, the generators are put back. So the fit makes the same
+    updates as a fit without validation. Each validation of a run draws the same numbers. Lightning's sanity check
+    before each fit is left out.
 
     Args:
-        trainer: Its fits within this context are meant.
-        seed: That of all generators at the beginning of each validation.
+        trainer: The trainer. Its fits within this context are meant.
+        seed: Seed of all generators at the beginning of each validation.
     """
-    # `validate` of Lightning has no hook before it asks its loaders for an iterator, which draws already
+    # Lightning's `validate` has no hook before it creates the iterators of its loaders, which draws already.
     loop: Any = trainer.fit_loop.epoch_loop.val_loop
     run, sanity = loop.run, trainer.num_sanity_val_steps
     generators = _Generators()
@@ -38,9 +39,9 @@ def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
     loop.run, trainer.num_sanity_val_steps = run_with_own_generators, 0
     try:
         with warnings.catch_warnings():
-            # data modules of others have loaders to validate with, whatever the model does
+            # A user's data module may have validation loaders that the model does not need.
             warnings.filterwarnings("ignore", ".*but have no `validation_step`.*")
-            # and may have none, or none that can be used
+            # It may also have no validation loader, or none that works.
             warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
             yield
     finally:
@@ -49,7 +50,7 @@ def steady_validation(trainer: L.Trainer, seed: int) -> Iterator[None]:
 
 
 class _Generators:
-    """Generators of the loaders' own, each with the state in which it was first seen."""
+    """The loaders' own generators, each with the state in which it was first seen."""
 
     def __init__(self) -> None:
         self._first: list[tuple[torch.Generator, torch.Tensor]] = []

@@ -1,4 +1,4 @@
-"""Whether given weights can have come from an initialisation: they are compared with weights that it draws."""
+"""Tests whether given weights can come from an initialisation, by comparison with weights that it draws."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,33 +8,36 @@ from torch import Tensor
 
 NUM_DRAWS = 3
 MOST_VALUES = 20_000
-"""Values of a tensor that are compared."""
+"""Largest number of values of a tensor that are compared."""
 LEAST_VALUES = 8
-"""Fewer random values than these say nothing of their distribution."""
+"""Fewer random values than this tell nothing about their distribution."""
 LEVEL = 1e-7
-"""Chance that a tensor from the same distribution is called another, of each of the tests."""
+"""Probability, in each test, that a tensor of the same distribution is rejected."""
 LEAST_FOR_MOMENTS = 200
-"""Values from which on mean and variance are compared: of fewer their error is not normally distributed."""
+"""Least number of values to compare mean and variance. With fewer, their error is not normally distributed."""
 MOST_ERRORS = 8.0
 """Standard errors by which two means, or two variances, may differ."""
 MOST_OUTSIDE = 12
-"""Given values that may lie beyond all the drawn ones, of which there are three times as many: 0.25**13 is 1e-8."""
+"""Number of given values that may lie beyond all drawn values.
+
+There are three drawn values for each: 0.25**13 is 1e-8.
+"""
 
 
 def unlike_drawn(given: Mapping[str, Tensor], drawn: Sequence[Mapping[str, Tensor]]) -> tuple[str, str] | None:
     """Finds a tensor that the initialisation cannot have made.
 
-    A tensor that is the same in all draws must be the same in the given weights. The values of any other tensor must
-    have the distribution of the drawn values: by the two-sample test of Kolmogorov and Smirnov, by mean and variance,
-    and by their range. The range tells trained weights from uniform ones. Tensors that are equal in the given weights
-    must be equal in each draw.
+    A tensor that is the same in all draws must be the same in the given weights. Any other tensor must have the
+    distribution of the drawn values. Three things are compared: the two-sample statistic of Kolmogorov and Smirnov,
+    mean and variance, and the range. The range tells trained weights from uniform ones. Tensors that are equal in the
+    given weights must be equal in each draw.
 
     Args:
         given: Weights and buffers by name.
-        drawn: The same names, :data:`NUM_DRAWS` times, each drawn with a seed of its own.
+        drawn: The same names, :data:`NUM_DRAWS` times, each drawn with a different seed.
 
     Returns:
-        The name of the first tensor that differs, and in words how; ``None`` if none does.
+        The name of the first tensor that differs, and the difference in words; ``None`` if no tensor differs.
     """
     for name, value in given.items():
         others = [draw[name] for draw in drawn]
@@ -46,7 +49,7 @@ def unlike_drawn(given: Mapping[str, Tensor], drawn: Sequence[Mapping[str, Tenso
             if not value.allclose(others[0], rtol=1e-5, atol=1e-8, equal_nan=True):
                 return name, "its values are others"
         elif not value.is_floating_point():
-            continue  # drawn integers, such as permutations
+            continue  # integers that were drawn, such as permutations
         elif is_constant(value) and not all(map(is_constant, others)):
             return name, "its values are all the same"
         elif value.numel() >= LEAST_VALUES and not _same_distribution(value, others):
@@ -58,7 +61,7 @@ def unlike_drawn(given: Mapping[str, Tensor], drawn: Sequence[Mapping[str, Tenso
 
 
 def equal_groups(weights: Mapping[str, Tensor]) -> list[list[str]]:
-    """Names of tensors that have the same random values, such as the layers that ``TransformerEncoder`` copies."""
+    """Groups of names of tensors with the same random values, such as the layers that ``TransformerEncoder`` copies."""
     groups: dict[tuple[torch.Size, float, float], list[list[str]]] = {}
     for name, value in weights.items():
         if not value.is_floating_point() or value.numel() < LEAST_VALUES or is_constant(value):
@@ -96,7 +99,7 @@ def _same_distribution(given: Tensor, drawn: Sequence[Tensor]) -> bool:
 
 
 def _same_moments(first: Tensor, second: Tensor) -> bool:
-    """Whether two samples have the same mean and variance, by the standard errors that the second one gives."""
+    """Whether two samples have the same mean and variance, within standard errors estimated from the second one."""
     variance = second.var()
     more = 1 / len(first) + 1 / len(second)
     if abs(float(first.mean() - second.mean())) > MOST_ERRORS * math.sqrt(float(variance) * more):
@@ -107,7 +110,7 @@ def _same_moments(first: Tensor, second: Tensor) -> bool:
 
 
 def _sample(value: Tensor) -> Tensor:
-    """Values of a tensor, float64; some that are spread over it if there are many."""
+    """Values of a tensor, float64. Of a large tensor, values that are spread over it."""
     flat = value.detach().cpu().flatten().double()
     if len(flat) <= MOST_VALUES:
         return flat
