@@ -81,7 +81,7 @@ def write_published_run(
     diagnostics: dict[str, Sequence[float]] | None = None,
     asked_for: Sequence[int] = (),
 ) -> None:
-    """Writes the same tables without a commit, as of a published run: much faster than :func:`write_run`."""
+    """Writes the same tables without a commit, like a published run: much faster than :func:`write_run`."""
     path.mkdir(parents=True)
     (path / CONFIG).write_text(yaml.safe_dump(given))
     (path / ROUNDS).write_text(to_csv(ROUNDS, _rounds(given, accuracy, seconds_score)))

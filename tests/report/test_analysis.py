@@ -1,4 +1,4 @@
-"""The tables of an analysis find what was planted, and nothing that was not."""
+"""The tables of an analysis show the planted differences, and no others."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_the_better_arm_reaches_randoms_accuracy_with_fewer_labels(analysis: Ana
 
 
 def test_a_flat_curve_needs_fewer_labels_for_the_same(tmp_path: Path) -> None:
-    """Those of the baseline are the ones with which it gets there, not those that it has by then."""
+    """The labels of the baseline are those with which it first reaches the target."""
     for seed in range(2):
         for arm, accuracy in (("random", [0.5] + [0.7] * 20), ("margin", [0.6] + [0.8] * 20)):
             write_run(tmp_path / arm / f"seed{seed}", settings(arm.capitalize(), seed, num_rounds=20), accuracy)

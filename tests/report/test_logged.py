@@ -127,7 +127,7 @@ def test_rounds_without_a_value_are_left_out(tmp_path: Path) -> None:
 
 def test_a_column_of_words_is_refused(tmp_path: Path) -> None:
     path = write_run(tmp_path / "random" / "seed0", settings(num_rounds=1), [0.7, 0.71], metrics={"f1": [0.1, 0.2]})
-    (path / "commit.json").unlink()  # as of a published run
+    (path / "commit.json").unlink()  # now a published run
     rounds = path / "rounds.csv"
     rounds.write_text(rounds.read_text().replace(",0.2\n", ",good\n"))
     with pytest.raises(InputError, match=r"^Expected numbers in the column `f1` of .*rounds.csv, but got something"):

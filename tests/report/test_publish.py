@@ -28,7 +28,7 @@ def fit(run_dir: Path, num_rounds: int, *flags: str) -> None:
 
 
 def planted(path: Path, accuracy: list[float] = ACCURACY, **known: Any) -> Path:
-    """A run with a diagnostic and a further metric, of which this is known besides its tables."""
+    """A run with a diagnostic and a further metric. ``known`` is added to its commit.json."""
     seed = int(path.name.removeprefix("seed"))
     metrics = {"test_macro_f1": [None, *accuracy[1:]]}
     write_run(path, settings(seed=seed), accuracy, diagnostics={"gain": [0.5]}, metrics=metrics)
@@ -163,7 +163,7 @@ def test_data_and_versions_are_published_and_held_against_a_restored_run(tmp_pat
 
 
 def test_what_is_not_known_is_not_published(tmp_path: Path) -> None:
-    """As of runs that were published before there was an origin.json, which go on with any data."""
+    """Runs published before there was an origin.json go on with any data."""
     planted(tmp_path / "runs" / "random" / "seed0")
     out = published(tmp_path / "runs", out=tmp_path / "results")
     names = ["calibration.csv.xz", "config.yaml", "diagnostics.csv.xz", "queries.csv.xz", "rounds.csv"]

@@ -52,7 +52,7 @@ def test_arms_that_have_the_same_seeds_left_out_are_named_together(tmp_path: Pat
 
 
 def test_seeds_are_chosen_and_with_them_the_rounds_in_common(study: Path) -> None:
-    """Seeds that are not asked for neither cut the rounds nor have to be of the protocol."""
+    """Other seeds do not cut the rounds, and may be of another protocol."""
     other = study / "random" / "seed1"
     shutil.rmtree(other)
     write_run(other, settings(seed=1, num_rounds=2, max_epochs=50), ACCURACY)

@@ -4,6 +4,7 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from al_lightning.report.page.figures.draw import draw
-from al_lightning.report.page.figures.parts import NARROW, WIDE
+from al_lightning.report.page.figures.parts import NARROW, WIDE, Drawing
 from al_lightning.report.page.style import GRID, INK, arm_styles, inline, label_ends, to_png, to_svg
 from tests.report.reports import analysis, study
 
@@ -30,9 +31,15 @@ ALL = {
 }
 
 
+@cache
+def drawn(width: float) -> list[Drawing]:
+    """All figures of the made-up analysis, drawn once; do not change them."""
+    return draw(analysis(), width)
+
+
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_there_is_a_figure_for_every_table(width: float) -> None:
-    drawings = draw(analysis(), width)
+    drawings = drawn(width)
     assert {drawing.name for drawing in drawings} == ALL
     assert all(drawing.alt and drawing.caption and drawing.title for drawing in drawings)
     assert all(drawing.figure.get_size_inches()[0] == width for drawing in drawings)
@@ -40,7 +47,7 @@ def test_there_is_a_figure_for_every_table(width: float) -> None:
 
 def test_the_learning_curves_are_those_of_the_analysis() -> None:
     tables = analysis()
-    axes = draw(tables)[0].figure.axes[0]
+    axes = drawn(WIDE)[0].figure.axes[0]
     curves = [line for line in axes.lines if len(line.get_xdata()) == tables.study.num_rounds]
     for arm, line in zip(tables.study.arms, curves, strict=True):
         assert np.array_equal(line.get_xdata(), tables.study.num_labeled)
@@ -91,7 +98,7 @@ def test_the_same_analysis_gives_the_same_bytes() -> None:
 
 
 def test_an_svg_takes_the_colours_of_the_page_and_loads_nothing() -> None:
-    drawing = draw(analysis())[0]
+    drawing = drawn(WIDE)[0]
     svg = to_svg(drawing.figure)
     root = ET.fromstring(svg)
     texts = {"".join(text.itertext()).strip() for text in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -114,7 +121,7 @@ def _references(svg: str) -> set[str]:
 
 def test_a_png_is_opaque(tmp_path) -> None:
     path = tmp_path / "x.png"
-    path.write_bytes(to_png(draw(analysis())[0].figure))
+    path.write_bytes(to_png(drawn(WIDE)[0].figure))
     image = np.asarray(Image.open(path).convert("RGBA"))
     assert (image[..., 3] == 255).all()
     assert (image[0, 0] == 255).all()

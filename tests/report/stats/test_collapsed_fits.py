@@ -1,4 +1,4 @@
-"""Fits that fall are found, and neither slopes nor noise are taken for any."""
+"""Fits that fall are found, and slopes and noise are not taken for them."""
 
 import numpy as np
 import pytest

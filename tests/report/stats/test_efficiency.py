@@ -125,7 +125,7 @@ def test_a_strategy_that_never_gets_there_bounds_from_above():
 
 
 def test_a_strategy_that_starts_there_bounds_from_below():
-    """It may need no more labels than the first ones, and perhaps fewer."""
+    """Fewer labels than those of the first round may be enough."""
     strategy, random = np.full((4, 3), 0.9), np.tile([0.5, 0.7, 0.8], (4, 1))
     result = label_efficiency([100, 200, 400], strategy, random, target=0.7)
     assert (result.ratio, result.low, result.high, result.bound) == (2, 2, np.inf, "at least")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_holm_worked_example():
-    # sorted .005, .01, .03, .04 times 4, 3, 2, 1: .02, .03, .06, .04, of which the last is raised to .06
+    # sorted .005, .01, .03, .04 times 4, 3, 2, 1 are .02, .03, .06, .04; the last is raised to .06
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]).tolist() == [1, 1]
     assert holm([0.2]).tolist() == [0.2]
