@@ -433,13 +433,13 @@ def test_a_run_folder_in_use_is_refused(capsys: pytest.CaptureFixture, tmp_path:
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists() or os.geteuid() != 0, reason="needs to mount a small disk")
-def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(tmp_path: Path, forked_python: str) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        command = [sys.executable, "-m", "al_lightning", "fit", *TINY, "--loop.num_rounds", "80"]
+        command = [forked_python, "-m", "al_lightning", "fit", *TINY, "--loop.num_rounds", "80"]
         command += ["--loop.run_dir", str(disk / "run")]
         root = Path(__file__).parents[2]
         filled = False

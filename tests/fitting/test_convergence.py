@@ -353,7 +353,8 @@ class Epochs(Callback):
 
 
 FLAGS = [
-    *("--data", "al_lightning.Digits", "--data.num_initial", "30", "--model", "tests.test_convergence.DigitsLinear"),
+    *("--data", "al_lightning.Digits", "--data.num_initial", "30"),
+    *("--model", "tests.fitting.test_convergence.DigitsLinear"),
     *("--loop.query_size", "10", "--trainer.enable_progress_bar", "false"),
 ]
 OLD_RULE = [

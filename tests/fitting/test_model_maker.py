@@ -114,7 +114,7 @@ def test_the_command_line_makes_the_model_of_each_round(tmp_path: Path) -> None:
         "--model",
         "Classifier",
         "--model.network",
-        "tests.test_model_maker.PatchNet",
+        "tests.fitting.test_model_maker.PatchNet",
         "--trainer.max_epochs",
         "1",
     ]
@@ -379,7 +379,7 @@ class Swapped(Net):
 def test_an_earlier_run_is_refused_if_its_weights_were_drawn_otherwise(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    network = "tests.test_model_maker.Swapped"
+    network = "tests.fitting.test_model_maker.Swapped"
     main(words_of(tmp_path / "run", network, 1))
     forget_how(tmp_path / "run")
     before = (tmp_path / "run" / "rounds.csv").read_bytes()

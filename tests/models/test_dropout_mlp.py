@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks, TensorRows
 from al_lightning.errors import InputError
 from al_lightning.models import DropoutMLP
+from al_lightning.models.metrics import NAMES
 from tests.digits import DigitsMLP
 from tests.helpers import digits, fitted_model, generator, pool_inputs
 
@@ -270,7 +271,7 @@ def test_test_metrics_are_those_of_all_rows(model, batch_size):
     with torch.no_grad():
         log_probs = model.eval()(inputs).double().log_softmax(dim=1)
     one_hot = F.one_hot(targets, 10)
-    assert set(metrics) == {"test_acc", "test_nll", "test_brier", "test_ece"}
+    assert set(metrics) == {f"test_{name}" for name in NAMES}
     assert metrics["test_acc"] == pytest.approx(mean_over_rows(log_probs.argmax(dim=1) == targets))
     assert metrics["test_nll"] == pytest.approx(mean_over_rows(-(log_probs * one_hot).sum(dim=1)), rel=1e-5)
     assert metrics["test_brier"] == pytest.approx(
