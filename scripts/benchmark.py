@@ -13,6 +13,7 @@ import csv
 import datetime
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import random
@@ -274,18 +275,15 @@ def startup(arguments: argparse.Namespace) -> dict:
 
 
 def scale(arguments: argparse.Namespace) -> dict:
-    """Runs each selection in a process of its own, whose peak memory is then that of the selection and its input."""
-    if arguments.only:
-        print(json.dumps(select(arguments.only, arguments.rows)))
-        sys.exit()
-    results = {}
+    """Runs each selection in a process of its own, whose peak memory is then that of the selection and its input.
+
+    The process is a fork of this one, which has computed nothing yet: the imports are there, and no threads.
+    """
+    results: dict[str, dict] = {name: {} for name in SCALES}
     for name in SCALES:
-        results[name] = {}
         for rows in (arguments.rows // 4, arguments.rows):
-            command = [sys.executable, __file__, "scale", "--only", name, "--rows", str(rows)]
-            command += ["--threads", str(arguments.threads)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[name][f"{rows} rows x 256"] = json.loads(output)
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                results[name][f"{rows} rows x 256"] = pool.apply(select, (name, rows))
     return results
 
 
@@ -338,7 +336,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of scale")
-    parser.add_argument("--only", choices=SCALES, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -76,9 +76,9 @@ def forked_python() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-def child_of(program: subprocess.Popen | int, folder: Path) -> int:
-    """The process that the server forked for a program, which is running."""
-    return int((folder / str(program if isinstance(program, int) else program.pid)).read_text())
+def child_of(program: int, forked_python: str) -> int:
+    """The process that the server forked for a program that runs."""
+    return int(Path(forked_python).with_name(str(program)).read_text())
 
 
 # ---------------------------------------------------------------------------------------------------------- the server
@@ -92,7 +92,7 @@ def import_everything() -> None:
             importlib.import_module(module.name)
     import torch
 
-    for name in ("tests.digits", "tests.failing", "tests.helpers", "tests.test_loop", "sklearn.datasets"):
+    for name in ("faiss", "sklearn.datasets", "tests.digits", "tests.failing", "tests.helpers", "tests.test_loop"):
         importlib.import_module(name)
     torch.set_num_threads(1)
 

@@ -1,9 +1,9 @@
-"""Runs `al-lightning fit` again and again in forked children, each of which kills itself at a chosen moment.
+"""Does a run of `al-lightning fit` again and again in forked children, each of which kills itself at a chosen moment.
 
 Usage: python -m tests.kill_server FOLDER FLAG ...
 
-Imports cost seconds, and a forked child has them for nothing. The parent never computes, so that a child starts with
-no threads but its own.
+The command is read once: a child is forked where the command has made its objects and is about to run the loop. The
+parent never computes, so that a child starts with no threads but its own.
 
 A moment is the n-th call of one of the functions below: the steps of a fit, the blocks of a scoring, the writes and
 renames of a commit, and what lies between. First the run is done undisturbed, in FOLDER/whole, and its moments are
@@ -18,17 +18,18 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 import tests.digits
-from al_lightning import inference, loop
+from al_lightning import ActiveLearningLoop, PoolDataModule, inference
 from al_lightning.cli import main
+from al_lightning.fitting.round_fit import RoundFit
 from al_lightning.run_folder import events, folder as run_folder
 
 MOMENTS = [
     (tests.digits.DigitsMLP, "training_step"),
     (inference.Predictions, "__init__"),
-    (loop.ActiveLearningLoop, "on_train_end"),
+    (RoundFit, "on_train_end"),
     (Trainer, "test"),
     (Trainer, "save_checkpoint"),
     (events.RunEvents, "log_round"),
@@ -39,8 +40,8 @@ MOMENTS = [
 NUM_KILLS = 40
 
 
-def run(folder: Path, flags: list[str], kill_at: int | None, log: Path) -> int:
-    """Runs the command in a child that is killed at a moment; returns the child's wait status."""
+def in_child(work: Callable[[], object], kill_at: int | None, log: Path) -> int:
+    """Works in a child that is killed at a moment; returns the child's wait status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -65,7 +66,7 @@ def run(folder: Path, flags: list[str], kill_at: int | None, log: Path) -> int:
         os.dup2(null.fileno(), 1)
         code = 1
         try:
-            main(["fit", "--loop.run_dir", str(folder), *flags])
+            work()
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -73,14 +74,35 @@ def run(folder: Path, flags: list[str], kill_at: int | None, log: Path) -> int:
             os._exit(code)
 
 
+def kill_and_continue(root: Path, run_in: Callable[[Path], object]) -> None:
+    log = root / "moments.txt"
+    assert in_child(lambda: run_in(root / "whole"), None, log) == 0
+    moments = log.read_text().split()
+    last = {name: at for at, name in enumerate(moments, start=1)}  # of each function, the last call
+    spread = NUM_KILLS - len(last)
+    for at in sorted({*last.values(), *(round(1 + i * (len(moments) - 1) / (spread - 1)) for i in range(spread))}):
+        folder = root / f"{at}-{moments[at - 1]}"
+        status = in_child(lambda: run_in(folder), at, root / "killed.txt")  # noqa: B023
+        assert os.WIFSIGNALED(status), folder
+        assert in_child(lambda: run_in(folder), None, root / "continued.txt") == 0, folder  # noqa: B023
+        print(folder.name, flush=True)
+
+
 if __name__ == "__main__":
     root, flags = Path(sys.argv[1]), sys.argv[2:]
-    log = root / "moments.txt"
-    assert run(root / "whole", flags, None, log) == 0
-    moments = log.read_text().split()
-    for at in sorted({round(1 + i * (len(moments) - 1) / (NUM_KILLS - 1)) for i in range(NUM_KILLS)}):
-        folder = root / f"{at}-{moments[at - 1]}"
-        status = run(folder, flags, at, root / "killed.txt")
-        assert os.WIFSIGNALED(status), folder
-        assert run(folder, flags, None, root / "continued.txt") == 0, folder
-        print(folder.name, flush=True)
+    run = ActiveLearningLoop.run
+
+    def run_many(
+        loop: ActiveLearningLoop, trainer: Trainer, model: LightningModule, data: PoolDataModule, settings: dict, *args
+    ) -> None:
+        data.setup("fit")  # once for all
+
+        def run_in(folder: Path) -> None:
+            loop.run_dir = folder
+            settings["loop"]["run_dir"] = str(folder)
+            run(loop, trainer, model, data, settings, *args)
+
+        kill_and_continue(root, run_in)
+
+    ActiveLearningLoop.run = run_many  # type: ignore[method-assign, assignment]
+    main(["fit", "--loop.run_dir", str(root / "run"), *flags])

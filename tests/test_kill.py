@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -34,13 +33,14 @@ def assert_same(run_dir: Path, whole: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("strategy", ["Entropy", "BADGE", "CoreSet"])
-def test_sigkill_at_forty_moments_of_fit_scoring_and_commit(tmp_path: Path, strategy: str) -> None:
+def test_sigkill_at_forty_moments_of_fit_scoring_and_commit(tmp_path: Path, strategy: str, forked_python: str) -> None:
     flags = [
         *("--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"),
-        *("--loop.strategy", strategy, "--loop.query_size", "10", *TINY),
+        *("--loop.strategy", strategy, "--loop.query_size", "10"),
+        *("--data.batch_size", "32", "--loop.num_rounds", "2", "--trainer.max_epochs", "1"),
     ]
     server = subprocess.run(
-        [sys.executable, "-m", "tests.kill_server", str(tmp_path), *flags],
+        [forked_python, "-m", "tests.kill_server", str(tmp_path), *flags],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -50,13 +50,13 @@ def test_sigkill_at_forty_moments_of_fit_scoring_and_commit(tmp_path: Path, stra
     killed = server.stdout.split()
     assert len(killed) >= 35
     kinds = {name.split("-")[1] for name in killed}
-    assert {"training_step", "__init__", "_write", "replace"} <= kinds
+    assert {"training_step", "__init__", "write_synced", "replace"} <= kinds
     for name in killed:
         assert_same(tmp_path / name, tmp_path / "whole")
 
 
-def fit(run_dir: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "al_lightning", "fit", "--config", "configs/badge.yaml", *TINY, *flags]
+def fit(python: str, run_dir: Path, *flags: str) -> subprocess.Popen:
+    command = [python, "-m", "al_lightning", "fit", "--config", "configs/badge.yaml", *TINY, *flags]
     return subprocess.Popen(
         [*command, "--loop.run_dir", str(run_dir)],
         cwd=REPOSITORY,
@@ -73,16 +73,16 @@ def wait_for_a_round(process: subprocess.Popen) -> None:
             return
 
 
-def test_sigkill_of_the_command_on_real_data(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole")
+def test_sigkill_of_the_command_on_real_data(tmp_path: Path, forked_python: str) -> None:
+    whole = fit(forked_python, tmp_path / "whole")
     assert whole.communicate()[0].count("round ") == 4
     for delay in (0.0, random.Random(0).uniform(0.1, 0.5)):
-        killed = fit(tmp_path / "killed")
+        killed = fit(forked_python, tmp_path / "killed")
         wait_for_a_round(killed)
         time.sleep(delay)
         killed.kill()
         killed.communicate()
-    continued = fit(tmp_path / "killed")
+    continued = fit(forked_python, tmp_path / "killed")
     continued.communicate()
     assert continued.returncode == 0
     assert_same(tmp_path / "killed", tmp_path / "whole")
@@ -90,9 +90,9 @@ def test_sigkill_of_the_command_on_real_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
 def test_a_signal_ends_with_one_line_that_says_how_to_continue(
-    tmp_path: Path, number: signal.Signals, code: int, name: str
+    tmp_path: Path, forked_python: str, number: signal.Signals, code: int, name: str
 ) -> None:
-    process = fit(tmp_path / "run", "--loop.num_rounds", "50")
+    process = fit(forked_python, tmp_path / "run", "--loop.num_rounds", "50")
     wait_for_a_round(process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""What the two processes of ``test_ddp.py`` do: ``python -m tests.fitting.ddp_ranks FOLDER``, of which Lightning
+"""What the two processes of ``test_ranks.py`` do: ``python -m tests.fitting.ddp_ranks FOLDER``, of which Lightning
 starts both.
 
 Each leaves in FOLDER what it found, ``rank0.pt`` and ``rank1.pt``. Then they make a run in ``whole`` by the command
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lightning.pytorch as L
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
@@ -61,7 +62,7 @@ class Watch(Callback):
         self.rounds[-1]["tested"] = {name: value.clone() for name, value in trainer.callback_metrics.items()}
 
 
-def run(folder: Path, name: str) -> tuple[dict, ActiveLearningLoop]:
+def run(folder: Path, name: str) -> dict:
     """One run of three rounds, the labels of which do not divide evenly."""
     model, strategy, batch_size = {
         "mlp": (DigitsMLP(), BALD(4), 8),
@@ -79,8 +80,7 @@ def run(folder: Path, name: str) -> tuple[dict, ActiveLearningLoop]:
         **DEVICES,
     )
     loop.run(trainer, model, Digits(num_initial=107, batch_size=batch_size))
-    found = {"rounds": watch.rounds, "batches": watch.batches, "threads": watch.num_threads}
-    return found, loop
+    return {"rounds": watch.rounds, "batches": watch.batches, "threads": watch.num_threads}
 
 
 def scores(shards: Shards | None, num_pool: int) -> list[torch.Tensor]:
@@ -106,10 +106,10 @@ def refusal(shards: Shards) -> str:
     return ""
 
 
-def difference(world: Ranks) -> str:
-    world.check_same("a half", [torch.tensor([True]), torch.tensor(0.5, dtype=torch.bfloat16)])
+def difference(ranks: Ranks) -> str:
+    ranks.check_same("a half", [torch.tensor([True]), torch.tensor(0.5, dtype=torch.bfloat16)])
     try:
-        world.check_same("the rank", [torch.tensor([world.rank])])
+        ranks.check_same("the rank", [torch.tensor([ranks.rank])])
     except InputError as error:
         return str(error)
     return ""
@@ -125,15 +125,15 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     found: dict = {}
     for name in ("mlp", "mixmatch", "plain"):
-        found[name], loop = run(folder, name)
-    world = loop._world
-    found["sharded"] = {num_pool: scores(world, num_pool) for num_pool in (300, 64, 5)}
+        found[name] = run(folder, name)
+    ranks = Ranks(dist.get_rank(), dist.get_world_size())  # the runs have joined the processes
+    found["sharded"] = {num_pool: scores(ranks, num_pool) for num_pool in (300, 64, 5)}
     found["whole"] = {num_pool: scores(None, num_pool) for num_pool in (300, 64, 5)}
-    found["refusal"] = refusal(world)
-    found["empty"] = empty(world)
-    found["difference"] = difference(world)
-    torch.save(found, folder / f"rank{world.rank}.pt")
-    if world.is_writer:
+    found["refusal"] = refusal(ranks)
+    found["empty"] = empty(ranks)
+    found["difference"] = difference(ranks)
+    torch.save(found, folder / f"rank{ranks.rank}.pt")
+    if ranks.is_writer:
         in_use = RunFolder.open(folder / "in_use", {})
     for name in ("whole", "in_use"):
         main(["fit", *FLAGS, "--loop.run_dir", str(folder / name)])

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -16,14 +15,15 @@ from al_lightning.cli import main
 from tests.data.test_images import save_digits
 from tests.digits import Digits, DigitsMLP
 from tests.fitting.ddp_ranks import FLAGS
+from tests.fork_server import child_of
 from tests.test_kill import REPOSITORY, assert_same, wait_for_a_round
 from tests.test_loop import PlainMLP, rows
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="looks for processes as on POSIX")
 
 
-def fit(run_dir: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "al_lightning", "fit", *FLAGS, "--loop.run_dir", str(run_dir)]
+def fit(python: str, run_dir: Path) -> subprocess.Popen:
+    command = [python, "-m", "al_lightning", "fit", *FLAGS, "--loop.run_dir", str(run_dir)]
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -38,16 +38,20 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], subprocess.CompletedProcess]:
+def ranks(
+    tmp_path_factory: pytest.TempPathFactory, forked_python: str
+) -> tuple[Path, list[dict], subprocess.CompletedProcess]:
     """What both processes of tests/fitting/ddp_ranks.py found."""
     folder = tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, "-m", "tests.fitting.ddp_ranks", str(folder)]
+    command = [forked_python, "-m", "tests.fitting.ddp_ranks", str(folder)]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (folder / "rank1.pt").exists(), result.stderr
     return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)], result
 
 
-def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_bits(ranks, tmp_path: Path) -> None:
+def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_bits(
+    ranks, tmp_path: Path, forked_python: str
+) -> None:
     folder, _, _ = ranks
     gone = (
         "al-lightning: error: Expected the processes of all 2 devices to go on, but that of rank 1 ended with code -9"
@@ -57,11 +61,13 @@ def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_
         ("rank 0", signal.SIGKILL, -signal.SIGKILL, ""),
         ("rank 0", signal.SIGTERM, 143, "Stopped by SIGTERM. To continue"),
     ]:
-        main = fit(tmp_path / "killed")
+        main = fit(forked_python, tmp_path / "killed")
         wait_for_a_round(main)
-        (child,) = children_of(main.pid)
+        main_pid = child_of(main.pid, forked_python)
+        (program,) = children_of(main_pid)
+        child = child_of(program, forked_python)
         os.kill(child, signal.SIGINT)  # a terminal sends Ctrl-C to both; it is for the main process to say so
-        os.kill(main.pid if victim == "rank 0" else child, number)
+        os.kill(main_pid if victim == "rank 0" else child, number)
         _, stderr = main.communicate(timeout=60)  # until both have closed their end
         assert not is_alive(child)
         if victim == "rank 1" and main.returncode == -signal.SIGKILL:
@@ -70,7 +76,7 @@ def test_a_run_that_ends_in_any_way_leaves_no_process_and_continues_to_the_same_
         assert stderr.count("\n") == (1 if sentence else 0), stderr
         assert stderr.startswith(sentence)
 
-    continued = fit(tmp_path / "killed")
+    continued = fit(forked_python, tmp_path / "killed")
     stdout, stderr = continued.communicate()
     assert continued.returncode == 0, stderr
     assert "Continuing the run" in stdout
@@ -191,7 +197,7 @@ def test_other_ways_to_several_processes_are_refused(tmp_path: Path, trainer: di
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_ask_people_about_images_on_disk(tmp_path: Path) -> None:
+def test_two_processes_ask_people_about_images_on_disk(tmp_path: Path, forked_python: str) -> None:
     save_digits(tmp_path / "photos" / "train", 90, classes=tuple(range(10)))
     save_digits(tmp_path / "photos" / "test", 40, start=100, classes=tuple(range(10)))
     pool = tmp_path / "photos" / "unlabeled"
@@ -203,7 +209,7 @@ def test_two_processes_ask_people_about_images_on_disk(tmp_path: Path) -> None:
     flags += ["--loop.oracle", "FileOracle", "--loop.strategy", "Margin", "--loop.query_size", "9"]
     flags += ["--loop.num_rounds", "1", "--loop.run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "2"]
     flags += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-    command = [sys.executable, "-m", "al_lightning", "fit", *flags]
+    command = [forked_python, "-m", "al_lightning", "fit", *flags]
     asked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.count("waits for 9 labels") == 1
