@@ -1,4 +1,7 @@
-"""The exceptions of this package: what the user can mend, and a request to stop; and which word was meant."""
+"""The exceptions of this package: bad input of the user, and a request to stop.
+
+Also suggestions for misspelled words.
+"""
 
 import difflib
 import signal
@@ -7,17 +10,18 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input: a flag, a file or a run folder that is not what was expected.
+    """Bad input: a flag, a file or a run folder with a wrong value.
 
-    The message is one sentence that names the flag or the file, what was expected and what was got. The command
+    The message is one sentence that names the flag or the file, the expected value and the given value. The command
     line prints it without a traceback and exits with code 2.
     """
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to stop. What is committed is safe, and the same command continues the run.
+    """A signal asked the program to stop. Committed rounds are safe, and the same command continues the run.
 
-    The exception is raised where the program stands. Lightning swallows KeyboardInterrupt, but not this exception.
+    The exception is raised at the current line of the program. Lightning swallows KeyboardInterrupt, but not this
+    exception.
 
     Args:
         signum: Number of the signal.
@@ -29,7 +33,7 @@ class Interrupted(BaseException):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word that is most like the given one, whatever their case; ``None`` if none is.
+    """Returns the known word that is most similar, in upper or lower case; ``None`` if no word is similar.
 
     Example:
         >>> nearest("bagde", ["BALD", "BADGE", "Random"])
@@ -47,7 +51,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def composed(name: str) -> str:
-    r"""The one way to write a name: `é` as one character, also where a system wrote it as `e` and an accent.
+    r"""The standard Unicode form of a name: `é` is one character, even if a system wrote `e` and an accent.
 
     Example:
         >>> composed("cafe\u0301") == "caf\u00e9"

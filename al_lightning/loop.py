@@ -46,21 +46,21 @@ SHARED_DIR_IS_IGNORED = "`loop.shared_dir` is ignored, and the next version remo
 class ActiveLearningLoop(Callback):
     """Pool-based active learning: in each round a model is trained, tested, and asked what to label next.
 
-    Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round but the
-    last the strategy queries ``query_size`` samples of the pool.
+    Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round except
+    the last, the strategy queries ``query_size`` samples of the pool.
 
     Args:
         strategy: Chooses the samples; see :class:`~al_lightning.strategies.QueryStrategy`.
         query_size: Number of samples labeled after each round, b.
-        num_rounds: Number of queries; there is one fit more.
-        run_dir: Folder of the run, ``runs/<strategy>/seed<seed>`` if not given, or ``runs/<strategy>_<model>/...`` with
-            another model than DropoutMLP. An unfinished run in it is continued.
+        num_rounds: Number of queries. There is one more fit.
+        run_dir: Folder of the run. By default ``runs/<strategy>/seed<seed>``, or ``runs/<strategy>_<model>/seed<seed>``
+            for other models than DropoutMLP. An unfinished run in the folder is continued.
         seed: Seed of all random streams.
         shared_dir: Ignored, with a note; the next version removes it. Runs used to share their first fit in it.
-        reinit: Where the fit of each round starts: ``scratch``, new weights, as the model's constructor makes them;
-            ``initial``, those that the model has before the first fit, for pretrained networks; ``warm``, those after
-            the last fit.
-        oracle: Whom to ask for labels; :class:`~al_lightning.SimulatedOracle` if not given. With one that answers
+        reinit: Weights at the start of each fit. ``scratch``: new weights, as the model's constructor makes them.
+            ``initial``: the weights before the first fit, for pretrained networks. ``warm``: the weights after the last
+            fit.
+        oracle: Answers questions for labels. By default :class:`~al_lightning.SimulatedOracle`. If the oracle answers
             later, such as :class:`~al_lightning.FileOracle`, a run ends after each query. It goes on when the answers
             are there.
         metrics: More metrics of the test set by name, see :class:`~al_lightning.models.named_metrics.NamedMetrics`.
@@ -111,17 +111,18 @@ class ActiveLearningLoop(Callback):
         """Runs all rounds that are not done yet.
 
         Args:
-            trainer: Has among its callbacks one that says when a fit is over, such as
-                :class:`~al_lightning.Convergence`. With several devices, which the strategy ``ddp`` makes processes of,
-                all train, score and test, and the first one writes the run folder.
-            model: A module with ``forward``, and what else of :class:`~al_lightning.inference.PoolModel` the strategy
-                asks for. What its ``test_step`` does not log of the test metrics comes from its logits of the test set.
-                Or a callable that makes it, ``lambda: MyModel(64)``: ``scratch`` then calls it in each round. For an
-                object, ``scratch`` calls ``reset_parameters`` of the layers, and proves first that these draw the
-                weights of the object's constructor.
-            datamodule: Holds the data; its labeled set is drawn or restored here.
-            settings: What identifies the run, nested mappings of plain values; read off the objects if not given.
-            make_model: Makes a model as ``model`` was made.
+            trainer: The trainer, with a callback that ends a fit, such as :class:`~al_lightning.Convergence`. It may
+                have several devices, with the strategy ``ddp``. Then all processes train, score and test, and the first
+                process writes the run folder.
+            model: A module with ``forward``, and with the members of :class:`~al_lightning.inference.PoolModel` that
+                the strategy needs. Test metrics that its ``test_step`` does not log are computed from its logits. Or a
+                callable that makes the module, ``lambda: MyModel(64)``: then ``scratch`` calls it in each round. For an
+                object, ``scratch`` draws weights by its constructor or by ``reset_parameters`` of the layers. A check
+                first proves that this gives the weights of the object's constructor.
+            datamodule: The data. The loop draws or restores its labeled set.
+            settings: Settings that identify the run, nested mappings of plain values. By default they are read from the
+                objects.
+            make_model: Makes a new model in the same way as ``model``.
 
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
@@ -139,7 +140,7 @@ class ActiveLearningLoop(Callback):
                 no_gpu_queries(),
             ):
                 if not ranks.is_writer:
-                    warnings.simplefilter("ignore")  # the first process warns of the same
+                    warnings.simplefilter("ignore")  # the first process gives the same warnings
                 if self.shared_dir is not None:
                     warnings.warn(SHARED_DIR_IS_IGNORED, FutureWarning, stacklevel=2)
                 progress = RunProgress(self.num_rounds, enabled=shows_progress and ranks.is_writer)
@@ -169,7 +170,7 @@ class ActiveLearningLoop(Callback):
         ranks: Ranks,
         progress: RunProgress,
     ) -> None:
-        """Begins or continues the run in its folder, which is open in the process that writes it."""
+        """Begins or continues the run in its folder. Only the process that writes has opened the folder."""
         model, callbacks = prepared.model, [one for one in callbacks_of(trainer) if one is not self]
         path = self.run_dir or default_run_dir(self.strategy, model, self.seed)
         given = dict(prepared.identity)
@@ -194,7 +195,7 @@ class ActiveLearningLoop(Callback):
                     parts.fresh.gather()
 
     def _rounds(self, first: int, parts: RunParts, folder: RunFolder | None, path: Path, progress: RunProgress) -> None:
-        """Fit, query, test, label, commit: until the last round, or until people are asked for labels."""
+        """Fits, queries, tests, labels and commits, until the last round or until people are asked for labels."""
         if folder is None:
             record = RunRecord(parts.trainer, parts.ranks, progress)
         else:
@@ -218,7 +219,7 @@ class ActiveLearningLoop(Callback):
             record.close(is_success)
 
     def _round(self, round: int, parts: RunParts, record: RunRecord) -> tuple[Round, Queried, Tested]:
-        """Fits, queries and tests; labels nothing."""
+        """Fits, queries and tests, without labeling."""
         num_labeled = int(parts.datamodule.labeled.sum())
         record.start_round(round, num_labeled)
         parts.start_fit(round)
@@ -232,10 +233,10 @@ class ActiveLearningLoop(Callback):
         return row_of(round, num_labeled, fitted, queried, tested), queried, tested
 
     def _label(self, indices: Tensor, datamodule: PoolDataModule) -> Tensor | None:
-        """Labels what the strategy chose, as far as the oracle answers at once; returns the answers."""
+        """Labels the chosen samples, if the oracle answers at once; returns the answers."""
         answers = self.oracle.answer(datamodule, indices) if len(indices) else indices
         if answers is not None:
-            datamodule.label_indices(indices, answers)  # refuses what is no label, before anything is written
+            datamodule.label_indices(indices, answers)  # refuses invalid labels before anything is written
         return answers
 
     # ------------------------------------------------------------------------------------ where a run begins and waits
@@ -243,7 +244,10 @@ class ActiveLearningLoop(Callback):
     def _begin(
         self, folder: RunFolder | None, prepared: Prepared, parts: RunParts, progress: RunProgress
     ) -> Start | None:
-        """Returns where the run goes on, in the process that writes it; none if it is finished or waits for labels."""
+        """Returns the point where the run goes on; ``None`` if it is finished or waits for labels.
+
+        Only the process that writes calls this method.
+        """
         assert folder is not None, "only the process that writes begins a run"
         start = begin(folder, prepared, parts, self.num_rounds, progress)
         if folder.asked:
@@ -251,10 +255,10 @@ class ActiveLearningLoop(Callback):
         return start
 
     def _ask(self, folder: RunFolder, datamodule: PoolDataModule) -> None:
-        """Puts the open questions of a run to those who are to answer them."""
+        """Publishes the open questions of a run."""
         self.oracle.publish(folder.path, datamodule, folder.asked)
         open_ones = [question for question in folder.asked if question.label is None]
-        print(  # also without a progress bar
+        print(  # shown even without a progress bar
             f"The run in {folder.path} waits for {len(open_ones)} labels; the questions are in query.csv there, and "
             f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE"
         )
@@ -272,14 +276,14 @@ class ActiveLearningLoop(Callback):
         return RunParts(self, trainer, prepared.model, datamodule, self.seed, ranks, fresh, weights)
 
     def _own_folder(self, path: Path, settings: Mapping[str, Any], given: Mapping[str, Any], ranks: Ranks) -> Path:
-        """The default folder, or one beside it if that has runs of another experiment, as in a notebook."""
+        """The default folder, or a folder beside it if the default one has runs of another experiment."""
         found = ranks.on_writer(lambda: default_folder(path, settings, given))
         if found != path and ranks.is_writer:
             print(f"{path.parent} has runs of another experiment: this run is in {found}.")
         return found
 
     def _describe(self, trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule) -> dict[str, Any]:
-        """What identifies a run that was not started from the command line."""
+        """The settings that identify a run that was not started from the command line."""
         loop = {
             "strategy": self.strategy,
             "query_size": self.query_size,

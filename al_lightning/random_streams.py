@@ -1,8 +1,11 @@
 """Random streams: the only place where randomness is derived.
 
-Every stream is a function of (seed, purpose, round) and is never carried from one round to the next. So two strategies
-with the same seed share everything but their queries, a run that was killed repeats its round to the same bits, and
-scoring the pool cannot disturb training.
+Every stream is a function of (seed, purpose, round), and is never carried from one round to the next. This has three
+results:
+
+- Two strategies with the same seed share everything except their queries.
+- A run that was killed repeats its round to the same bits.
+- Scoring the pool cannot disturb training.
 """
 
 import hashlib
@@ -35,9 +38,9 @@ def stream_seed(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> i
 
     Args:
         seed: The seed of the experiment.
-        purpose: What the stream is used for.
+        purpose: The use of the stream.
         round: The round it is used in, 0 for the initial set.
-        rank: The device it is used on, for what has to differ between the devices of a run, such as dropout.
+        rank: The device it is used on, for draws that must differ between devices, such as dropout.
 
     Returns:
         An integer in [0, 2^63), the same on every machine and in every Python version.
@@ -48,7 +51,7 @@ def stream_seed(seed: int, purpose: Purpose, round: int = 0, rank: int = 0) -> i
         >>> len({stream_seed(0, "weights", 3), stream_seed(1, "weights", 3), stream_seed(0, "masks", 3)})
         3
     """
-    of_rank = f"/{rank}" if rank else ""  # seeds of runs on one device are what they were before there were others
+    of_rank = f"/{rank}" if rank else ""  # the first device keeps the seeds of runs on one device
     digest = hashlib.sha256(f"{seed}/{purpose}/{round}{of_rank}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -63,7 +66,8 @@ def seeded(seed: int, with_gpus: bool = False) -> Iterator[None]:
     """Seeds the global generators of torch on the CPU, NumPy and Python, and puts them back.
 
     Args:
-        seed: At least 0. torch draws what it draws after ``torch.manual_seed(seed)``, which takes fifty times as long.
+        seed: At least 0. Draws of torch are the same as after ``torch.manual_seed(seed)``, which takes fifty times as
+            long.
         with_gpus: Whether the generators of all GPUs are seeded, too.
     """
     gpus = list(range(torch.cuda.device_count())) if with_gpus else []

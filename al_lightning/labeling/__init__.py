@@ -1,4 +1,4 @@
-"""Who is asked for labels, and how the answers come into a run."""
+"""Asks for labels, and brings the answers into a run."""
 
 from al_lightning.labeling.file_oracle import FileOracle
 from al_lightning.labeling.oracle import Oracle

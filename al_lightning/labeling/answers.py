@@ -11,15 +11,15 @@ from typing import Any
 from al_lightning.errors import InputError
 
 CONTROL = "label"
-"""Name of the column, and of the control in Label Studio, that has the class."""
-MOST_DIGITS = 18  # of an index
+"""Name of the column, and of Label Studio's control, that holds the class."""
+MOST_DIGITS = 18  # in an index
 SKIP = "skip"
-"""What stands for a label in a table where the labeler has none to give."""
+"""Word in a table for a sample that the labeler skips."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a file says of one sample."""
+    """The answer of a file for one sample."""
 
     where: str
     """Its place in the file, for messages."""
@@ -33,15 +33,16 @@ def read_answers(path: Path) -> list[Answer]:
     """Reads answers.
 
     Args:
-        path: A ``.csv`` with a column ``label``, and ``index`` or ``file``; rows without a label are no answers, and
-            ``skip`` is one. Or a ``.json`` that Label Studio exported, as JSON or JSON-MIN: tasks without an annotation
-            are no answers, a cancelled one is a skip, predictions are left alone.
+        path: A ``.csv`` or a ``.json`` file. The ``.csv`` has a column ``label``, and a column ``index`` or ``file``. A
+            row without a label is not an answer; a row with ``skip`` is one. The ``.json`` is an export of Label
+            Studio, as JSON or JSON-MIN. A task without an annotation is not an answer, and a cancelled annotation is a
+            skip. Predictions are ignored.
 
     Raises:
-        InputError: If there is no such file, or it is neither.
+        InputError: If the file does not exist, or has another format.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin a file with a mark
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except FileNotFoundError:
         raise InputError(f"Expected `--import` to be a file, but there is no {path}.") from None
     except (UnicodeDecodeError, IsADirectoryError) as error:
@@ -54,7 +55,7 @@ def read_answers(path: Path) -> list[Answer]:
 def _of_rows(path: Path, text: str) -> Iterator[Answer]:
     dialect: Any = csv.excel
     header = text.splitlines()[0] if text else ""
-    if ";" in header and "," not in header:  # as spreadsheets write where the comma is in numbers
+    if ";" in header and "," not in header:  # spreadsheets write this where numbers have a decimal comma
         dialect = csv.excel()
         dialect.delimiter = ";"
     reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)
@@ -77,7 +78,7 @@ def _of_reader(path: Path, reader: csv.DictReader) -> Iterator[Answer]:
         where = f"line {reader.line_num}"
         index, file = (row.get("index") or "").strip(), (row.get("file") or "").strip()
         if index and _index(index) is None:
-            file = index[:MOST_DIGITS]  # no file is called so: the row is said to be of nothing that was asked
+            file = index[:MOST_DIGITS]  # no file has this name, so the row counts as not asked for
         yield Answer(where, _index(index), file or None, None if label.lower() == SKIP else label)
 
 
@@ -94,11 +95,11 @@ def _tasks(path: Path, text: str) -> list[dict[str, Any]]:
 def _of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
     for number, task in enumerate(tasks):
         where = f"task {task.get('id', number + 1)}"
-        if "annotations" not in task:  # JSON-MIN: the data and the label side by side
+        if "annotations" not in task:  # JSON-MIN: data and label side by side
             label = task.get(CONTROL)
             if isinstance(label, str):
                 yield Answer(where, *_sample(task), label.strip())
-            elif label is not None:  # of several choices
+            elif label is not None:  # several choices
                 yield Answer(where, *_sample(task), json.dumps(label))
             continue
         index, file = _sample(task.get("data"))
@@ -112,7 +113,7 @@ def _of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
 
 
 def _sample(data: Any) -> tuple[int | None, str | None]:
-    """Index and file in a task's data, as far as they are there."""
+    """Index and file in a task's data, ``None`` where missing."""
     if not isinstance(data, dict):
         return None, None
     file = data.get("file")
@@ -120,7 +121,7 @@ def _sample(data: Any) -> tuple[int | None, str | None]:
 
 
 def _choices(annotation: dict[str, Any]) -> Iterator[str]:
-    """What one annotation chose of the classes; a project may ask for other things, too."""
+    """The classes that one annotation chose. Other questions of a project are ignored."""
     for result in _list(annotation.get("result")):
         if isinstance(result, dict) and result.get("type") == "choices" and result.get("from_name") == CONTROL:
             value = result.get("value")
@@ -133,5 +134,5 @@ def _list(value: Any) -> list[Any]:
 
 
 def _index(text: str) -> int | None:
-    """A training-set index; ``None`` if the text is none."""
+    """A training-set index; ``None`` if the text is not an index."""
     return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else None

@@ -1,4 +1,4 @@
-"""The oracle that asks people: questions go to files, answers come by ``al-lightning label``."""
+"""The oracle that asks people: it writes questions to files, and ``al-lightning label`` reads the answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,17 +26,22 @@ from al_lightning.run_folder.tables import Query
 class FileOracle(Oracle):
     """Asks people for labels.
 
-    A round ends by writing, into the run folder, ``query.csv``, a table with a column ``label`` to fill in, and
-    ``query.json``, tasks for Label Studio with what the model predicts, whose labeling interface is ``query.xml``. Then
-    the program ends. ``al-lightning label RUN --import FILE`` takes in the answers, and the same ``fit`` goes on.
+    At the end of a round, the oracle writes three files into the run folder:
 
-    Round 0 trains on the samples whose class the data say; if there are none, ``data.num_initial`` random ones are
-    asked for first.
+    - ``query.csv``: a table with a column ``label`` to fill in.
+    - ``query.json``: tasks for Label Studio, with the predictions of the model.
+    - ``query.xml``: the labeling interface of these tasks.
+
+    Then the program ends. ``al-lightning label RUN --import FILE`` reads the answers, and the same ``fit`` command
+    continues the run.
+
+    Round 0 trains on the samples of known class. If there are none, the oracle first asks for ``data.num_initial``
+    random samples.
 
     Args:
-        image_url: URL of an image in Label Studio's tasks: ``{path}`` is its absolute path without the first slash,
-            ``{name}`` its path in ``data.root``. By default Label Studio reads local files, for which it is started
-            with ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
+        image_url: URL of an image in Label Studio's tasks. ``{path}`` is the absolute path of the image without the
+            first slash, and ``{name}`` its path in ``data.root``. By default Label Studio reads local files. For this,
+            start it with ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
             ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/``.
     """
 
@@ -72,7 +77,7 @@ class FileOracle(Oracle):
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         if is_published(run_dir, questions):
-            return  # people may be writing to them
+            return  # people may be editing the files
         names = data.list_class_names()
         put_aside(run_dir / QUERY)
         write_query(run_dir / QUERY, questions, names)

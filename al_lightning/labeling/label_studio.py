@@ -16,7 +16,7 @@ CONTROL, IMAGE, TEXT = "label", "image", "text"
 
 
 def labeling_config(class_names: Sequence[str], images: bool = True) -> str:
-    """The labeling interface: one choice among the classes.
+    """The labeling interface: a choice of one class.
 
     Example:
         >>> print(labeling_config(["cat", "dog"]), end="")
@@ -49,21 +49,21 @@ def task(
     text: str = "",
     root: Path | None = None,
 ) -> dict[str, Any]:
-    """A task of Label Studio, with what the model predicts.
+    """A task of Label Studio, with the prediction of the model.
 
     Args:
         question: The sample.
         class_names: Names of the classes.
         image_url: See :class:`~al_lightning.labeling.FileOracle`.
-        text: What is shown of a sample that is no image file.
-        root: Folder that ``{name}`` of the URL is relative to.
+        text: Text that shows a sample without an image file.
+        root: Folder of the data. ``{name}`` in the URL is relative to it.
 
     Returns:
-        Plain values, ready for JSON. Its data have the training-set ``index`` and the ``rank``, which come back with
-        the export.
+        Plain values, ready for JSON. The task's data contain the training-set ``index`` and the ``rank``. An export of
+        Label Studio contains them, too.
     """
     data: dict[str, Any] = {"rank": question.order + 1}
-    if question.index >= 0:  # of the training set
+    if question.index >= 0:  # a sample of the training set
         data["index"] = question.index
     if question.file:
         data["file"] = question.file

@@ -1,4 +1,4 @@
-"""Checking answers against the questions of a run."""
+"""Matches answers with the questions of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from al_lightning.run_folder.tables import SKIPPED, Query
 
 @dataclass
 class Settled:
-    """Questions with their answers, and what was not taken."""
+    """Questions with their answers, and the answers that were not accepted."""
 
     questions: list[Query]
     num_taken: int = 0
@@ -20,21 +20,25 @@ class Settled:
 
 
 def settle(questions: Sequence[Query], answers: Sequence[Answer], class_names: Sequence[str]) -> Settled:
-    """Takes answers to the questions that they are of.
+    """Matches answers with their questions.
 
-    An answer to something that was not asked, one of an unknown class, and all answers to a question that contradict
-    each other are not taken: the question stays open. The same answer twice counts once. An answer to a question that
-    has one already replaces it.
+    Three kinds of answers are not accepted, so that the question stays open:
+
+    - an answer to a sample that was not asked for;
+    - an answer with an unknown class;
+    - answers to one question that contradict each other.
+
+    The same answer twice counts once. A new answer to an answered question replaces the old answer.
 
     Names of classes and files are the same however Unicode composes them: `é` is one character or two.
 
     Args:
-        questions: Those of the run, answered or not.
-        answers: Of a file.
+        questions: The questions of the run, answered or not.
+        answers: The answers of a file.
         class_names: Names of the classes.
 
     Returns:
-        All questions in their order, with the numbers of those answered and skipped now.
+        All questions in their order, with the numbers of new answers and new skips.
     """
     by_index = {question.index: question for question in questions}
     question_of = _Files(questions)
@@ -83,7 +87,7 @@ def settle(questions: Sequence[Query], answers: Sequence[Answer], class_names: S
 
 
 class _Files:
-    """Questions by their files; macOS may have composed the accents of a name in its own way."""
+    """Questions by their files. macOS may compose the accents of a name in a different way."""
 
     def __init__(self, questions: Sequence[Query]) -> None:
         self._exact = {question.file: question for question in questions if question.file}
@@ -102,7 +106,7 @@ def _is_other(file: str | None, asked: str | None) -> bool:
 
 def _class_index(label: str | None, index_of: Mapping[str, int]) -> int | None:
     """Index of a class by its name, -1 for a skip, ``None`` if there is no such class."""
-    # a number is none, unless it is the name of a class: `1` may be the first or the second
+    # A number is not a class, unless it is the name of one: `1` could mean the first or the second class.
     return SKIPPED if label is None else index_of.get(composed(label))
 
 

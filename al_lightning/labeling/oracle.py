@@ -1,4 +1,4 @@
-"""Oracle: whom the loop asks for labels."""
+"""Oracle: the loop asks it for labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from al_lightning.run_folder.tables import Query
 
 
 class Oracle(ABC):
-    """Knows labels, at once or later.
+    """Answers questions for labels, at once or later.
 
-    An oracle that answers later publishes its questions, and the program ends; the answers come into the run folder by
-    ``al-lightning label``, and the next ``al-lightning fit`` goes on.
+    An oracle that answers later publishes its questions, and the program ends. ``al-lightning label`` brings the
+    answers into the run folder, and the next ``al-lightning fit`` continues the run.
     """
 
     @abstractmethod
     def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Chooses what round 0 trains on.
+        """Chooses the samples that round 0 trains on.
 
         Args:
             data: Training samples; nothing is labeled yet.
             generator: CPU generator of the draw.
 
         Returns:
-            Training-set indices, int64, of samples whose labels are there, and of those that have to be asked for.
+            Two tensors of training-set indices, int64: samples that have labels, and samples that need an answer first.
 
         Raises:
-            InputError: If the data do not go with the oracle.
+            InputError: If the data do not suit the oracle.
         """
 
     @abstractmethod
@@ -39,4 +39,7 @@ class Oracle(ABC):
 
     @abstractmethod
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
-        """Puts questions where they are answered; if they are there already, with answers perhaps, leaves them."""
+        """Puts questions where people answer them.
+
+        Questions that are there already stay, because they may have answers.
+        """

@@ -1,4 +1,4 @@
-"""The files that questions go to."""
+"""Writes the files of questions."""
 
 import csv
 import hashlib
@@ -13,7 +13,7 @@ from al_lightning.run_folder.tables import Query
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
 PUBLISHED = ".published"
-"""Says which questions these files have: they themselves are people's to change."""
+"""File that notes which questions were published, because people may change the published files."""
 COLUMNS = ("file", "index", "rank", "predicted", "confidence", "label")
 
 
@@ -21,8 +21,9 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
     """Writes questions as a table, with a column ``label`` to fill in.
 
     Args:
-        path: The file; replaced when the new one is whole.
-        questions: In the order of their rank, which the file has from 1: the first is worth most.
+        path: The file. It is replaced when the new file is complete.
+        questions: The questions in the order of their rank. The file counts ranks from 1: the first question is worth
+            most.
         class_names: Names of the classes.
     """
     text = io.StringIO()
@@ -36,24 +37,24 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
 
 
 def predicted_name(question: Query, class_names: Sequence[str]) -> str:
-    """Name of the predicted class; empty if there is none, as of an output that the model has beyond the classes."""
+    """Name of the predicted class; empty if there is none, for example for an output beyond the classes."""
     is_class = question.predicted is not None and question.predicted < len(class_names)
     return class_names[question.predicted] if is_class else ""  # type: ignore[index]
 
 
 def remember(run_dir: Path, questions: Sequence[Query]) -> None:
-    """Notes which questions the files in a run folder have."""
+    """Notes the questions that the files in a run folder contain."""
     write_whole(run_dir / PUBLISHED, _digest(questions))
 
 
 def is_published(run_dir: Path, questions: Sequence[Query]) -> bool:
-    """Whether the files in a run folder were written for these questions, whatever people made of them since."""
+    """Whether the files in a run folder were written for these questions, even if people changed the files later."""
     path = run_dir / PUBLISHED
     return (run_dir / QUERY).exists() and path.exists() and path.read_text() == _digest(questions)
 
 
 def put_aside(path: Path) -> None:
-    """Keeps a table of earlier questions, which may have answers that nobody took in, as ``query.old.csv``."""
+    """Keeps a table of earlier questions as ``query.old.csv``, because it may have answers that were not imported."""
     if path.exists():
         os.replace(path, path.with_name(f"{path.stem}.old{path.suffix}"))
 
@@ -64,7 +65,7 @@ def _digest(questions: Sequence[Query]) -> str:
 
 
 def write_whole(path: Path, content: str | list[dict[str, Any]]) -> None:
-    """Writes text, or tasks as JSON, whole or not at all."""
+    """Writes a complete file of text, or of tasks as JSON, or none."""
     new = path.with_name(f"{path.name}.new")
     text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     new.write_text(text, encoding="utf-8")

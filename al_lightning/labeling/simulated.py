@@ -1,4 +1,4 @@
-"""The oracle of experiments: all labels are known, and each is looked at when it is bought."""
+"""The oracle of experiments: all labels are known, and each label is revealed when it is bought."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -17,40 +17,39 @@ from al_lightning.models.base import ClassifierModule
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
 from al_lightning.paths import expanded
 
-NUM_OUTPUTS = 1000  # of torchvision's networks as they are made, those of ImageNet
+NUM_OUTPUTS = 1000  # of torchvision's networks by default: the classes of ImageNet
 WITHOUT_AUXILIARY_HEADS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
-AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # in files of their weights
+AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # in files of weights
 
 
 class Backbone(DropoutHead, ClassifierModule):
-    """A network of torchvision whose last layer is replaced by dropout and a linear layer of its own.
+    """A network of torchvision, with dropout and a new linear layer in place of its last layer.
 
-    Takes images ``(B, 3, H, W)``, or grey ones, ``(B, 1, H, W)`` or ``(B, H, W)``, which are repeated to three
-    channels. Images are taken as the data module gives them: pretrained weights want those of ImageNet, by size and
-    standardisation.
+    It takes colour images ``(B, 3, H, W)``, or grey images ``(B, 1, H, W)`` or ``(B, H, W)``, which are repeated to
+    three channels. Images are not changed after the data module: pretrained weights need the size and standardisation
+    of ImageNet.
 
-    A dropout layer of torchvision's directly before the last layer, as of EfficientNet, gives way to that of this
-    class. Dropout elsewhere in the body, as of VGG and AlexNet, stays as it is, and then Monte Carlo dropout takes
-    whole passes.
+    If torchvision has dropout directly before the last layer, as in EfficientNet, the dropout of this class replaces
+    it. Dropout elsewhere in the body, as in VGG and AlexNet, stays. Then Monte Carlo dropout needs whole passes.
 
-    A minibatch of a single image, such as the rest of a pass, has no statistics where an image has shrunk to one
-    pixel: there batch normalisation uses its running ones.
+    A minibatch may be a single image, for example at the end of a pass. If that image has shrunk to one pixel, it has
+    no batch statistics. There batch normalisation uses its running statistics.
 
     Args:
-        name: One of ``torchvision.models.list_models()`` for classification whose last layer is linear.
+        name: A classification network of ``torchvision.models.list_models()`` with a linear last layer.
         num_classes: Number of classes, C, at least 2.
-        weights: Pretrained weights: torchvision's name for them, such as ``DEFAULT`` or ``IMAGENET1K_V1``, which are
-            downloaded unless torch has them in its cache, or the path of a state_dict file of that network, whose last
-            layer is not used. Drawn at random if not given. With weights, ``loop.reinit`` is to be ``initial`` or
-            ``warm``.
+        weights: Pretrained weights; drawn at random if not given. Either torchvision's name, such as ``DEFAULT`` or
+            ``IMAGENET1K_V1``, or the path of a state_dict file of that network. Named weights are downloaded unless
+            torch has them in its cache. The last layer in a file is not used. With weights, set ``loop.reinit`` to
+            ``initial`` or ``warm``.
         dropout: Probability that dropout zeroes a feature, in [0, 1).
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
 
     Raises:
-        InputError: If an argument is out of range, or the weights cannot be had.
+        InputError: If an argument is out of range, or the weights cannot be loaded.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Backbone(DropoutHead, ClassifierModule):
 
     @property
     def backbone(self) -> nn.Module:
-        """The network without its last layer, by the name that Lightning's BackboneFinetuning looks for."""
+        """The network without its last layer. Lightning's BackboneFinetuning looks for this name."""
         return self.body
 
     def embed(self, x: Tensor) -> Tensor:
@@ -92,7 +91,7 @@ class Backbone(DropoutHead, ClassifierModule):
         return self.head(self.dropout(self.embed(x)))
 
     def reset_parameters(self) -> None:
-        """Draws all weights anew as torchvision does, also those that were pretrained, and forgets all statistics."""
+        """Draws all weights again as torchvision does, including pretrained ones, and resets all statistics."""
         body, _ = make_body(self.name)
         self.body.load_state_dict(body.state_dict())
         self.head.reset_parameters()
@@ -102,14 +101,14 @@ def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
     """Makes a network of torchvision without its last layer.
 
     Args:
-        name: As of :class:`Backbone`.
-        weights: As of :class:`Backbone`.
+        name: Name of the network, see :class:`Backbone`.
+        weights: Pretrained weights, see :class:`Backbone`.
 
     Returns:
-        The network, which maps images ``(B, 3, H, W)`` to features ``(B, D)``, and D.
+        The network from images ``(B, 3, H, W)`` to features ``(B, D)``, and the number D.
 
     Raises:
-        InputError: If there is no such network or its last layer is not linear, or the weights cannot be had.
+        InputError: If the network does not exist or its last layer is not linear, or the weights cannot be loaded.
     """
     from torchvision import models  # slow to import
 
@@ -129,7 +128,7 @@ def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
     to_fetch = None if file else weights
     try:
         network = models.get_model(name, weights=to_fetch, **WITHOUT_AUXILIARY_HEADS.get(name, {}))
-    except (OSError, RuntimeError) as error:  # there is no connection, or the file is not whole
+    except (OSError, RuntimeError) as error:  # no connection, or an incomplete file
         if to_fetch is None:
             raise
         raise InputError(
@@ -143,7 +142,7 @@ def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
 
 
 def _remove_last_layer(name: str, network: nn.Module) -> tuple[str, int]:
-    """Puts an identity in the place of the last layer; returns where that was and how many features it took."""
+    """Replaces the last layer by an identity. Returns the name of that layer and its number of input features."""
     layers = [(path, layer) for path, layer in network.named_modules() if not any(True for _ in layer.children())]
     linear = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
     path, last = layers[linear[-1]] if linear else ("", None)
@@ -151,18 +150,18 @@ def _remove_last_layer(name: str, network: nn.Module) -> tuple[str, int]:
         raise InputError(f"Expected `model.name` to be a network whose last layer is linear, but got `{name}`.")
     before = layers[linear[-1] - 1][1]
     if isinstance(before, nn.Dropout):
-        before.p = 0.0  # the dropout before the new head is in its place
+        before.p = 0.0  # the dropout before the new head replaces it
     parent, _, child = path.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
     return path, last.in_features
 
 
 def _load_body(network: nn.Module, file: Path, name: str, without: str) -> None:
-    """Loads all weights of a file but those of the last layer, which may be of any number of classes."""
+    """Loads all weights of a file except the last layer, which may have any number of classes."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         for key in [key for key in state if key.startswith((f"{without}.", *AUXILIARY_HEADS))]:
-            del state[key]  # in place, so that the versions of the layers stay with it
+            del state[key]  # in place, so that the state_dict keeps the versions of the layers
         network.load_state_dict(state)
     except (AttributeError, EOFError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         what = " ".join(str(error).split())[:200]
@@ -171,7 +170,7 @@ def _load_body(network: nn.Module, file: Path, name: str, without: str) -> None:
 
 @contextmanager
 def _running_statistics(module: nn.Module) -> Iterator[None]:
-    """Lets batch normalisation use its running statistics, and leaves them as they are."""
+    """Lets batch normalisation use its running statistics without changing them."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training]
     for norm in norms:
         norm.training = False

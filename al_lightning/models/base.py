@@ -1,4 +1,4 @@
-"""ClassifierModule: what the models of this package have in common, but for the network."""
+"""ClassifierModule: the common parts of this package's models, without the network."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from al_lightning.inference.calling import call
 from al_lightning.models.metrics import ClassificationMetrics
 
 MiniBatch = tuple[Any, Tensor]
-"""Inputs of B samples, as a rule a tensor, and their class indices, int64, shape ``(B,)``."""
+"""Inputs of B samples, usually a tensor, and their class indices, int64, shape ``(B,)``."""
 
 
 class ClassifierModule(L.LightningModule):
@@ -30,7 +30,7 @@ class ClassifierModule(L.LightningModule):
     """
 
     takes_pairs = True
-    """The data module gives pairs of inputs and class indices, whatever items of a dataset have besides."""
+    """The data module gives pairs of inputs and class indices, without other parts of a dataset's items."""
 
     def __init__(self, num_classes: int, optimizer: OptimizerCallable) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class ClassifierModule(L.LightningModule):
     # --------------------------------------------------------------------------------------------------- training
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        # a callback may have frozen some, and unfreeze them later with a group of their own
+        # A callback may have frozen some parameters, and may unfreeze them later in their own group.
         return self.make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def make_optimizer(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
@@ -53,7 +53,7 @@ class ClassifierModule(L.LightningModule):
             raise InputError(f"Expected `model.optimizer` to make an optimizer, but got: {error}.") from error
 
     def losses(self, inputs: Any, targets: Tensor) -> dict[str, Tensor]:
-        """Returns what is minimised on a minibatch, ``train_loss``, and what else is to be logged of it."""
+        """Returns the loss to minimise on a minibatch, ``train_loss``, and other values to log."""
         return {"train_loss": F.cross_entropy(call(self, inputs), targets)}
 
     def training_step(self, batch: MiniBatch) -> Tensor:

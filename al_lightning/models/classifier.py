@@ -12,14 +12,14 @@ from al_lightning.models.base import ClassifierModule
 
 
 class Classifier(ClassifierModule):
-    """Trains a network of one's own: ``--model Classifier --model.network my_net.MyNet --model.feature_layer fc``.
+    """Trains the user's own network: ``--model Classifier --model.network my_net.MyNet --model.feature_layer fc``.
 
     Args:
         network: Maps inputs ``(B, ...)`` to logits ``(B, C)``, or to an object that holds them; see
-            :func:`~al_lightning.inference.logits.logits_of`. One logit is that of the second of two classes.
+            :func:`~al_lightning.inference.logits.logits_of`. A single logit belongs to the second of two classes.
         num_classes: Number of classes, C, at least 2.
         feature_layer: Name of the layer of the network that makes the logits from the features, such as ``fc`` or
-            ``classifier.2``. What goes into it, flattened, is the embedding, which BADGE and CoreSet need.
+            ``classifier.2``. Its flattened input is the embedding, which BADGE and CoreSet need.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
 
     Raises:
@@ -27,7 +27,7 @@ class Classifier(ClassifierModule):
     """
 
     passes_inputs_to = "network"
-    """Whose parameters say how inputs of several tensors are handed on; see
+    """The parameters of this network's ``forward`` decide how inputs of several tensors are passed on; see
     :func:`~al_lightning.inference.calling.call`."""
 
     def __init__(
@@ -39,14 +39,14 @@ class Classifier(ClassifierModule):
     ) -> None:
         super().__init__(num_classes, optimizer)
         if feature_layer is not None:
-            named_layer(network, feature_layer)  # here, where its name is the one that was given
+            named_layer(network, feature_layer)  # here, because the user gave this name
         self.save_hyperparameters(ignore=["network", "optimizer"])
         self.network = network
         self.feature_layer = None if feature_layer is None else f"network.{feature_layer}"
 
     def forward(self, x: Inputs) -> Tensor:
         """Maps inputs of B samples to logits ``(B, C)``."""
-        # grey values become features; other integers are names of something, such as token ids
+        # Grey values become features. Other integers are identifiers, such as token ids.
         x = map_tensors(
             lambda part: as_floats(part, self) if part.is_floating_point() or part.dtype == torch.uint8 else part, x
         )

@@ -1,4 +1,4 @@
-"""Optimizers that evaluate the loss themselves, several times a step."""
+"""Optimizers that evaluate the loss themselves, several times in each step."""
 
 import inspect
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from torch.optim import Optimizer
 
 
 def wants_closure(optimizer: Optimizer) -> bool:
-    """Whether the ``step`` of an optimizer is to be given a function that evaluates the loss.
+    """Whether the ``step`` of an optimizer gets a function that evaluates the loss.
 
-    LBFGS needs one. Optimizers of other libraries may need one even if their ``step`` has a default for it; all others
-    evaluate it once, and take the same step.
+    LBFGS needs this function. Optimizers of other libraries may need it even if their ``step`` has a default for it.
+    All other optimizers evaluate it once, and take the same step.
     """
     return _wants_closure(type(optimizer).step)
 

@@ -1,4 +1,4 @@
-"""Denormal numbers, which CPUs are slow with."""
+"""Avoids denormal numbers, because CPUs compute slowly with them."""
 
 import sys
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ import torch
 
 
 def are_flushed() -> bool:
-    """Whether this thread takes denormal numbers for zero; Python's own arithmetic does as the CPU is told to."""
+    """Whether this thread takes denormal numbers for zero. Python's arithmetic shows the mode of the CPU."""
     smallest = sys.float_info.min
     return smallest / 2 == 0
 
 
 @contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Takes denormal numbers, below 1.2e-38 in float32, for zero: in this thread, on a CPU, and only within.
+    """Takes denormal numbers, below 1.2e-38 in float32, for zero: in this thread, inside the context, on a CPU.
 
-    An optimizer's averages of gradients fade to such numbers where gradients are zero, as those of dead units and of
-    pixels that are hardly ever lit, and stay there: rounding stops them from ever being zero. CPUs take many times as
-    long for them, and what they would add to a weight is far below its last bit.
+    An optimizer averages gradients. If a gradient stays zero, as for dead units or for pixels that are almost always
+    black, the average fades to denormal numbers. Rounding keeps these numbers from becoming zero. CPUs need many times
+    as long for them, and their effect on a weight is far below its last bit.
     """
     before = are_flushed()
     torch.set_flush_denormal(True)

@@ -1,4 +1,4 @@
-"""DropoutHead: Monte Carlo dropout from the features, for models whose one dropout is before their last layer."""
+"""DropoutHead: Monte Carlo dropout from the features, for models with dropout only before their last layer."""
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ def check_dropout(dropout: float) -> None:
 class DropoutHead(nn.Module):
     """Gives a module ``draw_masks`` and ``sample``: T Monte Carlo samples for one matrix product instead of T passes.
 
-    The module has ``embed(x)``, the features ``(B, D)``, and its ``forward`` is ``head(dropout(embed(x)))``. A model
-    of one's own has this class before its other base: ``class MyModel(DropoutHead, LightningModule)``.
+    The module has ``embed(x)``, the features ``(B, D)``, and its ``forward`` is ``head(dropout(embed(x)))``. In your
+    own model, put this class before the other base: ``class MyModel(DropoutHead, LightningModule)``.
     """
 
     dropout: nn.Dropout
@@ -27,7 +27,7 @@ class DropoutHead(nn.Module):
 
     @property
     def samples_from_embeddings(self) -> bool:
-        """Whether no other dropout is active: with another one, the samples are to be had by whole passes only."""
+        """Whether no other dropout is active. With other dropout, samples need whole passes."""
         return not any(
             isinstance(module, _DropoutNd) and module.p > 0 and module is not self.dropout for module in self.modules()
         )
@@ -43,7 +43,7 @@ class DropoutHead(nn.Module):
             Tensor of shape ``(T, D)`` with entries 0 and ``1 / (1 - dropout)``.
 
         Raises:
-            InputError: If the dropout probability is 0: all samples would be the same and their order noise.
+            InputError: If the dropout probability is 0: all samples would be the same, and a ranking would be noise.
         """
         p = self.dropout.p
         if p == 0:
@@ -56,16 +56,16 @@ class DropoutHead(nn.Module):
     def sample(self, embeddings: Tensor, masks: Tensor) -> Tensor:
         """Returns the logits under each dropout mask.
 
-        ``head(mask * h) = (mask * W) h + bias``, so the masks are folded into the weights of the head and all T samples
-        are one matrix product.
+        Since ``head(mask * h) = (mask * W) h + bias``, the masks are multiplied into the weights of the head. Then one
+        matrix product gives all T samples.
 
         Args:
             embeddings: Features, shape ``(B, D)``.
             masks: Scaled dropout masks, shape ``(T, D)``.
 
         Returns:
-            Logits of shape ``(B, T, C)``. In memory the samples of the batch lie side by side: sums over ten classes or
-            twenty masks then run over long vectors.
+            Logits of shape ``(B, T, C)``. In memory, the samples of the batch are adjacent: sums over ten classes or
+            twenty masks run over long vectors.
         """
         weight = masks[:, None, :] * self.head.weight.float()[None, :, :]  # (T, C, D)
         bias = self.head.bias.float().repeat(len(masks))[:, None]  # (T * C, 1)

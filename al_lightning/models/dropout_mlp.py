@@ -1,4 +1,4 @@
-"""The protocol's model: a multilayer perceptron with one hidden layer and dropout before its head."""
+"""The model of the protocol: a multilayer perceptron with one hidden layer and dropout before its head."""
 
 from collections.abc import Callable
 from typing import cast
@@ -29,19 +29,19 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         hidden_dim: Number of hidden units, D.
         num_classes: Number of classes, C, at least 2.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
-        optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4, its step fused into
-            one kernel, if not given.
+        optimizer: Makes the optimizer of one fit from the parameters. By default Adam with learning rate 3e-4, with its
+            step fused into one kernel.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
     ends_by_train_acc = True
-    """:class:`~al_lightning.Convergence` ends a fit of this network at a training accuracy of 0.99, as the protocol has
-    it, unless its arguments say otherwise."""
+    """:class:`~al_lightning.Convergence` without arguments ends a fit of this network at a training accuracy of 0.99,
+    like the protocol."""
     minibatches_per_step = 16
-    """Number of minibatches that one ``training_step`` takes. Lightning costs 0.5 to 2 ms a step, more than so small a
-    network needs for one; sixteen updates a step spread that cost and change no bit of the result."""
+    """Number of minibatches that one ``training_step`` takes. Lightning costs 0.5 to 2 ms for each step, more than an
+    update of this small network. Sixteen updates in a step spread that cost and change no bit of the result."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
             if value < 1:
                 raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
         check_dropout(dropout)
-        self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # of a subclass, too
+        self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # also for a subclass
         self.hidden = nn.Linear(input_dim, hidden_dim)
         self.dropout = FastDropout(dropout)
         self.head = nn.Linear(hidden_dim, num_classes)
@@ -82,9 +82,11 @@ class DropoutMLP(DropoutHead, ClassifierModule):
     def training_step(self, minibatches: list[MiniBatch]) -> None:  # type: ignore[override]
         """Takes one optimizer step for each of the minibatches, in order.
 
-        Lightning's hooks of the backward pass and of the optimizer run once, for the last of the minibatches: they cost
-        a tenth of what a minibatch takes. With a gradient scaler, which works through them, they run for each, and on
-        several devices: gradients are averaged over these only in a backward pass by Lightning.
+        Lightning's hooks of the backward pass and of the optimizer run once, for the last minibatch, because they cost
+        a tenth of a minibatch's time.
+
+        In two cases the hooks run for each minibatch. A gradient scaler works through these hooks. On several devices,
+        gradients are averaged only in a backward pass by Lightning.
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         all_by_lightning = self.trainer.scaler is not None or self.trainer.world_size > 1
@@ -118,7 +120,10 @@ class DropoutMLP(DropoutHead, ClassifierModule):
     def _step_with_closure(
         self, step: Callable, minibatch: MiniBatch, optimizer: Optimizer, by_lightning: bool
     ) -> dict[str, Tensor]:
-        """Lets an optimizer such as LBFGS evaluate the losses as often as it wants; returns those before the step."""
+        """Lets an optimizer such as LBFGS evaluate the losses as often as it needs.
+
+        Returns the losses before the step.
+        """
         evaluated: list[dict[str, Tensor]] = []
 
         def closure() -> Tensor:

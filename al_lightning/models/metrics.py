@@ -1,4 +1,4 @@
-"""Test metrics of a classifier: accuracy and how far its probabilities can be trusted."""
+"""Test metrics of a classifier: accuracy, and the quality of its probabilities."""
 
 from typing import Any, cast
 
@@ -31,20 +31,20 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
     """Expected calibration error with 15 equal-width bins and the L1 norm (Guo et al., 2017), in [0, 1]."""
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        # torchmetrics guesses from their range whether it was given logits: give it probabilities; on the CPU, since a
-        # GPU adds up each bin in an order of the moment, and a run would not repeat to the bit
+        # Torchmetrics guesses from the range of values whether they are logits, so give it probabilities. Compute on
+        # the CPU: a GPU sums each bin in a random order, and a repeated run would differ in its last bits.
         super().update(logits.softmax(dim=-1).cpu(), targets.cpu())
 
     def bins(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What the error is computed from.
+        """The bins from which the error is computed.
 
         Returns:
-            For each of the 15 bins the number of samples, int64, their mean confidence and their accuracy, float64; the
-            last two are NaN for an empty bin.
+            For each of the 15 bins: the number of samples, int64, their mean confidence and their accuracy, float64.
+            Mean confidence and accuracy are NaN for an empty bin.
         """
         confidences, correct = (dim_zero_cat(parts).double() for parts in (self.confidences, self.accuracies))
         boundaries = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float32, device=confidences.device)
-        # a confidence of 1 goes to the last bin
+        # A confidence of 1 goes to the last bin.
         index = (torch.bucketize(confidences.float(), boundaries, right=True) - 1).clamp(max=self.n_bins - 1)
         count = torch.bincount(index, minlength=self.n_bins)
         sums = (torch.bincount(index, weights, minlength=self.n_bins) for weights in (confidences, correct))
@@ -53,9 +53,9 @@ class ExpectedCalibrationError(MulticlassCalibrationError):
 
 
 class ClassCounts(Metric):
-    """Counts the samples of each class, the predictions of each class, and those of them that are right.
+    """Counts the samples, the predictions and the right predictions of each class.
 
-    A model may have more outputs than it was said to have classes: then there are as many classes as outputs.
+    A model may have more outputs than classes. Then each output counts as a class.
 
     Args:
         num_classes: Number of classes, C.
@@ -82,7 +82,7 @@ class ClassCounts(Metric):
 
 
 class BalancedAccuracy(ClassCounts):
-    """Mean over classes of the share of a class that is recognised, in [0, 1]; classes without samples do not count.
+    """Mean over classes of the share of samples that are recognised, in [0, 1]. Classes without samples do not count.
 
     Reference:
         Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
@@ -96,7 +96,7 @@ class BalancedAccuracy(ClassCounts):
 class MacroF1(ClassCounts):
     """Mean over classes of F1, the harmonic mean of precision and recall, in [0, 1].
 
-    A class without samples does not count if the model predicts it nowhere, and has F1 0 if the model does.
+    A class without samples does not count if it is never predicted. If it is predicted, its F1 is 0.
     """
 
     def compute(self) -> Tensor:
@@ -124,15 +124,14 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
 
 
 class ClassificationMetrics(MetricCollection):
-    """What rounds.csv records of a test, from logits ``(B, C)`` and class indices ``(B,)``.
+    """The test metrics in rounds.csv, from logits ``(B, C)`` and class indices ``(B,)``.
 
-    Accuracy, negative log-likelihood, Brier score, expected calibration error, balanced accuracy and macro-averaged F1.
-
-    On several devices each has its own, of all that it is updated with: every device is to test the whole test set.
+    The metrics are accuracy, negative log-likelihood, Brier score, expected calibration error, balanced accuracy and
+    macro-averaged F1. They are not combined over devices: each device must test the whole test set.
 
     Args:
         num_classes: Number of classes, C.
-        prefix: Put before the names, which are :data:`NAMES`.
+        prefix: Text before each of the names :data:`NAMES`.
     """
 
     def __init__(self, num_classes: int, prefix: str) -> None:

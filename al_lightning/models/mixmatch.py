@@ -1,4 +1,4 @@
-"""MixMatch: semi-supervised training of the protocol's network, with the pool as its unlabeled samples."""
+"""MixMatch: semi-supervised training of the protocol's network, with the pool as unlabeled samples."""
 
 import copy
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ def sharpen(probs: Tensor, temperature: float) -> Tensor:
 
     Args:
         probs: Class probabilities, shape ``(..., C)``.
-        temperature: T, above 0; 1 changes nothing, towards 0 the most likely class takes all.
+        temperature: T, above 0. A temperature of 1 changes nothing; near 0, the most likely class gets all the
+            probability.
 
     Example:
         >>> sharpen(torch.tensor([0.75, 0.25]), 0.5)
@@ -33,7 +34,7 @@ def sharpen(probs: Tensor, temperature: float) -> Tensor:
 
 
 def mixup(values: Tensor, others: Tensor, weights: Tensor) -> Tensor:
-    """Mixes each row of ``values`` ``(B, ...)`` with that of ``others`` by its weight, ``(B,)``: 1 keeps the row."""
+    """Mixes row by row ``values`` ``(B, ...)`` with ``others``, by weights ``(B,)``: 1 keeps the row of ``values``."""
     weights = weights.view(-1, *[1] * (values.dim() - 1))
     return weights * values + (1 - weights) * others
 
@@ -41,17 +42,21 @@ def mixup(values: Tensor, others: Tensor, weights: Tensor) -> Tensor:
 class MixMatch(DropoutMLP):
     """The network of :class:`~al_lightning.models.DropoutMLP`, trained by MixMatch.
 
-    An update takes a minibatch of labeled samples and as many of the pool. The network's mean prediction over K
-    augmentations of an unlabeled sample, sharpened, is its guessed label. All are mixed with one another (MixUp), and
-    the loss is the cross-entropy of the labeled ones plus ``unlabeled_weight`` times the mean squared error, over
-    minibatch and classes, of the unlabeled ones. The weight rises from 0 over the first ``ramp_updates``. What is
-    tested, scored and saved is the exponential moving average of the weights; guesses are made without dropout by the
-    weights that are trained.
+    An update takes a minibatch of labeled samples and the same number of samples of the pool. The network guesses a
+    label for each unlabeled sample: its sharpened mean prediction over K augmentations. All samples are mixed with one
+    another (MixUp).
 
-    An epoch is a pass over the labeled samples, or as many as it takes for ``min_updates_per_epoch`` updates. A fit
-    ends as others do, but not before the ramp: when the training accuracy, here of the averaged weights, reaches the
-    threshold of :class:`~al_lightning.fitting.convergence.Convergence`, or after ``trainer.max_epochs``. A fixed
-    number of updates is had without a threshold, with a ``min_updates_per_epoch`` that is more than a pass.
+    The loss is the cross-entropy of the labeled samples plus ``unlabeled_weight`` times the mean squared error of the
+    unlabeled samples. This error is averaged over minibatch and classes. Its weight rises from 0 over the first
+    ``ramp_updates``.
+
+    Tests, scores and checkpoints use the exponential moving average of the weights. Guesses use the trained weights,
+    without dropout.
+
+    An epoch is a pass over the labeled samples, or as many passes as ``min_updates_per_epoch`` updates need. A fit ends
+    when the training accuracy of the averaged weights reaches the threshold of
+    :class:`~al_lightning.fitting.convergence.Convergence`, or after ``trainer.max_epochs``. It never ends before the
+    ramp. For a fixed number of updates, use no threshold, and a ``min_updates_per_epoch`` above the length of a pass.
 
     Args:
         input_dim: Number of input features.
@@ -59,13 +64,13 @@ class MixMatch(DropoutMLP):
         num_classes: Number of classes, C.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         num_augmentations: Number of augmentations of an unlabeled sample, K.
-        temperature: Of the sharpening, at least 0.001.
+        temperature: Temperature of the sharpening, at least 0.001.
         mixup_alpha: MixUp draws its weights from Beta(alpha, alpha); above 0.
         unlabeled_weight: Weight of the consistency loss after the ramp, at least 0.
-        ramp_updates: Number of updates in which the weight rises, linearly. With few, wrong guesses can confirm
-            themselves until the network has lost a class (docs/study.md); the authors' code takes 16,384.
-        ema_decay: Of the averaged weights, in [0, 1). After n updates it is at most n / (10 + n), so that the first
-            weights fade.
+        ramp_updates: Number of updates in which the weight rises linearly. With few updates, wrong guesses can confirm
+            themselves until the network has lost a class (docs/study.md). The authors' code takes 16,384.
+        ema_decay: Decay of the averaged weights, in [0, 1). After n updates it is at most n / (10 + n), so that the
+            first weights fade.
         min_updates_per_epoch: Least number of updates in an epoch.
         augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
@@ -79,7 +84,7 @@ class MixMatch(DropoutMLP):
     """
 
     needs_unlabeled = True
-    """The data module adds as many inputs of the pool to each minibatch."""
+    """The data module adds the same number of inputs of the pool to each minibatch."""
 
     stream_purposes = ("augmentation", "mixup")
     """Random streams that the loop hands to :attr:`streams` before each fit."""
@@ -112,7 +117,7 @@ class MixMatch(DropoutMLP):
             if not is_allowed:
                 raise InputError(f"Expected `model.{name}` to be {allowed}, but got {value}.")
         super().__init__(input_dim, hidden_dim, num_classes, dropout, optimizer)
-        # the layers of DropoutMLP are the averaged ones, so that all that asks the model gets the average
+        # The layers of DropoutMLP hold the averaged weights, so that every caller of the model gets the average.
         self.trained = nn.ModuleDict({"hidden": copy.deepcopy(self.hidden), "head": copy.deepcopy(self.head)})
         for parameter in self._averaged():
             parameter.requires_grad_(False)
@@ -130,7 +135,7 @@ class MixMatch(DropoutMLP):
         self.num_updates = 0
 
     def check_inputs(self, inputs: Inputs) -> None:
-        """Raises :class:`InputError` if inputs are nothing that MixMatch can augment and mix; see `check_model`."""
+        """Raises :class:`InputError` if MixMatch cannot augment and mix these inputs; see `check_model`."""
         images = only_tensor(inputs)
         if images is None or is_whole_number(images):
             got = describe(inputs) if images is None else f"{images.dtype} of {describe(images)}"
@@ -139,11 +144,11 @@ class MixMatch(DropoutMLP):
 
     @property
     def warming_up(self) -> bool:
-        """Whether the weight of the unlabeled samples still rises: a fit does not end before it is there."""
+        """Whether the weight of the unlabeled samples still rises. A fit does not end before the weight is reached."""
         return self.num_updates < self.ramp_updates
 
     def reset_parameters(self) -> None:
-        """Draws the same weights as DropoutMLP does, for the trained layers and the averaged ones."""
+        """Draws the same weights as DropoutMLP, for both the trained and the averaged layers."""
         self.hidden.reset_parameters()
         self.head.reset_parameters()
         self.trained["hidden"].load_state_dict(self.hidden.state_dict())
@@ -176,7 +181,7 @@ class MixMatch(DropoutMLP):
         stream = self.streams["augmentation"]
         views = [augment_each(self.augmentation, unlabeled, stream) for _ in range(self.num_augmentations)]
         all_inputs = torch.cat([augment_each(self.augmentation, inputs, stream), *views])
-        # the first layer is affine, so that its outputs are mixed instead of its inputs, and are good for guesses, too
+        # The first layer is affine. So its outputs are mixed instead of its inputs, and the guesses use them, too.
         hidden = self.trained["hidden"](all_inputs.flatten(1))  # (B + KU, D)
         with torch.no_grad():
             probs = self._logits(hidden[len(inputs) :], dropout=False).softmax(dim=1)
@@ -195,10 +200,10 @@ class MixMatch(DropoutMLP):
         return {"train_loss": loss, "train_loss_supervised": supervised, "train_loss_consistency": consistency}
 
     def _draw_mixup(self, size: int) -> tuple[Tensor, Tensor]:
-        """Draws with which row each row is mixed, and by what weight; the row itself has the larger one."""
+        """Draws a partner row and a weight for each row; the row itself has the larger weight."""
         stream = self.streams["mixup"]
         order = torch.randperm(size, generator=stream)
-        # torch's Beta distribution takes no generator
+        # torch's Beta distribution takes no generator.
         numpy_stream = np.random.default_rng(int(torch.randint(2**62, (), generator=stream)))
         weights = torch.from_numpy(numpy_stream.beta(self.mixup_alpha, self.mixup_alpha, size))
         return order.to(self.device), torch.maximum(weights, 1 - weights).float().to(self.device)

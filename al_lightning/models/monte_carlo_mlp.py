@@ -1,4 +1,4 @@
-"""DropoutMLP that is tested with dropout left on."""
+"""A DropoutMLP that keeps dropout on in tests."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from al_lightning.models.dropout_mlp import DropoutMLP
 
 
 class MonteCarloMLP(DropoutMLP):
-    """DropoutMLP whose test predictions are means over dropout samples: what a test looks like with dropout left on.
+    """A DropoutMLP with test predictions that are means over dropout samples: dropout stays on in tests.
 
     Args:
-        test_samples: Number of stochastic passes whose probabilities are averaged, at least 1. Each test image has
-            masks of its own; they are the same in every test.
-        kwargs: Those of DropoutMLP.
+        test_samples: Number of stochastic passes to average probabilities over, at least 1. Each test image has its own
+            masks, which are the same in every test.
+        kwargs: Arguments of DropoutMLP.
 
     Raises:
         InputError: If an argument is out of range.
@@ -31,7 +31,7 @@ class MonteCarloMLP(DropoutMLP):
         self.test_samples = test_samples
 
     def on_test_start(self) -> None:
-        # a stream of its own, lest the test depend on what the fit drew
+        # A separate stream, so that the test does not depend on the draws of the fit.
         self._test_masks = torch.Generator().manual_seed(0)
 
     def test_step(self, batch: MiniBatch) -> None:
@@ -41,7 +41,7 @@ class MonteCarloMLP(DropoutMLP):
         for _ in range(self.test_samples):
             logits = self.head(embeddings * self._draw_mask(embeddings))
             total += F.softmax(logits.float(), dim=1)
-        # the metrics take logits; those of a probability are its logarithm
+        # The metrics take logits. The logarithm of a probability serves as its logit.
         self.test_metrics.update((total / self.test_samples).clamp(min=1e-30).log(), targets)
 
     def _draw_mask(self, embeddings: Tensor) -> Tensor:

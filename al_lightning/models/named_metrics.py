@@ -1,4 +1,4 @@
-"""NamedMetrics: metrics of torchmetrics by name, which a user adds to those of every test."""
+"""NamedMetrics: metrics of torchmetrics, by name, that a user adds to every test."""
 
 import copy
 import inspect
@@ -17,15 +17,15 @@ OPTION = "loop.metrics"
 
 
 class NamedMetrics:
-    """Metrics of the test set by name, made anew for each test.
+    """Metrics of the test set by name. Each test makes new objects.
 
     Args:
-        metrics: For each name a class of torchmetrics, its name or full path, a mapping with ``class_path`` and
-            ``init_args``, or an object. A class gets ``num_classes`` of the data, and ``task`` multiclass, where it has
-            these arguments and they are not given.
+        metrics: A metric for each name. It is a class of torchmetrics, the name or path of a class, a mapping with
+            ``class_path`` and ``init_args``, or an object. If a class has the arguments ``num_classes`` and ``task``
+            and they are not given, it gets the number of classes and ``multiclass``.
 
     Raises:
-        InputError: If a name or a metric is none.
+        InputError: If a name or a metric is not valid.
 
     Example:
         >>> import torch
@@ -47,12 +47,12 @@ class NamedMetrics:
         return len(self._metrics)
 
     def __contains__(self, column: str) -> bool:
-        """Whether a column of rounds.csv is of one of these metrics, which may have several."""
+        """Whether a column of rounds.csv belongs to one of these metrics. A metric may have several columns."""
         names = [f"{PREFIX}{name}" for name in self._metrics]
         return any(column == name or column.startswith(f"{name}_") for name in names)
 
     def check(self, num_classes: int) -> None:
-        """Raises :class:`InputError` unless all metrics can be made and take logits of so many classes."""
+        """Raises :class:`InputError` unless all metrics can be made and take logits of this number of classes."""
         if self._metrics:
             self.compute(Tensor([[0.0] * num_classes] * 2), Tensor([0, 1]).long())
 
@@ -60,7 +60,7 @@ class NamedMetrics:
         """Returns the metrics by column. A metric of several values, such as one a class, has one column for each.
 
         Args:
-            logits: Shape ``(N, C)``. Metrics get probabilities; those of ``Binary...`` classes that of class 1.
+            logits: Shape ``(N, C)``. Metrics get probabilities; ``Binary...`` metrics get the probability of class 1.
             targets: Class indices, int64, shape ``(N,)``.
         """
         probs, targets = logits.detach().cpu().float().softmax(dim=1), targets.cpu()
@@ -80,7 +80,7 @@ class NamedMetrics:
 
 
 def _resolved(name: str, given: Any) -> tuple[Any, dict[str, Any]]:
-    """A class, or an object, and the arguments that it is made with."""
+    """A class or an object, and the arguments of the class."""
     arguments: dict[str, Any] = {}
     made = given
     if isinstance(given, Mapping):
@@ -95,7 +95,7 @@ def _resolved(name: str, given: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _class(name: str, path: str) -> Any:
-    """The class of a path; a name alone is looked up in torchmetrics."""
+    """The class of a path. A name without a path is looked up in torchmetrics."""
     module, _, attribute = path.rpartition(".")
     owners = [module] if module else ["torchmetrics.classification", "torchmetrics"]
     for owner in owners:
@@ -114,7 +114,7 @@ def _make(made: Any, arguments: dict[str, Any], num_classes: int) -> Metric:
         metric = copy.deepcopy(made)
         metric.reset()
         return metric
-    # a class such as torchmetrics.F1Score makes another one, by its task
+    # A class such as torchmetrics.F1Score makes an object of another class, by its task.
     maker = made.__init__ if made.__new__ is object.__new__ or "task" not in _names(made.__new__) else made.__new__
     filled = {"num_classes": num_classes, "task": "multiclass"}
     missing = {key: value for key, value in filled.items() if key in _names(maker) and key not in arguments}

@@ -1,4 +1,4 @@
-"""PretrainedMLP: the features of a network that was trained before."""
+"""PretrainedMLP: the features of a network from an earlier run."""
 
 import pickle
 from pathlib import Path
@@ -11,7 +11,7 @@ from al_lightning.errors import InputError
 from al_lightning.paths import expanded
 
 NOT_OURS = (AttributeError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
-"""What reading a file raises that is none, or one of another model."""
+"""Errors of reading a file that is not a checkpoint, or a checkpoint of another model."""
 
 
 class PretrainedMLP(nn.Module):
@@ -23,7 +23,7 @@ class PretrainedMLP(nn.Module):
         checkpoint: ``model.ckpt`` of a run folder.
 
     Raises:
-        InputError: If there is no such file, or it is no checkpoint of a DropoutMLP.
+        InputError: If the file does not exist, or is not a checkpoint of a DropoutMLP.
     """
 
     def __init__(self, checkpoint: str) -> None:

@@ -1,4 +1,4 @@
-"""All that a model may have besides ``forward``: each name, its default, and what it is for.
+"""All members that a model may have besides ``forward``: each name, its default, and its purpose.
 
 Nothing on this page is required. Every part of the package asks a model by :func:`traits`, so each name is spelled here
 and nowhere else. This file imports nothing of the package, so that every part of it may import this file.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Traits:
-    """What a model may have. A model has a name by having the attribute; it need not inherit from this class.
+    """The members that a model may have. An attribute of the model is enough; inheritance is not needed.
 
     Symbols: a minibatch or block has B samples, D features, C classes; T is a number of Monte Carlo samples.
     """
@@ -21,7 +21,7 @@ class Traits:
 
     embed: Callable[[Any], Tensor] | None = None
     """Maps inputs ``(B, ...)`` to penultimate features ``(B, D)``. With it, ``forward(x)`` equals ``head(embed(x))``,
-    but for dropout. Without it, features are what goes into :attr:`feature_layer`."""
+    except for dropout. Without it, features are the input of :attr:`feature_layer`."""
 
     head: Callable[[Tensor], Tensor] | None = None
     """Maps features ``(B, D)`` to logits ``(B, C)``. It goes together with :attr:`embed`."""
@@ -31,8 +31,8 @@ class Traits:
     layer that is called last, if its output is the logits."""
 
     passes_inputs_to: str | None = None
-    """Name of the network inside the model whose ``forward`` says how inputs of several tensors are handed on; see
-    :func:`~al_lightning.inference.calling.call`. The model's own ``forward`` by default."""
+    """Name of a network inside the model. The parameters of its ``forward`` decide how inputs of several tensors are
+    passed on; see :func:`~al_lightning.inference.calling.call`. By default, the model's own ``forward`` decides."""
 
     check_inputs: Callable[[Any], None] | None = None
     """Takes the inputs of one sample before the first fit, and raises InputError if the model cannot train on them."""
@@ -62,7 +62,7 @@ class Traits:
     """Whether the weights are worth keeping. ``--loop.reinit scratch`` is then refused."""
 
     reset_parameters: Callable[[], None] | None = None
-    """Draws all weights again, from torch's global generator. By default each layer does so for its own."""
+    """Draws all weights again, from torch's global generator. By default each layer draws its own weights."""
 
     # ------------------------------------------------------------------------------------------ minibatches and draws
 
@@ -71,19 +71,19 @@ class Traits:
     items."""
 
     needs_unlabeled: bool = False
-    """Whether each minibatch also has as many inputs of the pool."""
+    """Whether each minibatch also has the same number of inputs of the pool."""
 
     minibatches_per_step: int | None = None
     """Number of minibatches that one ``training_step`` gets, as a list. None for one minibatch, not in a list."""
 
     min_updates_per_epoch: int = 1
-    """Least number of minibatches in an epoch. Small labeled sets are gone over several times."""
+    """Least number of minibatches in an epoch. An epoch has several passes over a small labeled set."""
 
     stream_purposes: tuple[str, ...] = ()
     """Random streams that the loop makes for each fit, by purpose; see :mod:`al_lightning.random_streams`."""
 
     streams: Mapping[str, torch.Generator] = {}
-    """Where the loop puts the streams of :attr:`stream_purposes`."""
+    """Mapping that the loop fills with the streams of :attr:`stream_purposes`."""
 
     # -------------------------------------------------------------------------------------------- end of a fit, test
 
@@ -99,7 +99,7 @@ class Traits:
 
 
 class _Answers:
-    """Gives what a model has, and the default of what it has not."""
+    """Gives the model's members, and the default of each missing member."""
 
     __slots__ = ("_model",)
 
@@ -111,7 +111,7 @@ class _Answers:
 
 
 def traits(model: object) -> Traits:
-    """Returns what a model has of :class:`Traits`, with the defaults for the rest.
+    """Returns the members of :class:`Traits` that a model has, and the defaults of the others.
 
     Raises:
         AttributeError: When asked for a name that is not on this page.

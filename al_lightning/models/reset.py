@@ -1,4 +1,4 @@
-"""Drawing all the weights of a model again."""
+"""Draws all weights of a model again."""
 
 from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -12,7 +12,7 @@ NORMS_OF_WEIGHTS = (SpectralNorm, WeightNorm)
 
 
 def reset_parameters(model: nn.Module) -> None:
-    """Puts a model back to where it was before training, with new weights from torch's global generator.
+    """Brings a model into its state before training, with new weights from torch's global generator.
 
     Calls ``reset_parameters`` of the model if there is one, and otherwise of all submodules. This also resets the
     statistics of normalisation layers. A submodule comes after the modules inside it, and may change them again.
@@ -38,7 +38,7 @@ def _reset(module: nn.Module, name: str) -> None:
             )
     reset = traits(module).reset_parameters
     if reset is None and type(module).__module__.startswith("torch.nn."):
-        # torch gives MultiheadAttention and Transformer this method, and calls it in their constructors
+        # Torch's MultiheadAttention and Transformer have this method, and call it in their constructors.
         reset = getattr(module, "_reset_parameters", None)
     if reset is not None:
         reset()

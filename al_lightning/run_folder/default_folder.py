@@ -1,4 +1,4 @@
-"""Where a run goes for which no folder was named: not to the runs of another experiment."""
+"""Chooses the folder of a run without a given folder, apart from the runs of other experiments."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -10,15 +10,15 @@ from al_lightning.run_folder.folder import RunFolder
 
 
 def default_folder(path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> Path:
-    """Returns the first folder among ``runs/name/seed0``, ``runs/name-2/seed0``, ... that this run may have.
+    """Returns the first folder of ``runs/name/seed0``, ``runs/name-2/seed0``, ... that this run may use.
 
-    Runs of one experiment that differ in their seed alone lie side by side. So a folder ``runs/name`` with a run of
-    another experiment is passed over, whatever its seed is.
+    Runs of one experiment that differ only in their seed lie side by side. So a folder ``runs/name`` with a run of
+    another experiment is skipped, even for another seed.
 
     Args:
         path: ``runs/name/seed0``.
-        settings: Of the run.
-        identity: What it is of.
+        settings: The settings of the run.
+        identity: The fingerprints of the run.
     """
     for number in count(1):
         arm = path.parent if number == 1 else path.parent.with_name(f"{path.parent.name}-{number}")
@@ -28,7 +28,10 @@ def default_folder(path: Path, settings: Mapping[str, Any], identity: Mapping[st
 
 
 def _is_other(path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    """Whether a folder holds a run of another experiment; one that cannot be read is left to whoever opens it."""
+    """Whether a folder holds a run of another experiment.
+
+    A folder that cannot be read fails later, when it is opened.
+    """
     try:
         folder = RunFolder.peek(path, settings, free=("seed_everything",))
         if folder.rounds or folder.asked:

@@ -1,4 +1,4 @@
-"""TensorBoard events of a run: one learning curve per metric, whatever was killed and continued on the way."""
+"""TensorBoard events of a run: one learning curve for each metric, even if the run was killed and continued."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,16 @@ from al_lightning.errors import InputError
 class RunEvents:
     """Writes a run's TensorBoard events.
 
-    Learning curves, with the number of labels as x axis, go to the run folder; training curves, with the epochs since
-    the first round as x axis, to its subfolder ``fit``. Two folders, because what a killed process wrote of a round
-    that is now repeated has to be purged from an x position on, and TensorBoard purges a whole folder.
+    Learning curves go to the run folder. Their x axis is the number of labels. Training curves go to its subfolder
+    ``fit``. Their x axis is the number of epochs since the first round.
+
+    There are two folders because a round that is repeated after a kill has old points. They are purged from an x
+    position on, and TensorBoard purges a whole folder.
 
     Args:
         path: The run folder.
         num_labeled: Number of labels in the round that the process begins with; later points are purged.
-        epochs: Number of epochs before that round, likewise.
+        epochs: Number of epochs before that round; later points are purged.
 
     Raises:
         InputError: Here and in all methods, if the disk is full or the folder cannot be written.
@@ -45,7 +47,7 @@ class RunEvents:
     def log_round(
         self, metrics: Mapping[str, float], num_labeled: int, diagnostics: Mapping[str, float] | None = None
     ) -> None:
-        """Adds one point to the learning curves and to those of the strategy's diagnostics, and syncs to disk."""
+        """Adds one point to the learning curves and to the curves of diagnostics, and syncs both to disk."""
         with self._written():
             for name, value in metrics.items():
                 self._curves.add_scalar(f"learning_curve/{name}", value, num_labeled)
@@ -72,11 +74,11 @@ class RunEvents:
 
 @cache
 def quiet_writers() -> None:
-    """Keeps a traceback off the screen: what a writer's thread fails with is raised again where it is given more."""
+    """Keeps a traceback of a writer's thread off the screen. The writer raises the same error at its next call."""
     others = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:
-        is_writer = type(failed.thread).__module__.startswith("tensorboard.")  # of a class without a public name
+        is_writer = type(failed.thread).__module__.startswith("tensorboard.")  # its class has no public name
         if not (is_writer and isinstance(failed.exc_value, OSError)):
             others(failed)
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, after a kill and after a power cut."""
+"""Files that are either complete or absent, after a kill or a power cut."""
 
 import hashlib
 import os
@@ -7,27 +7,28 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file under another name, syncs it, and gives it its own name.
+    """Writes a file under a temporary name, syncs it, and renames it.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; what was there stays, and nothing is left over.
+        OSError: If the disk is full or the folder cannot be written. Then the old file stays, and no partial file is
+            left.
     """
     new = new_name(path)
     try:
         write_synced(new, content)
         os.replace(new, path)
     except OSError:
-        new.unlink(missing_ok=True)  # give back the space
+        new.unlink(missing_ok=True)  # frees the space
         raise
 
 
 def new_name(path: Path) -> Path:
-    """The name of a file as long as it is not in force."""
+    """The temporary name of a file until it is committed."""
     return path.with_name(f"{path.name}.new")
 
 
 def write_synced(path: Path, content: str | bytes | memoryview) -> None:
-    """Writes a file; the content is on the disk when this returns."""
+    """Writes a file. Its content is on the disk when this function returns."""
     with path.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
@@ -35,7 +36,7 @@ def write_synced(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Makes renames in a folder survive a power cut, where the system can."""
+    """Makes renames in a folder survive a power cut, if the system can."""
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -50,7 +51,7 @@ def sha256_of(content: str | bytes) -> str:
 
 
 def read_committed(path: Path, sha256: str) -> str | None:
-    """Text of a file as it was committed, also if a kill left it beside its name; ``None`` if it is not there."""
+    """Text of a committed file, even if a kill left it under its temporary name; ``None`` if it is missing."""
     for candidate in (path, new_name(path)):
         with suppress(FileNotFoundError):
             content = candidate.read_bytes()

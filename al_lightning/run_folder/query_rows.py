@@ -1,4 +1,4 @@
-"""The step from a query to rows of queries.csv and asked.csv."""
+"""Turns a query into rows of queries.csv and asked.csv."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ def query_rows(
     Args:
         round: The first round that trains on them.
         indices: Training-set indices, int64, shape ``(b,)``.
-        labels: Their class indices, likewise; ``None`` for open questions, which go to asked.csv.
-        datamodule: Knows the files of the samples.
+        labels: Their class indices, int64, shape ``(b,)``; ``None`` for open questions, which go to asked.csv.
+        datamodule: The data, which know the files of the samples.
         scores: Acquisition scores, float, shape ``(b,)``, if the strategy has them.
-        predicted: Class and confidence that the model predicts for each.
+        predicted: Predicted class and confidence of each sample.
     """
     nothing: list[None] = [None] * len(indices)
     columns = zip(
@@ -42,5 +42,5 @@ def query_rows(
 
 
 def shortest(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.7895, not 0.7894999980926514."""
+    """The shortest decimal with the same float32 value: 0.7895, not 0.7894999980926514."""
     return float(str(np.float32(value)))

@@ -1,4 +1,4 @@
-"""The tables of a run folder: what a row of each is, and how rows become text and text becomes rows."""
+"""The tables of a run folder: their rows, and the conversion between rows and text."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
 CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
 SKIPPED = -1
-"""Label of a sample that a labeler skipped: no fit trains on it, and it is not asked for again."""
+"""Label of a sample that the labeler skipped. No fit trains on it, and no query asks for it again."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One row of rounds.csv: a fit and what came of it."""
+    """One row of rounds.csv: a fit and its results."""
 
     round: int
     num_labeled: int
@@ -34,7 +34,7 @@ class Round:
     """Further metrics by name, each a column after the ones above; ``None`` where a round has no value."""
 
     def measured(self) -> dict[str, float]:
-        """All but the round and the number of labels, by name."""
+        """All values except the round and the number of labels, by name."""
         row = asdict(self)
         metrics = row.pop("metrics")
         row |= {name: value for name, value in metrics.items() if value is not None}
@@ -52,28 +52,28 @@ class Query:
     index: int
     """Training-set index."""
     label: int | None
-    """Class index, -1 if the labeler skipped the sample, ``None`` as long as nobody answered."""
+    """Class index; -1 if the labeler skipped the sample, ``None`` until there is an answer."""
     score: float | None = None
     """Acquisition score, if the strategy has one."""
     predicted: int | None = None
-    """The class that the model predicted when it asked for the label; none in the initial set."""
+    """The predicted class at the time of the query; ``None`` in the initial set."""
     confidence: float | None = None
     """The probability that the model gave to that class, in [0, 1]."""
     file: str = ""
-    """Path of the sample's file; empty if it has none of its own. Only asked.csv has this column."""
+    """Path of the sample's file; empty if the sample has no file. Only asked.csv has this column."""
 
 
 Question = Query
-"""An open question, as an oracle gets it."""
+"""An open question for an oracle."""
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """One row of calibration.csv: the test samples whose confidence fell into one of equally wide bins."""
+    """One row of calibration.csv: the test samples with a confidence in one of the equally wide bins."""
 
     round: int
     bin: int
-    """From 0, the least confident; empty bins are left out."""
+    """Number of the bin, from 0 for the least confident. Empty bins are left out."""
     count: int
     confidence: float
     """Mean probability of the predicted class."""
@@ -82,7 +82,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One row of diagnostics.csv: a figure that a strategy reports of a round, or that the model logs."""
+    """One row of diagnostics.csv: a figure of a round that the strategy reports or the model logs."""
 
     round: int
     name: str
@@ -105,11 +105,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     DIAGNOSTICS: tuple(column.name for column in fields(Diagnostic)),
     ASKED: ("round", "order", "index", "file", "score", "predicted", "confidence", "label"),
 }
-"""Columns of each table in their order; rounds.csv has those of further metrics after these."""
+"""Columns of each table in their order. In rounds.csv, the columns of further metrics follow."""
 
 
 def to_csv(table: str, rows: Iterable[Row]) -> str:
-    """Writes a table. Floats have as many digits as it takes to read the same bits back.
+    """Writes a table. Floats have enough digits to read the same bits back.
 
     Args:
         table: Name of its file, a key of :data:`TABLES`.
@@ -127,7 +127,7 @@ def to_csv(table: str, rows: Iterable[Row]) -> str:
 
 
 def from_csv(row_type: type[RowT], text: str) -> list[RowT]:
-    """Reads a table. A column that is missing, or an empty value, is ``None``; unknown columns are metrics."""
+    """Reads a table. A missing column or an empty value is ``None``; unknown columns are metrics."""
     known = [column for column in fields(row_type) if column.name != "metrics"]
     rows = []
     for row in csv.DictReader(io.StringIO(text)):
@@ -139,7 +139,7 @@ def from_csv(row_type: type[RowT], text: str) -> list[RowT]:
 
 
 def read_rounds(path: Path) -> list[Round]:
-    """The rounds of a run so far, also of one in progress; none if there is no rounds.csv, or one that is not ours."""
+    """The rounds of a run so far, finished or not; empty without a rounds.csv of this package."""
     try:
         return from_csv(Round, (path / ROUNDS).read_text())
     except (OSError, ValueError, csv.Error):
