@@ -26,6 +26,7 @@ from al_lightning.fitting.round_row import row_of
 from al_lightning.fitting.round_test import Tested, test_model
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.fitting.run_record import RunRecord, WrittenRecord, save_checkpoint
+from al_lightning.fitting.settings_of_objects import default_run_dir, describe
 from al_lightning.fitting.starting_weights import REINIT, Reinit, StartingWeights
 from al_lightning.fitting.stopping import use_rule_of_run
 from al_lightning.fitting.validation import steady_validation
@@ -36,7 +37,6 @@ from al_lightning.random_streams import stream_seed
 from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, identity_in_python
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.from_objects import default_run_dir, describe
 from al_lightning.run_folder.tables import Round
 from al_lightning.strategies import QueryStrategy
 

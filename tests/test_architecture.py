@@ -17,7 +17,7 @@ FOLDERS: dict[str, set[str]] = {
     "inference": {"data"},
     "models": {"data", "inference"},
     "strategies": {"data", "inference"},
-    "run_folder": {"data", "inference", "models", "strategies", "fitting"},
+    "run_folder": {"data"},
     "labeling": {"data", "run_folder"},
     "fitting": {"data", "inference", "labeling", "models", "run_folder", "strategies"},
     "testing": {"data", "inference", "models", "strategies"},

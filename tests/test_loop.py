@@ -28,9 +28,9 @@ from al_lightning import (
     Random,
 )
 from al_lightning.fitting.rehearsal import NUM_POOL
+from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.inference import PoolPredictor
 from al_lightning.random_streams import stream
-from al_lightning.run_folder.from_objects import default_run_dir
 from al_lightning.strategies import LeastConfidence, QueryStrategy
 from tests.digits import Digits, DigitsMLP
 from tests.helpers import digits

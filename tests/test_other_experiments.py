@@ -126,7 +126,7 @@ def dropout(p: float) -> Net:
         (lambda: fit(Net(nn.Tanh)), r"`net.1` was torch.ReLU\(\) and is torch.Tanh\(\)"),
         (lambda: fit(Net(width=9)), "`net.0` was"),
         (lambda: fit(dropout(0.2)), "`net.2` was"),
-        (lambda: fit(Net(lr=0.1)), r"`optimizer` \(lr: 0.01 there, lr: 0.1 here\)"),
+        (lambda: fit(Net(lr=0.1)), r"`self.lr` was 0\.01 and is 0\.1"),
         (lambda: fit(Net(loss=F.multi_margin_loss)), "`self.loss` was torch.nn.functional.cross_entropy and is"),
         (lambda: fit(Net(loss=lambda x, y: 2 * F.cross_entropy(x, y))), "`self.loss` was"),
         (lambda: fit(Net(), data(INPUTS * 100)), "training inputs .* the values changed"),
@@ -207,7 +207,7 @@ def test_a_callback_of_ones_own_may_only_watch_and_is_said_to_have_come_or_gone(
 
 def test_a_schedule_counts_and_has_no_address(begun: Path) -> None:
     shutil.copytree(begun, "run")
-    with pytest.raises(InputError, match="optimizer"):
+    with pytest.raises(InputError, match=r"`self.schedule` was None and is test_other_experiments"):
         fit(Net(schedule=lambda o: torch.optim.lr_scheduler.StepLR(o, 1)), rounds=1)
     for rounds in (0, 1):
         fit(Net(schedule=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda e: 0.9**e)), run_dir="s", rounds=rounds)

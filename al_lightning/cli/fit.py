@@ -31,6 +31,7 @@ from al_lightning.errors import InputError, did_you_mean
 from al_lightning.fitting.cluster import one_process_environment
 from al_lightning.fitting.convergence import Convergence
 from al_lightning.fitting.model_contract import settle_classes
+from al_lightning.fitting.settings_of_objects import accelerator_of
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
 from al_lightning.version import __version__
@@ -295,9 +296,7 @@ class ActiveLearningCLI(LightningCLI):
         if self._has_no_cap:
             self.config_dump["trainer"]["max_epochs"] = -1
         # a run cannot continue to the same bits on other hardware
-        self.config_dump["trainer"]["accelerator"] = (
-            type(self.trainer.accelerator).__name__.removesuffix("Accelerator").lower()
-        )
+        self.config_dump["trainer"]["accelerator"] = accelerator_of(self.trainer)
         return self.config_dump
 
     def make_model(self) -> L.LightningModule:

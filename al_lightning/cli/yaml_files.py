@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from al_lightning.errors import InputError
+from al_lightning.run_folder.settings import ONLY_IN_PYTHON
 
 MODE = "checked_yaml"
 """What :func:`register` calls its parser of YAML."""
@@ -36,6 +37,7 @@ def register() -> None:
             raise InputError(f"Expected YAML in {name}, but got {what_is_wrong(error)}.") from error
         if path and value is None:
             raise InputError(f"Expected options in {name}, but it is empty.")
+        check_sayable(value, name)
         return value
 
     set_loader(MODE, load, (yaml.YAMLError,))
@@ -76,6 +78,26 @@ def check_numbers(value: Any, name: str = "") -> None:
         raise InputError(f"Expected `{name}` to be an integer of 64 bits, but got {_short(value)}.")
     elif isinstance(value, float) and math.isnan(value):
         raise InputError(f"Expected `{name}` to be a number, but got nan.")
+
+
+def check_sayable(value: Any, name: str, option: str = "") -> None:
+    """Refuses what a run from Python writes in place of an object that no config can have.
+
+    Raises:
+        InputError: If there is one; the message names the option.
+    """
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            below = option if key in ("class_path", "init_args") else f"{option}.{key}" if option else str(key)
+            check_sayable(part, name, below)
+    elif isinstance(value, list):
+        for part in value:
+            check_sayable(part, name, option)
+    elif isinstance(value, str) and value.startswith(ONLY_IN_PYTHON):
+        raise InputError(
+            f"Expected `{option}` in {name} to be a value that a config can have, but got an object of Python, "
+            f"{value.removeprefix(ONLY_IN_PYTHON).rstrip('.')}; continue the run from Python."
+        )
 
 
 def check_options(content: Mapping[str, Any], name: str) -> None:

@@ -10,8 +10,8 @@ import lightning.pytorch as L
 
 from al_lightning.fitting.lightning_insides import has_trained
 from al_lightning.fitting.ranks import Ranks
+from al_lightning.fitting.versions import versions
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.from_objects import versions
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Reads runs as a study, and refuses runs that cannot be compared."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from al_lightning.errors import InputError
 from al_lightning.report.read_run import Run, arm_of, find_runs, has_no_round, read_run
+from al_lightning.run_folder.settings import differing
 from al_lightning.run_folder.tables import QUERIES
 
 METHOD = ("loop.strategy", "model")
@@ -129,14 +130,17 @@ def _check_settings(by_arm: Mapping[str, Sequence[Run]]) -> None:
     first = next(iter(by_arm.values()))[0]
     for runs in by_arm.values():
         for run in runs:
-            for other, same_arm in ((runs[0], True), (first, False)):
-                for name in sorted(run.settings.keys() | other.settings.keys()):
-                    here, there = run.settings.get(name), other.settings.get(name)
-                    if here != there and name != "seed_everything" and (same_arm or not _is_method(name)):
-                        raise InputError(
-                            f"Expected runs of one protocol, but `{name}` is {there} in {other.path} and {here} in "
-                            f"{run.path}."
-                        )
+            _check_same(run, runs[0], lambda name: name != "seed_everything")
+            _check_same(run, first, lambda name: name != "seed_everything" and not _is_method(name))
+
+
+def _check_same(run: Run, other: Run, counts: Callable[[str], bool]) -> None:
+    """Raises :class:`InputError` if two runs differ in a setting that counts."""
+    here, there = ({name: value for name, value in one.settings.items() if counts(name)} for one in (run, other))
+    for name, (was, now) in differing(there, here).items():
+        raise InputError(
+            f"Expected runs of one protocol, but `{name}` is {was} in {other.path} and {now} in {run.path}."
+        )
 
 
 def _of_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Collection[int]) -> dict[str, list[Run]]:

@@ -1,19 +1,14 @@
 """What is on disk of a run."""
 
-from al_lightning.run_folder.files import (
-    read_committed,
-)
+from al_lightning.run_folder.files import read_committed
+from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.folder import (
     COMMIT,
     CONFIG,
     RunFolder,
     read_identity,
 )
-from al_lightning.run_folder.settings import (
-    FREE_SETTINGS,
-    comparable_settings,
-    flatten,
-)
+from al_lightning.run_folder.settings import FREE_SETTINGS, comparable_settings, differing
 from al_lightning.run_folder.tables import (
     ASKED,
     CALIBRATION,
@@ -48,6 +43,7 @@ __all__ = [
     "Round",
     "RunFolder",
     "comparable_settings",
+    "differing",
     "flatten",
     "read_committed",
     "read_identity",

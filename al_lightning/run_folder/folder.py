@@ -36,7 +36,7 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
 from al_lightning.run_folder.old_rule import with_old_rule
-from al_lightning.run_folder.settings import comparable_settings, difference
+from al_lightning.run_folder.settings import SettingsOfObjects, comparable_settings, difference
 from al_lightning.run_folder.tables import (
     ASKED,
     CALIBRATION,
@@ -110,7 +110,9 @@ class RunFolder:
         folder._acquire()
         try:
             folder._recover()
-            old = folder._check_settings(settings)
+            free = getattr(settings, "free", ())
+            settings = folder._in_own_form(settings)
+            old = folder._check_settings(settings, free)
             if identity is not None:
                 folder.check_identity(identity)
         except BaseException:
@@ -118,7 +120,10 @@ class RunFolder:
             raise
         folder._versions = dict(versions or {})
         folder.settings_of_old_rule = old
-        folder._contents[CONFIG] = yaml.safe_dump(dict(old or settings), sort_keys=False)
+        kept = dict(old or settings)
+        if isinstance(settings, SettingsOfObjects):  # the config names the folder, so that `fit --config` finds it
+            kept["loop"] = {**kept["loop"], "run_dir": str(path)}
+        folder._contents[CONFIG] = yaml.safe_dump(kept, sort_keys=False)
         return folder
 
     @classmethod
@@ -168,7 +173,8 @@ class RunFolder:
             if whole.keys() == contents.keys():
                 folder.identity = identity
                 folder._parse(whole)
-                folder._check_settings(settings, free)
+                free = (*free, *getattr(settings, "free", ()))
+                folder._check_settings(folder._in_own_form(settings), free)
                 return folder
             time.sleep(0.02)
         return folder
@@ -295,6 +301,12 @@ class RunFolder:
 
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
         return from_csv(row_type, self._contents.get(name, ""))
+
+    def _in_own_form(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Settings in the form of an earlier version, if such a version began this run from Python."""
+        if not isinstance(settings, SettingsOfObjects) or not (self.rounds or self.asked):
+            return settings
+        return settings.in_form_of(yaml.safe_load(self._contents[CONFIG]))
 
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.

@@ -1,16 +1,18 @@
 """Settings of a run, by dotted name: which of them say what a run is, and how two of them differ."""
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from al_lightning.run_folder.defaults import with_defaults
 from al_lightning.run_folder.fingerprint.watching import callbacks_that_count
+from al_lightning.run_folder.flat import flatten, normalized
 
 FREE_SETTINGS = frozenset(
     {
         "config",
         "data.num_workers",
         "data.root",
+        "loop.metrics",
         "loop.num_rounds",
         "loop.oracle.image_url",
         "loop.run_dir",
@@ -26,48 +28,50 @@ FREE_SETTINGS = frozenset(
 )
 """Settings that a run may be continued without: they do not change what a round is."""
 
-LATER_SETTINGS: dict[str, tuple[Any, ...]] = {
-    "loop.reinit": ("scratch",),
-    "loop.oracle": (None, "al_lightning.SimulatedOracle", "al_lightning.oracles.SimulatedOracle"),
-    "loop.strategy.features": ("penultimate",),
-    "loop.strategy.trim": (0,),
-    "loop.strategy.outliers": (False,),
-    "data.scaling": ("standard",),
-    "data.label_key": (None,),
-    "data.image_key": (None,),
-    "data.text_key": (None,),
-}
-"""Settings that came later, with the values that mean what was done before: published runs have none of them, and are
-to go on."""
+ONLY_IN_PYTHON = "only in Python: "
+"""How the text begins that a config has in place of what it cannot say."""
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns nested mappings into one with dotted names, as on the command line: without ``init_args``.
+class SettingsOfObjects(dict[str, Any]):
+    """Settings of a run that was started from Python, as the command line writes them.
 
-    Example:
-        >>> flatten({"loop": {"strategy": {"class_path": "BALD", "init_args": {"num_samples": 20}}, "query_size": 100}})
-        {'loop.strategy': 'BALD', 'loop.strategy.num_samples': 20, 'loop.query_size': 100}
+    Args:
+        settings: Nested mappings of plain values.
+        free: Settings that such a run may be continued without, because its fingerprints have them.
+        before: Makes the settings as earlier versions wrote them, to compare a run that such a version began.
     """
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        path = prefix if name in ("class_path", "init_args") else f"{prefix}.{name}" if prefix else name
-        if isinstance(value, Mapping) and (value or name == "init_args"):
-            flat |= flatten(value, path)
-        else:
-            flat[path] = value
-    return flat
+
+    def __init__(
+        self, settings: Mapping[str, Any], free: Collection[str], before: Callable[[], dict[str, Any]]
+    ) -> None:
+        super().__init__(settings)
+        self.free = tuple(free)
+        self._before = before
+
+    def in_form_of(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the settings in the form of those that a run was begun with."""
+        return self._before() if isinstance(stored.get("convergence"), list) else self
 
 
 def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, without the free ones, and later ones where they change nothing.
+    """Settings by dotted name, without the free ones; values that mean the same are written in the same way."""
+    flat = flatten(_without_watchers(settings))
+    return normalized({name: value for name, value in flat.items() if not _is_free(name)})
 
-    A class of ours is the same by its short and its full name.
+
+def differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns the settings in which two runs differ, by name: the value of the one and of the other.
+
+    A setting that one of them lacks counts as the default of its class: see
+    :func:`~al_lightning.run_folder.defaults.with_defaults`.
+
+    Args:
+        stored: Of one run, as of :func:`comparable_settings`.
+        given: Of the other.
     """
-    return {
-        name: f"al_lightning.{value.rsplit('.', 1)[1]}" if str(value).startswith("al_lightning.") else _lasting(value)
-        for name, value in flatten(_without_watchers(settings)).items()
-        if not _is_free(name) and value not in LATER_SETTINGS.get(name, ())
-    }
+    there, here = with_defaults(stored, given), with_defaults(given, stored)
+    pairs = {name: (there.get(name), here.get(name)) for name in sorted(there.keys() | here.keys())}
+    return {name: (was, now) for name, (was, now) in pairs.items() if was != now}
 
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collection[str] = ()) -> str:
@@ -78,14 +82,8 @@ def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collec
         given: Of today.
         free: Settings that may differ besides :data:`FREE_SETTINGS`.
     """
-    names = sorted(stored.keys() | given.keys())
-    differing = [name for name in names if name not in free and stored.get(name) != given.get(name)]
-    return ", ".join(f"`{name}` ({_told(stored.get(name), given.get(name))})" for name in differing)
-
-
-def _lasting(value: Any) -> Any:
-    """A setting without addresses in memory, which older versions wrote down of functions: they change each time."""
-    return re.sub(r" at 0x[0-9A-Fa-f]+", "", value) if isinstance(value, str) else value
+    found = differing(stored, given)
+    return ", ".join(f"`{name}` ({_told(was, now)})" for name, (was, now) in found.items() if name not in free)
 
 
 def _told(was: Any, now: Any) -> str:

@@ -13,7 +13,8 @@ import yaml
 
 from al_lightning import __version__
 from al_lightning.cli import main
-from al_lightning.run_folder import RunFolder, from_objects as run_settings, read_rounds
+from al_lightning.fitting import versions
+from al_lightning.run_folder import RunFolder, read_rounds
 
 DIGITS = ["--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
 TINY = [*DIGITS, "--loop.query_size", "10", "--loop.num_rounds", "1", "--trainer.max_epochs", "2"]
@@ -191,7 +192,7 @@ def test_a_run_that_continues_with_another_version_says_so(
 ) -> None:
     run_dir = str(tmp_path / "run")
     main(["fit", *TINY, "--loop.run_dir", run_dir])
-    monkeypatch.setattr(run_settings, "__version__", "9.0")
+    monkeypatch.setattr(versions, "__version__", "9.0")
     main(["fit", *TINY, "--loop.run_dir", run_dir, "--loop.num_rounds", "2"])
     assert f"these changed: al-lightning ({__version__} there, 9.0 here)." in " ".join(capsys.readouterr().out.split())
 

@@ -30,6 +30,7 @@ from al_lightning.report.read_run import Run
 from al_lightning.report.stats.curves import aubc, first_lasting_lead, pointwise_band, simultaneous_band
 from al_lightning.report.stats.multiple import best_probability, p_beats_all
 from al_lightning.report.stats.paired import contrast, p_equivalence
+from al_lightning.run_folder.settings import differing
 
 TIER = ("BADGE", *HEURISTICS)
 DROPPED = ("Random", "Margin", "Entropy")
@@ -104,11 +105,11 @@ def under_training(evidence: Evidence) -> Finding:
 
 def _same_data(settings: Mapping[str, Any], protocol: Mapping[str, Any]) -> bool:
     """Whether a cell has the data of the protocol, with any scaling of the grey values."""
-    return all(
-        settings.get(name) == value
-        for name, value in protocol.items()
-        if name.split(".")[0] == "data" and name != "data.scaling"
+    here, there = (
+        {name: value for name, value in one.items() if name.split(".")[0] == "data" and name != "data.scaling"}
+        for one in (settings, protocol)
     )
+    return not differing(here, there)
 
 
 def _cell(run: Run) -> str:

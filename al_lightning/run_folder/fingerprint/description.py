@@ -125,7 +125,7 @@ def lines_of(module: nn.Module) -> dict[str, str]:
             configs.add(id(config))
             told.pop("config", None)
             told |= {
-                f"config.{key}": _cut(text_of(value))
+                f"config.{key}": cut(text_of(value))
                 for key, value in config.to_diff_dict().items()
                 if key not in FREE_IN_CONFIGS
             }
@@ -148,7 +148,7 @@ def attributes_of(thing: object, depth: int = DEPTH) -> dict[str, str]:
     """
     if is_own(type(thing)):
         return {
-            name: _cut(text_of(value, depth - 1))
+            name: cut(text_of(value, depth - 1))
             for name, value in vars(thing).items()
             if not name.startswith("_") and name not in NO_SETTINGS and not isinstance(value, nn.Module | L.Trainer)
         }
@@ -156,11 +156,12 @@ def attributes_of(thing: object, depth: int = DEPTH) -> dict[str, str]:
     for name, parameter in _parameters(type(thing)).items():
         value = _attribute(thing, name)
         if value is not inspect.Parameter.empty and not _is_default(value, parameter.default):
-            found[name] = _cut(text_of(value, depth - 1))
+            found[name] = cut(text_of(value, depth - 1))
     return found
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Shortens a long text to its beginning and a digest."""
     if len(text) <= MOST_CHARACTERS:
         return text
     return f"{text[: MOST_CHARACTERS // 2]}... {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}"
@@ -169,7 +170,7 @@ def _cut(text: str) -> str:
 def _line(module: nn.Module) -> str:
     arguments = {} if is_own(type(module)) else attributes_of(module)
     if isinstance(module, L.LightningModule):
-        arguments |= {f"hparams.{name}": _cut(text_of(value)) for name, value in module.hparams.items()}
+        arguments |= {f"hparams.{name}": cut(text_of(value)) for name, value in module.hparams.items()}
     arguments.pop("config", None)
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     values = {name: text_of(value) for name, value in tensors if isinstance(module, _Loss)}

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from al_lightning.data import Arrays, Datasets, PoolDataModule
 from al_lightning.run_folder.digest import digest
+from al_lightning.run_folder.fingerprint.arguments import arguments_of
 from al_lightning.run_folder.fingerprint.code_digest import digest_of_class, is_own
 from al_lightning.run_folder.fingerprint.description import (
     attributes_of,
@@ -33,8 +34,6 @@ from al_lightning.run_folder.fingerprint.description import (
 from al_lightning.run_folder.fingerprint.same_objects import as_begun, remember
 from al_lightning.run_folder.fingerprint.sketch import sketch
 from al_lightning.run_folder.fingerprint.watching import LIGHTNING, is_watching
-from al_lightning.run_folder.from_objects import arguments_of
-from al_lightning.strategies import QueryStrategy
 
 READ_ALL = 512  # samples up to which all are read of a data set that is not in memory
 NUM_READ = 64  # samples that are read of a larger one
@@ -54,9 +53,7 @@ TRAINER = (
 """Attributes of a trainer that change what a round is, besides those among the settings."""
 
 
-def identity(
-    datamodule: PoolDataModule, strategy: QueryStrategy, model: L.LightningModule | None = None
-) -> dict[str, Any]:
+def identity(datamodule: PoolDataModule, strategy: object, model: L.LightningModule | None = None) -> dict[str, Any]:
     """Describes what settings only name.
 
     Args:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, StepLR
 
+from al_lightning.errors import InputError
 from al_lightning.run_folder.fingerprint.description import (
     attributes_of,
     codes_of,
@@ -24,6 +26,7 @@ from al_lightning.run_folder.fingerprint.description import (
     settings_of,
     text_of,
 )
+from al_lightning.run_folder.fingerprint.differences import check_same
 
 
 def schedule(cls: Any, *args: Any) -> str:
@@ -202,3 +205,14 @@ def test_two_processes_say_the_same(tmp_path: Any, how: str) -> None:
     }
     (text,) = told
     assert "0x" not in text
+
+
+def test_hyperparameters_that_only_one_text_has_are_not_compared() -> None:
+    def check(was: str, now: str) -> None:
+        check_same(Path("run"), {"model": {"self": was}}, {"model": {"self": now}})
+
+    check("M(a=1, hparams.x=(1, 2), hparams.y='a, b'); w [3]", "M(a=1, hparams._new='z', hparams.x=(1, 2)); w [3]")
+    with pytest.raises(InputError, match=r"hparams\.x=2"):
+        check("M(hparams.x=1)", "M(hparams.x=2, hparams.y=3)")
+    with pytest.raises(InputError, match=r"w \[4\]"):
+        check("M(hparams.x=1); w [3]", "M(); w [4]")
