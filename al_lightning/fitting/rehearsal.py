@@ -40,7 +40,7 @@ def rehearse_query(
         warnings.simplefilter("ignore")
         try:
             rehearsing = copy.deepcopy(strategy)
-            rehearsing.query(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
+            rehearsing.answer(predictor, min(query_size, QUERY_SIZE, num_pool), torch.Generator().manual_seed(0))
         except InputError:
             raise
         except Exception as error:  # the strategy may need a larger pool: its first real query will show

@@ -42,8 +42,8 @@ class Traits:
     sample_logits: Callable[[Any, int], Tensor] | None = None
     """Maps inputs ``(B, ...)`` and T to logits ``(B, T, C)`` of T models: the members of an ensemble, or draws from a
     posterior such as Laplace's. BALD and ``batch.mc_log_probs`` then use these samples and no dropout. An ensemble may
-    return one sample for each member, whatever T is. Draws come from torch's global generator, which is in the same
-    state for each block: draw the weights first, and all samples of the pool share them."""
+    return one sample for each member and ignore T. A posterior draws from torch's global generator, which is in the
+    same state for each block. If it draws its weights first, the whole pool shares them."""
 
     draw_masks: Callable[[int, torch.Generator], Tensor] | None = None
     """Draws T dropout masks ``(T, D)``, scaled as dropout scales. It goes together with :attr:`sample`;

@@ -77,12 +77,19 @@ DATA = {
 }
 
 
+class Shared(list[float]):
+    """A list that copies of a strategy share: the rehearsal of a query asks a copy."""
+
+    def __deepcopy__(self, memo: object) -> "Shared":
+        return self
+
+
 class Recording(QueryStrategy):
     """Compares the logits of the whole pool with those of a plain call of the model."""
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
-        self.differences: list[float] = []
+        self.differences = Shared()
 
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
         inputs = [(batch.inputs.clone(), batch.logits) for batch in _blocks(pool)]
