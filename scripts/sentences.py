@@ -1,10 +1,13 @@
-"""Counts the words a sentence of Markdown prose: python scripts/sentences.py README.md docs/*.md.
+"""Counts the words a sentence of Markdown prose or docstrings: python scripts/sentences.py README.md docs/*.md *.py.
 
-Prose is paragraphs and list items, each a sentence at least. Code blocks, tables, headings, titles at the start of a
-paragraph (**Like this.**), images, link targets, formulas of their own line and comments are no prose. Words in code
+Prose is paragraphs and list items, each a sentence at least. Not prose are code blocks, tables, headings, titles at
+the start of a paragraph (**Like this.**), images, link targets, formulas on their own line, and comments. In
+docstrings, names of arguments, examples, references and literal blocks are not prose either. Words in code
 count. A colon, a semicolon, an abbreviation and a decimal point do not end a sentence.
 """
 
+import ast
+import inspect
 import re
 import sys
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ CODE = re.compile(r"(`+)(.+?)\1")
 FORMULA = re.compile(r"\$[^$]+\$")
 ABBREVIATIONS = {"e.g.", "i.e.", "cf.", "vs.", "et al.", "etc.", "approx.", "Fig.", "Eq.", "Sec.", "No.", "p.", "pp."}
 END = re.compile(r"[.!?][\"'”’)\]*_]*(?=\s|$)")
+SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields|Examples?|References?):")
+ARGUMENT = re.compile(r"    \*{0,2}[\w.]+(?: \([^)]*\))?: ")
 NOT_AN_END = re.compile(rf"(?:(?<!\w)(?:{'|'.join(map(re.escape, ABBREVIATIONS))}|[A-Z]\.)|\.\.\.)$")
 
 
@@ -44,6 +49,43 @@ class Count:
 
 def count(markdown: str) -> Count:
     return Count([sentence for block in prose_blocks(markdown) for sentence in split_sentences(block)])
+
+
+def count_docstrings(source: str) -> Count:
+    """Counts the docstrings of modules, classes and functions in Python code, and the strings under attributes."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        body = node.body if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else []
+        for statement in body:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                text = statement.value.value
+                found += count(as_markdown(inspect.cleandoc(text))).sentences if isinstance(text, str) else []
+    return Count(found)
+
+
+def as_markdown(docstring: str) -> str:
+    """The prose of a docstring in Google style, with a list item for each argument and each error."""
+    lines, section, literal = [], "", -1
+    for line in docstring.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if literal >= 0 and (not line.strip() or indent > literal):
+            lines.append("")
+            continue
+        literal = -1
+        if heading := SECTION.fullmatch(line):
+            section = heading[1]
+            line = ""
+        elif line.strip() and indent == 0:
+            section = ""
+        if section in ("Example", "Examples", "Reference", "References"):
+            continue
+        if line.lstrip().startswith(".. ") or line.endswith("::"):
+            literal = indent
+            line = "" if line.lstrip().startswith(".. ") else line.removesuffix("::")
+        elif section in ("Args", "Attributes", "Raises"):
+            line = ARGUMENT.sub("- ", line, count=1)
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def prose_blocks(markdown: str) -> list[str]:
@@ -88,7 +130,8 @@ def num_words(text: str) -> int:
 def main(paths: list[str]) -> None:
     print(f"{'sentences':>9} {'mean':>6} {'longest':>8}")
     for path in paths:
-        found = count(Path(path).read_text())
+        text = Path(path).read_text()
+        found = count_docstrings(text) if path.endswith(".py") else count(text)
         print(f"{len(found.sentences):>9} {found.mean:>6.1f} {found.longest:>8}  {path}")
         for sentence, length in zip(found.sentences, found.lengths, strict=True):
             if length > 40:

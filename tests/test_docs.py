@@ -6,6 +6,7 @@ import logging
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import al_lightning
 from al_lightning import PoolPredictor, ScoreStrategy, TensorBlocks
 from al_lightning.cli import main
 from al_lightning.sweep.plan import read_plan
-from scripts.sentences import count
+from scripts.sentences import count, count_docstrings
 from scripts.site import in_markdown
 from tests.test_architecture import FOLDERS
 
@@ -312,3 +313,68 @@ def test_only_prose_is_counted() -> None:
 )
 def test_sentences_end_where_they_do(text: str, lengths: list[int]) -> None:
     assert count(text).lengths == lengths
+
+
+def test_sentences_of_docstrings_are_short() -> None:
+    found = {path: count_docstrings(path.read_text()) for path in sorted(Path("al_lightning").rglob("*.py"))}
+    lengths = [length for counted in found.values() for length in counted.lengths]
+    assert len(lengths) > 1000
+    assert sum(lengths) / len(lengths) <= 18
+    assert {str(path): counted.longest for path, counted in found.items() if counted.longest > 40} == {}
+
+
+def test_only_prose_of_docstrings_is_counted() -> None:
+    code = '''
+        """A module. It has code::
+
+            not. counted.
+
+        After the code."""
+
+        WIDTH = 3
+        """Width in pixels."""
+
+
+        def area(height, **options):
+            """Multiplies two lengths.
+
+            .. math:: a. = wh
+
+            Two things count:
+
+            - width;
+            - height, in the
+              same unit.
+
+            Args:
+                height: Of the image, e.g. ``1. 5``,
+                    in pixels. At least 1.
+                **options: Others.
+
+            Returns:
+                The area: a number.
+
+            Raises:
+                ValueError: If ``height`` is 0.
+
+            Example:
+                >>> area(2. + 3.)
+                15.0
+            """
+            return "a string. Not a docstring."
+    '''
+    assert count_docstrings(textwrap.dedent(code)).sentences == [
+        "A module.",
+        "It has code",
+        "After the code.",
+        "Width in pixels.",
+        "Multiplies two lengths.",
+        "Two things count:",
+        "width;",
+        "height, in the same unit.",
+        "Of the image, e.g. 1· 5, in pixels.",
+        "At least 1.",
+        "Others.",
+        "The area: a number.",
+        "If height is 0.",
+    ]
