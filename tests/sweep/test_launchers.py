@@ -1,6 +1,7 @@
 """Launchers and the processes that they start."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,26 @@ def test_a_worker_of_ray_says_why_a_run_cannot_be_started(tmp_path: Path) -> Non
     assert error == f"File exists: {tmp_path}/a"
 
 
+def test_a_worker_of_ray_runs_a_run_to_its_end(tmp_path: Path) -> None:
+    run = PlannedRun(Arm("a", (*f"{DIGITS} --loop.num_rounds 0 --trainer.max_epochs 1".split(),)), 0, tmp_path)
+    assert processes.run_to_its_end(run, os.getcwd(), processes.sys_path()) is None
+    assert len(read_rounds(run.folder)) == 1
+    bad = PlannedRun(Arm("b", ("--loop.query_size", "0")), 0, tmp_path)
+    error = "Expected `loop.query_size` to be at least 1, but got 0."
+    assert processes.run_to_its_end(bad, os.getcwd(), processes.sys_path()) == error
+
+
+def test_a_process_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.1)
+    words = ["sh", "-c", "trap '' TERM; echo; while true; do sleep 1; done"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    processes.stop([process])
+    assert process.returncode == -signal.SIGKILL
+    assert processes.wait(PlannedRun(Arm("a", ()), 0, tmp_path), process) == "killed by SIGKILL"
+
+
 def test_a_failed_run_without_a_log_is_told_by_its_code(tmp_path: Path) -> None:
     process = subprocess.Popen(["sh", "-c", "exit 3"], stdin=subprocess.PIPE)
     assert processes.wait(PlannedRun(Arm("a", ()), 0, tmp_path), process) == "exit code 3"
@@ -35,7 +56,8 @@ def test_a_failed_run_without_a_log_is_told_by_its_code(tmp_path: Path) -> None:
 
 def test_a_run_waits_for_the_same_one_of_a_sweep_that_was_killed(tmp_path: Path) -> None:
     holds = (
-        f"import filelock, time\nwith filelock.FileLock({str(tmp_path / '.lock')!r}): print(flush=True); time.sleep(1)"
+        f"import filelock, time\nwith filelock.FileLock({str(tmp_path / '.lock')!r}):"
+        " print(flush=True); time.sleep(0.2)"
     )
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -55,7 +77,7 @@ def test_a_run_that_is_in_use_for_long_is_left_to_fit(monkeypatch: pytest.Monkey
 # ------------------------------------------------------------------------------------------------ one from outside
 
 THREADS = """\
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from al_lightning.cli import main
 from al_lightning.sweep.lifeline import LIFELINE
 from al_lightning.sweep.launchers import Launcher
@@ -69,6 +91,13 @@ class Threads(Launcher):
 class Jobs(Launcher):
     def submit(self, run):
         raise FileNotFoundError(2, "No such file or directory", "sbatch")
+
+class Cancelled(Launcher):
+    def submit(self, run):
+        future = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
 
 class Late(Launcher):
     def submit(self, run):
@@ -99,7 +128,10 @@ def test_a_launcher_of_ones_own_is_a_few_lines(tmp_path: Path, my_cluster: str, 
     assert [len(read_rounds(tmp_path / "out" / arm / "seed0")) for arm in TWO_ARMS] == [2, 2]
 
 
-@pytest.mark.parametrize(("name", "error"), [("Jobs", "No such file or directory: sbatch"), ("Late", "is closed")])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("Jobs", "No such file or directory: sbatch"), ("Cancelled", "cancelled"), ("Late", "is closed")],
+)
 def test_a_launcher_that_fails_is_a_run_that_failed(
     tmp_path: Path, my_cluster: str, capsys: pytest.CaptureFixture, name: str, error: str
 ) -> None:

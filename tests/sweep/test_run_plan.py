@@ -98,13 +98,16 @@ def test_other_settings_are_refused_before_anything_starts(swept: Path, capsys: 
     assert contents(swept) == before
 
 
-def test_more_rounds_extend_and_a_failure_stops_nobody_else(swept: Path, tmp_path: Path) -> None:
+def test_more_rounds_extend_and_a_failure_stops_nobody_else(
+    swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     arms = {"failing": "--loop.strategy tests.failing.Failing", **TWO_ARMS}
     path = write_study(tmp_path / "study.yaml", arms, out=tmp_path / "out")
     shutil.copytree(swept / "out/random", tmp_path / "out/random")
-    process = start("--config", path, "--loop.num_rounds", "3", "--processes", "1")
-    out, err = process.communicate()
-    assert process.returncode == 1
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "--config", str(path), "--loop.num_rounds", "3", "--processes", "1"])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 1
     assert err == ""
     error = "RuntimeError: nothing to query"
     lines = out.splitlines()
@@ -117,13 +120,14 @@ def test_more_rounds_extend_and_a_failure_stops_nobody_else(swept: Path, tmp_pat
     assert timeless(tmp_path / "out/random/seed0")[:4] == timeless(swept / "out/random/seed0")
 
 
-def test_a_run_that_cannot_be_started_stops_nobody_else(tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_started_stops_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = write_study(tmp_path / "s.yaml", TWO_ARMS, f"{TINY} --loop.num_rounds 0", out=tmp_path / "out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/random").touch()
-    process = start("--config", path, "--processes", "1")
-    out, err = process.communicate()
-    assert (process.returncode, err) == (1, "")
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "--config", str(path), "--processes", "1"])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (1, "")
     lines = out.splitlines()
     assert lines[0] == f"random seed 0: failed: File exists: {tmp_path}/out/random"
     assert lines[1].startswith("bald seed 0: finished")
