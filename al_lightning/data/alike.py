@@ -26,7 +26,7 @@ class Part:
     Args:
         dataset: Map-style.
         collator: Makes inputs of its items.
-        format: What the items are made of, if it is known.
+        format: The places of the parts in an item, if known.
     """
 
     def __init__(self, dataset: Dataset, collator: Collator, format: ItemFormat | None = None) -> None:
@@ -152,7 +152,7 @@ def _check_all_finite(inputs: Tensor, name: str) -> None:
 
 
 def warn_of_other_scale(one: Tensor, other: Tensor, names: tuple[str, str]) -> None:
-    """Warns if the inputs of one part are many times as large as those of the other: one part may lack normalisation.
+    """Warns if the inputs of one part are many times as large as the others: one part may lack normalisation.
 
     Args:
         one: Floats, ``(N, ...)``, at least one row.

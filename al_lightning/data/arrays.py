@@ -19,7 +19,7 @@ def as_floats(values: ArrayLike, name: str, shape: str) -> Tensor:
 
     Args:
         values: A tensor on any device, an array of numbers, or nested lists of them.
-        name: What they are, for messages.
+        name: The name of the values in messages.
         shape: The expected shape in words, for example ``(N, C)``: one name for each dimension, or ``(..., C)`` for any
             number of dimensions.
 

@@ -45,7 +45,7 @@ class Rows(Protocol):
     def whole_batches(
         self, order: Iterator[tuple[Tensor, Tensor]], generator: torch.Generator | None = None
     ) -> Iterator[Any]:
-        """Returns what a training step takes, for each pair of indices and class indices, ``(b,)``.
+        """Returns the argument of a training step, for each pair of indices and class indices, ``(b,)``.
 
         A training step takes a pair of inputs and classes, or the collated items of a dataset with all their parts.
         """

@@ -12,7 +12,7 @@ from al_lightning.errors import InputError
 LOG = logging.getLogger(__name__)
 
 ClassList = tuple[str, tuple[str, ...]]
-"""What a dataset is called in messages, and its names of classes in the order of their indices."""
+"""The name of a dataset in messages, and its names of classes in the order of their indices."""
 
 
 def class_lists(dataset: Any, label_key: Any = None) -> list[ClassList]:

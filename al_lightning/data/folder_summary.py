@@ -91,7 +91,7 @@ def describe(
     others: Iterable[Path],
     num_unreadable: int,
 ) -> str:
-    """Says what was found and what was left out, in one line each.
+    """Describes the classes and files that were found or left out, in one line each.
 
     Args:
         root: The folder as the user named it.

@@ -104,7 +104,7 @@ class ImageFiles(Dataset):
 
 @dataclass
 class FoundFiles:
-    """What a folder and its subfolders hold; hidden files do not count."""
+    """The files in a folder and its subfolders; hidden files do not count."""
 
     images: list[Path] = field(default_factory=list)
     """Files that are images by their name, sorted."""

@@ -17,7 +17,7 @@ from al_lightning.run_folder.query_rows import query_rows
 
 
 class Start(NamedTuple):
-    """Where a run goes on."""
+    """The point where a run goes on."""
 
     round: int
     indices: Tensor

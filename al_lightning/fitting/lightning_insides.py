@@ -94,7 +94,7 @@ def logs_itself(trainer: L.Trainer, name: str) -> bool:
 
 @contextmanager
 def no_gpu_queries() -> Iterator[None]:
-    """Keeps each optimizer step from asking the driver for GPUs where there are none.
+    """Keeps each optimizer step from asking the driver for GPUs on a machine without GPUs.
 
     Lightning makes torch load the driver's library for this question, so that the process does not initialise CUDA
     before it forks. If the library is missing, torch tries to load it each time. Then every optimizer step of a fit

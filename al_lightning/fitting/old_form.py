@@ -1,6 +1,6 @@
 """Settings of a run from Python in the form of versions before 0.2, to continue the runs that they began.
 
-That form had ``optimizer`` at its top and a list as ``convergence``. No command could read it.
+In that form, ``optimizer`` was at the top level and ``convergence`` was a list. No command could read it.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ PLAIN = (bool, int, float, str, type(None))
 def describe_in_old_form(
     seed: int, loop: Mapping[str, Any], trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
 ) -> dict[str, Any]:
-    """Returns what the arguments of :func:`~al_lightning.fitting.settings_of_objects.describe` were written as."""
+    """Returns the old form of the arguments of :func:`~al_lightning.fitting.settings_of_objects.describe`."""
     devices = {"devices": trainer.world_size} if trainer.world_size > 1 else {}
     return {
         "seed_everything": seed,
@@ -50,7 +50,7 @@ def _rule(callback: EarlyStopping) -> dict[str, Any]:
 def _class_and_args(part: object) -> dict[str, Any]:
     if not isinstance(part, L.LightningModule | PoolDataModule):
         arguments = vars(part)
-    else:  # augmentations and the network of Classifier are modules, and so not among the hyperparameters
+    else:  # augmentations and Classifier's network are modules, so they are not hyperparameters
         names = ("augmentation", "train_transform")
         arguments = {**part.hparams, **{name: getattr(part, name) for name in names if hasattr(part, name)}}
         if isinstance(part, Classifier):

@@ -50,19 +50,19 @@ def default_run_dir(strategy: object, model: L.LightningModule, seed: int) -> Pa
 
 
 def accelerator_of(trainer: L.Trainer) -> str:
-    """Returns the name of a trainer's accelerator, such as ``cpu``. A run goes on to the same bits on no other."""
+    """Returns the name of a trainer's accelerator, such as ``cpu``. The bits of a run depend on it."""
     return type(trainer.accelerator).__name__.removesuffix("Accelerator").lower()
 
 
 def describe(
     seed: int, loop: Mapping[str, Any], trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule
 ) -> SettingsOfObjects:
-    """Returns what config.yaml has of a run, as far as its objects know it.
+    """Returns the content of a run's config.yaml, as far as its objects know it.
 
     Args:
-        seed: Of all random streams.
+        seed: Seed of all random streams.
         loop: Arguments of the loop, plain values or objects.
-        trainer: Its limits, its devices and its callbacks count.
+        trainer: The trainer. Its limits, devices and callbacks are described.
         model: The model.
         datamodule: The data.
     """
@@ -107,7 +107,7 @@ def _trainer(trainer: L.Trainer) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
-    return -1 if isinstance(value, float) and math.isinf(value) else value  # of num_sanity_val_steps
+    return -1 if isinstance(value, float) and math.isinf(value) else value  # `num_sanity_val_steps` may be infinite
 
 
 def _path(callback: Callback) -> str:
@@ -115,7 +115,7 @@ def _path(callback: Callback) -> str:
 
 
 def _callback(callback: Callback) -> Any:
-    """A callback as a config has it; one text if one of its arguments is only in Python."""
+    """A callback in the form of a config, or a text if one of its arguments exists only in Python."""
     part = part_of_config(callback)
     if any(str(value).startswith(ONLY_IN_PYTHON) for value in part["init_args"].values()):
         return f"{ONLY_IN_PYTHON}{part['class_path']}"
@@ -123,7 +123,7 @@ def _callback(callback: Callback) -> Any:
 
 
 def _rule(trainer: L.Trainer) -> Any:
-    """The stopping rule. A config has one :class:`~al_lightning.Convergence`, no more and no other."""
+    """The stopping rule. A config has exactly one :class:`~al_lightning.Convergence`, and no other rule."""
     rules = [one for one in callbacks_of(trainer) if isinstance(one, EarlyStopping)]
     if len(rules) == 1 and type(rules[0]) is Convergence:
         return rules[0].settings

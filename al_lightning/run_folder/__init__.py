@@ -1,4 +1,4 @@
-"""What is on disk of a run."""
+"""The files of a run on disk."""
 
 from al_lightning.run_folder.files import read_committed
 from al_lightning.run_folder.flat import flatten

@@ -1,4 +1,4 @@
-"""Defaults of arguments: a setting that is missing in an older config counts as the default of its class today."""
+"""Defaults of arguments: a missing setting in an older config counts as today's default of its class."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,17 +12,17 @@ GROUPS = {
     "convergence": "al_lightning.Convergence",
     "trainer": "lightning.pytorch.Trainer",
 }
-"""Groups of settings that are the arguments of one class, and that class."""
+"""Groups of settings that are the arguments of one class, with that class."""
 
 
 def with_defaults(settings: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds the settings that only another run has, as far as they are arguments with a default.
+    """Adds settings that only another run has, if they are arguments with a default.
 
-    Nothing is imported where both have the same names, so that sweeps and reports of one version import no torch.
+    If both have the same names, nothing is imported. So sweeps and reports of one version do not import torch.
 
     Args:
-        settings: By dotted name.
-        other: Those of the other run. Its class counts only if both runs have the same class.
+        settings: The settings by dotted name.
+        other: The settings of the other run. Its classes count only if both runs have the same class.
 
     Returns:
         The settings, and the default of each argument that ``other`` has and ``settings`` lacks.
@@ -43,7 +43,10 @@ def with_defaults(settings: Mapping[str, Any], other: Mapping[str, Any]) -> dict
 
 @cache
 def defaults_of(class_path: str) -> Mapping[str, Any]:
-    """Returns the defaults of a class or function by dotted name, as a config has them; none if it has no such path."""
+    """Returns the defaults of a class or function by dotted name, in the form of a config.
+
+    The result is empty if the path does not exist.
+    """
     from jsonargparse import ArgumentParser  # slow to import
 
     module, _, name = class_path.rpartition(".")
@@ -52,12 +55,12 @@ def defaults_of(class_path: str) -> Mapping[str, Any]:
         parser = ArgumentParser(exit_on_error=False)
         add = parser.add_class_arguments if isinstance(found, type) else parser.add_function_arguments
         add(found, fail_untyped=False)
-    except (ImportError, AttributeError, ValueError, TypeError):  # it is no longer there, or was never a class
+    except (ImportError, AttributeError, ValueError, TypeError):  # the class was removed, or never existed
         return {}
     return normalized({name: _named(value) for name, value in flatten(parser.get_defaults().as_dict()).items()})
 
 
 def _named(value: Any) -> Any:
-    """A function or class by its dotted name, as a config has it."""
+    """A function or class by its dotted name in a config."""
     name = getattr(value, "__qualname__", None)
     return f"{value.__module__}.{name}" if callable(value) and name else value

@@ -1,24 +1,29 @@
-"""RunFolder: all that is kept of a run, on disk, and nothing that a kill at any moment could spoil.
+"""RunFolder: the files of a run, which no kill at any moment can damage.
 
 ::
 
     config.yaml      the resolved settings
-    rounds.csv       one row a round
-    queries.csv      one row a label, in the order bought
-    asked.csv        one row a sample whose label people are asked for, while they are
-    calibration.csv  one row a round and confidence bin: how often the model was right on the test set
-    diagnostics.csv  one row a round and figure that the strategy reports, or that the model logs besides those columns
-    commit.json      the number of rounds in the files above, their SHA-256, what the run is of and was made with
-    events.out.*     TensorBoard, the learning curves; fit/ has the training curves
-    loggers.json     the runs of the trainer's loggers, and how many steps they count
+    rounds.csv       one row for each round
+    queries.csv      one row for each label, in the order bought
+    asked.csv        one row for each sample that people are asked to label, until all are labeled
+    calibration.csv  one row for each round and confidence bin: accuracy on the test set
+    diagnostics.csv  one row for each round and figure that the strategy reports, or that the model logs besides
+    commit.json      number of rounds in the files above, their SHA-256, fingerprints and versions of the run
+    events.out.*     TensorBoard: learning curves; training curves are in fit/
+    loggers.json     runs of the trainer's loggers, and their counts of steps
     model.ckpt       weights of the last fit
-    initial.pt       weights before the first fit, and
-    warm<r>.pt       those after the fit of round r, if later rounds start from them; see reinit.py
+    initial.pt       weights before the first fit, if later rounds start from them
+    warm<r>.pt       weights after the fit of round r, if later rounds start from them
 
-A commit writes the new files beside the old ones, as ``*.new``, and syncs them. Then it renames ``commit.json.new``:
-from that moment the round is committed. Then it renames the others. Whoever opens the folder finishes a commit that was
-cut off after that moment, and ignores one that was cut off before. So at all times each file is exactly what
-``commit.json`` says, or its ``*.new`` is; anything else was not done by this program, and is refused.
+A commit has three steps:
+
+1. It writes the new files beside the old ones, as ``*.new``, and syncs them.
+2. It renames ``commit.json.new``. From this moment the round is committed.
+3. It renames the other files.
+
+A process that opens the folder finishes a commit that was interrupted after step 2, and ignores a commit that was
+interrupted before. So at all times, either each file or its ``*.new`` is exactly as ``commit.json`` says. Any other
+state does not come from this program, and is refused.
 """
 
 import errno
@@ -59,10 +64,10 @@ CONFIG, COMMIT = "config.yaml", "commit.json"
 class RunFolder:
     """The folder of one run, locked as long as it is open.
 
-    Use :meth:`open`. ``rounds``, ``queries`` and the other tables are what was committed so far.
+    Use :meth:`open`. ``rounds``, ``queries`` and the other tables hold the committed rows.
 
     Raises:
-        InputError: If the folder cannot be used; the message names it or the file in it.
+        InputError: If the folder cannot be used. The message names the folder or the file in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,18 +78,18 @@ class RunFolder:
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Query] = []
         self.identity: dict[str, Any] = {}
-        """What the run is of besides its settings: see
-        :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`; empty in runs of
-        version 0.1, and in later ones without digests of networks."""
+        """Fingerprints of the run besides its settings: see
+        :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`. Empty in runs of version 0.1, and in later
+        runs without digests of networks."""
         self.made_with: list[dict[str, Any]] = []
-        """Versions and hardware, with the first round they made, ``from_round``: a row more whenever they changed. Of
-        rounds before the first row it is not known."""
+        """Versions and hardware, with their first round, ``from_round``. Each change adds a row. For rounds before the
+        first row, they are not known."""
         self.drawn_by: str | None = None
-        """What draws the weights of each round: see :mod:`~al_lightning.fitting.model_maker`; not known of earlier
-        runs."""
+        """Name of the maker of each round's weights: see :mod:`~al_lightning.fitting.model_maker`. Early runs do not
+        record it."""
         self.settings_of_old_rule: dict[str, Any] | None = None
-        """The settings, where they are given with another stopping rule than that of the run, which goes on with it:
-        see :func:`~al_lightning.run_folder.old_rule.with_old_rule`."""
+        """The settings with the run's old stopping rule, if the given settings have another one. The run keeps its
+        rule: see :func:`~al_lightning.run_folder.old_rule.with_old_rule`."""
         self._versions: dict[str, str] = {}
         self._changed_callbacks: list[str] = []
         self._contents: dict[str, str] = {}
@@ -98,13 +103,13 @@ class RunFolder:
         identity: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
     ) -> "RunFolder":
-        """Opens a folder to begin or to continue the run that has these settings.
+        """Opens a folder to begin or to continue the run with these settings.
 
         Args:
-            path: The folder; made if need be.
+            path: The folder. A missing folder is made.
             settings: The resolved settings, nested mappings of plain values.
-            identity: What the run is of besides them, plain values; not checked if not given.
-            versions: What the rounds to come are made with, by name; not recorded if not given.
+            identity: Fingerprints of the run besides its settings, plain values; not checked if not given.
+            versions: Versions and hardware of the next rounds, by name; not recorded if not given.
         """
         folder = cls(path)
         folder._acquire()
@@ -121,7 +126,7 @@ class RunFolder:
         folder._versions = dict(versions or {})
         folder.settings_of_old_rule = old
         kept = dict(old or settings)
-        if isinstance(settings, SettingsOfObjects):  # the config names the folder, so that `fit --config` finds it
+        if isinstance(settings, SettingsOfObjects):  # the config names the folder for `fit --config`
             kept["loop"] = {**kept["loop"], "run_dir": str(path)}
         folder._contents[CONFIG] = yaml.safe_dump(kept, sort_keys=False)
         return folder
@@ -153,15 +158,17 @@ class RunFolder:
 
     @classmethod
     def peek(cls, path: Path, settings: Mapping[str, Any], free: Collection[str] = ()) -> "RunFolder":
-        """Reads a folder without locking or changing it, also one in use; what is not whole counts as not begun.
+        """Reads a folder without locking or changing it, even while it is in use.
+
+        An incomplete run counts as not begun.
 
         Args:
             path: The folder; it need not exist.
-            settings: As of :meth:`open`.
+            settings: The resolved settings, see :meth:`open`.
             free: Settings that may differ besides :data:`FREE_SETTINGS`.
         """
         folder = cls(path)
-        for _ in range(20):  # a process may be committing the next round just now
+        for _ in range(20):  # a process may be committing at this moment
             try:
                 state = json.loads((path / COMMIT).read_bytes())
                 sha256, identity = dict(state["sha256"]), dict(state.get("data", {}))
@@ -193,12 +200,12 @@ class RunFolder:
         diagnostics: Iterable[Diagnostic] = (),
         asked: Iterable[Query] = (),
     ) -> None:
-        """Adds rows, atomically: after a kill at any moment either all of them are there or none.
+        """Adds rows atomically: after a kill at any moment, either all rows are there or none.
 
-        ``asked`` replaces what was asked before: all questions that are not settled yet.
+        ``asked`` replaces the open questions: all questions that are not settled yet.
 
         Raises:
-            InputError: If the disk is full or the folder cannot be written; what was committed before stays valid.
+            InputError: If the disk is full or the folder cannot be written. Earlier commits stay valid.
         """
         all_rounds, all_queries = [*self.rounds, *rounds], [*self.queries, *queries]
         all_bins, all_diagnostics = [*self.calibration, *calibration], [*self.diagnostics, *diagnostics]
@@ -212,7 +219,7 @@ class RunFolder:
         all_asked = list(asked)
         if all_asked:
             contents[ASKED] = to_csv(ASKED, all_asked)
-        made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are made again
+        made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are repeated
         if self._versions and len(all_rounds) > len(self.rounds) and _versions(made_with) != self._versions:
             made_with.append({"from_round": len(self.rounds), **self._versions})
         state = {
@@ -227,7 +234,7 @@ class RunFolder:
                 write_synced(self._new(name), text)
             write_synced(self._new(COMMIT), json.dumps(state, indent=1) + "\n")
         except OSError as error:
-            for name in (*contents, COMMIT):  # give back the space
+            for name in (*contents, COMMIT):  # frees the space
                 self._new(name).unlink(missing_ok=True)
             reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
             what = f"round {len(all_rounds) - 1}" if all_rounds else "the initial set"
@@ -235,7 +242,7 @@ class RunFolder:
                 f"Expected to write {what} to the run folder {self.path}, but got: {reason}; "
                 f"the {len(self.rounds)} rounds before it are safe."
             ) from error
-        sync_folder(self.path)  # the new files are there before the commit says so, also after a power cut
+        sync_folder(self.path)  # the new files reach the disk before the commit, even in a power cut
         os.replace(self._new(COMMIT), self.path / COMMIT)  # the commit
         sync_folder(self.path)
         for name in contents:
@@ -253,10 +260,10 @@ class RunFolder:
     # ----------------------------------------------------------------------------------------------------- reading
 
     def _recover(self) -> None:
-        """Reads what was committed, finishing a commit that was cut off.
+        """Reads the committed rows, and finishes an interrupted commit.
 
         Raises:
-            InputError: If a file is missing or is not what was committed.
+            InputError: If a file is missing or differs from the commit.
         """
         commit_path = self.path / COMMIT
         names = (CONFIG, *TABLES)
@@ -311,11 +318,11 @@ class RunFolder:
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
 
-        A run that never finished a round is forgotten instead: its first command may well have been a mistake. But not
-        what people were asked.
+        If the run never finished a round, it is forgotten instead, because its first command may have been a mistake.
+        Questions that people were asked are kept.
 
         Returns:
-            The settings with the stopping rule of an old run, if they are to have it.
+            The settings with the stopping rule of an old run, if the run keeps it.
         """
         if CONFIG not in self._contents:
             return None
@@ -341,9 +348,9 @@ class RunFolder:
 
     @property
     def changed_versions(self) -> str | None:
-        """In words, what the rounds to come are made with that the last ones were not; none if all is as it was.
+        """Describes changes of versions and hardware since the last rounds; ``None`` without changes.
 
-        The same bits are promised on the same hardware and versions only.
+        The same bits are promised only for the same hardware and versions.
         """
         if not self.rounds:
             return None
@@ -354,11 +361,11 @@ class RunFolder:
 
     @property
     def next_round(self) -> int:
-        """The first round that is not over: its labels are bought, but not those that its model asks for."""
+        """The first unfinished round: its labels are bought, but its model has not bought new ones yet."""
         return self.queries[-1].round
 
     def reopen_last_round(self) -> None:
-        """Forgets, in memory, the row of a last round that asked for no labels; the next commit replaces it."""
+        """Forgets, in memory, the row of a last round that asked for no labels. The next commit replaces this row."""
         last = self.next_round
         self.rounds = self.rounds[:last]
         self.calibration = [row for row in self.calibration if row.round < last]
@@ -366,12 +373,12 @@ class RunFolder:
 
 
 def _versions(made_with: list[dict[str, Any]]) -> dict[str, Any]:
-    """The versions of the last rounds, without the round from which on they are; empty if they are not known."""
+    """The versions of the last rounds, without ``from_round``; empty if they are not known."""
     return {name: value for name, value in made_with[-1].items() if name != "from_round"} if made_with else {}
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """What a run is of; nothing if there is no run in a folder, or it was torn just now."""
+    """The fingerprints of a run; empty if the folder has no run, or an incomplete one."""
     try:
         return dict(json.loads((path / COMMIT).read_bytes()).get("data", {}))
     except (OSError, ValueError, AttributeError, TypeError):

@@ -13,29 +13,29 @@ OLD: dict[str, Any] = {
 """The default arguments of Convergence in version 0.2, for all models."""
 OLD_MAX_EPOCHS = 200
 BY_LOSS = "train_nll"
-"""The metric that is watched by the default rule of today for models other than the protocol's."""
+"""The metric that today's default rule watches for models other than the protocol's."""
 
 
 def with_old_rule(given: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Lets a run go on with the rule that it was begun with.
+    """Lets a run continue with the stopping rule that it began with.
 
     Args:
         given: Settings of today, nested mappings of plain values.
-        stored: Settings that the run was begun with.
+        stored: Settings of the run when it began.
 
     Returns:
-        The settings of today with the old rule, if the run has that rule only because it was the default, and the new
-        one is in force today only because it is the default; ``None`` otherwise.
+        The settings of today with the old rule, or ``None``. The old rule applies if the run has it only because it was
+        the default, and the new rule is in force only because it is the default today.
     """
     there, here = stored.get("convergence"), given.get("convergence")
     trainer = dict(given.get("trainer", {}))
-    if isinstance(there, Mapping) and isinstance(here, Mapping):  # of the command line
+    if isinstance(there, Mapping) and isinstance(here, Mapping):  # from the command line
         if not (_is_old(there) and _is_new(here)):
             return None
         if trainer.get("max_epochs") == -1:
             trainer["max_epochs"] = stored.get("trainer", {}).get("max_epochs")
         return {**given, "trainer": trainer, "convergence": dict(there)}
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):  # of Python
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):  # from Python
         rules = [a if _is_old(a) and _is_new(b) else b for a, b in zip(there, here, strict=True)]
         if rules != here:
             return {**given, "convergence": rules}

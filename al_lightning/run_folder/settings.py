@@ -1,4 +1,4 @@
-"""Settings of a run, by dotted name: which of them say what a run is, and how two of them differ."""
+"""Settings of a run by dotted name: the settings that identify a run, and differences between two runs."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -26,10 +26,10 @@ FREE_SETTINGS = frozenset(
         "trainer.profiler",
     }
 )
-"""Settings that a run may be continued without: they do not change what a round is."""
+"""Settings that may change when a run is continued, because they do not change a round."""
 
 ONLY_IN_PYTHON = "only in Python: "
-"""How the text begins that a config has in place of what it cannot say."""
+"""Beginning of the text that replaces a value that a config cannot hold."""
 
 
 class SettingsOfObjects(dict[str, Any]):
@@ -37,8 +37,9 @@ class SettingsOfObjects(dict[str, Any]):
 
     Args:
         settings: Nested mappings of plain values.
-        free: Settings that such a run may be continued without, because its fingerprints have them.
-        before: Makes the settings as earlier versions wrote them, to compare a run that such a version began.
+        free: Settings that may change when the run is continued, because its fingerprints contain them.
+        before: Makes the settings in the form of earlier versions, to compare them with a run that such a version
+            began.
     """
 
     def __init__(
@@ -49,25 +50,25 @@ class SettingsOfObjects(dict[str, Any]):
         self._before = before
 
     def in_form_of(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the settings in the form of those that a run was begun with."""
+        """Returns the settings in the form of the settings that a run began with."""
         return self._before() if isinstance(stored.get("convergence"), list) else self
 
 
 def comparable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, without the free ones; values that mean the same are written in the same way."""
+    """Settings by dotted name, without the free ones. Values with the same meaning have the same form."""
     flat = flatten(_without_watchers(settings))
     return normalized({name: value for name, value in flat.items() if not _is_free(name)})
 
 
 def differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Returns the settings in which two runs differ, by name: the value of the one and of the other.
+    """Returns the settings that differ between two runs, by name, with both values.
 
-    A setting that one of them lacks counts as the default of its class: see
+    A setting that one run lacks counts as the default of its class: see
     :func:`~al_lightning.run_folder.defaults.with_defaults`.
 
     Args:
-        stored: Of one run, as of :func:`comparable_settings`.
-        given: Of the other.
+        stored: Settings of one run, see :func:`comparable_settings`.
+        given: Settings of the other run.
     """
     there, here = with_defaults(stored, given), with_defaults(given, stored)
     pairs = {name: (there.get(name), here.get(name)) for name in sorted(there.keys() | here.keys())}
@@ -75,11 +76,11 @@ def differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collection[str] = ()) -> str:
-    """In words, the settings in which two runs differ; empty if they do not.
+    """Describes the settings that differ between two runs; empty if there are none.
 
     Args:
-        stored: Of the run as it was begun, as of :func:`comparable_settings`.
-        given: Of today.
+        stored: Settings of the run when it began, see :func:`comparable_settings`.
+        given: Settings of today.
         free: Settings that may differ besides :data:`FREE_SETTINGS`.
     """
     found = differing(stored, given)
@@ -87,7 +88,7 @@ def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collec
 
 
 def _told(was: Any, now: Any) -> str:
-    """How two settings differ; of texts of several lines, the lines that do."""
+    """Describes how two settings differ. Of long texts, only the lines that differ."""
     if isinstance(was, str) and isinstance(now, str) and "\n" in was + now:
         there, here = was.splitlines(), now.splitlines()
         was, now = (
@@ -104,7 +105,7 @@ def _is_free(name: str) -> bool:
 
 
 def _without_watchers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out the callbacks of a trainer that only watch: they do not change what a round is."""
+    """Leaves out the callbacks of a trainer that only watch, because they do not change a round."""
     trainer = settings.get("trainer")
     if not isinstance(trainer, Mapping) or "callbacks" not in trainer:
         return dict(settings)

@@ -1,1 +1,1 @@
-"""What a run is of besides its settings, as text and digests."""
+"""Fingerprints of a run besides its settings, as text and digests."""

@@ -1,6 +1,6 @@
-"""Arguments of objects as a config has them: plain values, dotted paths, and ``class_path`` with ``init_args``.
+"""Arguments of objects in the form of a config: plain values, dotted paths, and ``class_path`` with ``init_args``.
 
-What a config cannot say, such as a lambda or an array, becomes a text that begins with
+A config cannot hold some values, such as a lambda or an array. They become a text that begins with
 :data:`~al_lightning.run_folder.settings.ONLY_IN_PYTHON`.
 """
 
@@ -22,21 +22,21 @@ from al_lightning.run_folder.settings import ONLY_IN_PYTHON
 
 PLAIN = (bool, int, float, str, type(None))
 KEPT_AS = {"optimizer": "optimizer_factory"}
-"""Arguments of models of this package that are kept under another name."""
+"""Arguments of this package's models that are kept under another name."""
 MISSING = inspect.Parameter.empty
-DEPTH = 5  # of objects in the arguments of objects
+DEPTH = 5  # most levels of objects in the arguments of objects
 
 
 class _Unsaid(Exception):
-    """A config cannot say a value."""
+    """A config cannot hold a value."""
 
 
 def part_of_config(part: object, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns an object as a config has it: ``class_path`` and ``init_args``.
+    """Returns an object in the form of a config: ``class_path`` and ``init_args``.
 
     Args:
         part: A model, data, a strategy or another part of a run.
-        arguments: Its arguments, if they are known; as of :func:`arguments_of` if not given.
+        arguments: Its arguments, if they are known. By default the result of :func:`arguments_of`.
     """
     given = arguments_of(part) if arguments is None else arguments
     cls = type(part)
@@ -44,9 +44,9 @@ def part_of_config(part: object, arguments: Mapping[str, Any] | None = None) -> 
 
 
 def arguments_of(part: object) -> dict[str, Any]:
-    """Returns the arguments of an object's constructor, as far as the object keeps them, as a config has them.
+    """Returns the arguments of an object's constructor that the object keeps, in the form of a config.
 
-    A default that a config cannot say is left out.
+    A default that a config cannot hold is left out.
     """
     found = {}
     for name, parameter in _parameters(type(part)).items():
@@ -58,14 +58,14 @@ def arguments_of(part: object) -> dict[str, Any]:
             found[name] = _said(value, DEPTH)
         except _Unsaid:
             if value is not parameter.default:
-                # the fingerprints of a run tell data and networks apart
+                # The fingerprints of a run distinguish data and networks.
                 is_known = isinstance(part, L.LightningDataModule) or isinstance(value, nn.Module)
                 found[name] = f"{ONLY_IN_PYTHON}{class_path(value) if is_known else cut(text_of(value))}"
     return found
 
 
 def import_path(thing: Any) -> str | None:
-    """Returns the shortest dotted path by which a class or function is imported; ``None`` if there is none.
+    """Returns the shortest dotted path that imports a class or function; ``None`` if there is none.
 
     Example:
         >>> from torch.optim import Adam
@@ -84,10 +84,10 @@ def import_path(thing: Any) -> str | None:
 
 
 def _said(value: Any, depth: int) -> Any:
-    """A value as a config has it.
+    """A value in the form of a config.
 
     Raises:
-        _Unsaid: If a config cannot say it.
+        _Unsaid: If a config cannot hold it.
     """
     if isinstance(value, Enum):
         return value.name
@@ -117,7 +117,10 @@ def _said(value: Any, depth: int) -> Any:
 
 
 def _maker(made: Any, keywords: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    """A class that is called with some arguments. The others are written as well: a config may have another default."""
+    """A class with some given arguments.
+
+    The other arguments are written, too, because a config may have other defaults.
+    """
     path = import_path(made)
     if path is None:
         raise _Unsaid
@@ -135,7 +138,7 @@ def _all_arguments(part: object, depth: int) -> dict[str, Any]:
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Parameters of a constructor, with those of its base classes where it passes on keyword arguments."""
+    """Parameters of a constructor. If it passes on keyword arguments, parameters of its base classes are included."""
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" not in vars(base) or base is object:
@@ -149,7 +152,7 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _takes_others(cls: type) -> bool:
-    """Whether a constructor takes arguments without names, as ``nn.Sequential`` does, or is not made in Python."""
+    """Whether a constructor takes arguments without names, as ``nn.Sequential`` does, or is not written in Python."""
     try:
         parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     except (TypeError, ValueError):
@@ -159,7 +162,7 @@ def _takes_others(cls: type) -> bool:
 
 
 def _kept(part: object, name: str) -> Any:
-    """What an object keeps of an argument: among its hyperparameters, or as an attribute."""
+    """The value of an argument that an object keeps in its hyperparameters or as an attribute."""
     hparams = getattr(part, "hparams", None)
     places: list[Mapping[str, Any]] = [hparams] if isinstance(hparams, Mapping) else []
     places += [getattr(part, "__dict__", {}), getattr(part, "_modules", {})]

@@ -1,4 +1,4 @@
-"""Digests of code that users wrote, which stay the same when only comments, blanks or what is logged change."""
+"""Digests of users' code. They stay the same if only comments, blanks or logging change."""
 
 import ast
 import dis
@@ -17,11 +17,11 @@ from typing import Any
 PACKAGE = Path(__file__).parents[2]
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 SAYS = ("print", "log", "log_dict", "debug", "info", "warning", "warn")
-"""Calls that only say something: a fit is the same without them."""
+"""Calls that only print or log something: a fit is the same without them."""
 
 
 def is_own(thing: Any) -> bool:
-    """Returns whether a class or function is the user's: neither of Python, nor of an installed package, nor ours."""
+    """Returns whether the user wrote a class or function: Python, installed packages and this package do not count."""
     if isinstance(thing, type):
         module = sys.modules.get(thing.__module__)
         if module is None or thing.__module__ == "builtins":
@@ -41,7 +41,7 @@ def _is_installed(file: str) -> bool:
     if file.startswith("<frozen"):
         return True
     path = Path(file).absolute()
-    if {"site-packages", "dist-packages"} & set(path.parts):  # also those of another environment on sys.path
+    if {"site-packages", "dist-packages"} & set(path.parts):  # also packages of another environment on sys.path
         return True
     return any(path.is_relative_to(folder) for folder in _library_folders())
 
@@ -54,12 +54,12 @@ def _library_folders() -> tuple[Path, ...]:
 
 
 def digest_of_class(cls: type) -> str:
-    """Digest of the code of a class: of its own methods and those of its bases that are the user's, too."""
+    """Digest of the code of a class: its own methods, and the methods of its bases that the user wrote."""
     return _digest(_Reader().of_class(cls))
 
 
 def digest_of_function(function: FunctionType) -> str:
-    """Digest of the code of a function of the user's, and of what else of the user's it uses."""
+    """Digest of the code of a user's function, and of all other code of the user that it uses."""
     return _digest(_Reader().of_function(function))
 
 
@@ -71,7 +71,7 @@ def _digest(lines: Iterator[str]) -> str:
 
 
 class _Reader:
-    """Goes through code and what it uses, each thing once."""
+    """Goes through code and the objects that it uses, each object once."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -82,7 +82,7 @@ class _Reader:
                 continue
             self._seen.add(id(base))
             for name, value in sorted(vars(base).items()):
-                value = getattr(value, "__func__", value)  # of a static or class method
+                value = getattr(value, "__func__", value)  # a static or class method
                 functions = (value.fget, value.fset) if isinstance(value, property) else (value,)
                 for function in map(_unwrapped, functions):
                     if isinstance(function, FunctionType) and is_own(function):
@@ -101,7 +101,7 @@ class _Reader:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 yield from self._of_value(name, cell.cell_contents)
-            except ValueError:  # it is not filled yet
+            except ValueError:  # the cell is not filled yet
                 yield name
         used, assigned = _globals_of(function.__code__)
         for name in sorted(used - assigned):
@@ -113,7 +113,7 @@ class _Reader:
                     yield from self._of_value(name, value)
 
     def _of_module(self, module: ModuleType, used: set[str]) -> Iterator[str]:
-        """What of a module of the user's own is used."""
+        """The parts of a user's module that code uses."""
         file = getattr(module, "__file__", None)
         if file is not None and not _is_installed(file):
             for name in sorted(used & set(vars(module))):
@@ -137,7 +137,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _globals_of(code: CodeType) -> tuple[set[str], set[str]]:
-    """Names of globals and of attributes that code uses, with the functions in it, and globals that it sets."""
+    """Names of globals and attributes that code and its inner functions use, and globals that it sets."""
     used, assigned = set(code.co_names), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
@@ -151,30 +151,30 @@ def _globals_of(code: CodeType) -> tuple[set[str], set[str]]:
 
 
 def _text(function: FunctionType) -> str:
-    """The source without what does not matter; the byte code where there is no source."""
+    """The source without irrelevant parts, or the byte code if there is no source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError, ValueError):  # none was kept, or a lambda in the middle of a line
+    except (OSError, TypeError, SyntaxError, ValueError):  # no source, or a lambda in the middle of a line
         return _byte_code(function.__code__)
     if function.__name__ == "<lambda>":
         lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
-        # of several in a line, the source does not say which
+        # If a line has several lambdas, the source does not show which one it is.
         return ast.unparse(lambdas[0]) if len(lambdas) == 1 else _byte_code(function.__code__)
     return ast.unparse(_Simplified().visit(tree))
 
 
 def _byte_code(code: CodeType) -> str:
-    """Byte code as text: of this version of Python, as another compiles to other code."""
+    """Byte code as text. Another version of Python compiles to other byte code."""
     constants = [_byte_code(part) if isinstance(part, CodeType) else _constant(part) for part in code.co_consts]
     return f"{sys.version_info[:2]} {code.co_code.hex()} {code.co_names} {' '.join(constants)}"
 
 
 def _constant(value: Any) -> str:
-    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)  # whose order is by chance
+    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)  # its order is random
 
 
 class _Simplified(ast.NodeTransformer):
-    """Leaves out annotations, texts that stand alone, such as docstrings, and what only says something."""
+    """Leaves out annotations, docstrings and other texts that stand alone, and calls that only print or log."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_said = isinstance(node.value, ast.Call) and _name(node.value.func) in SAYS

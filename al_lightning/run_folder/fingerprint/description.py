@@ -1,4 +1,4 @@
-"""Objects as text that is the same in each process: without addresses in memory, which ``repr`` likes to give."""
+"""Describes objects as text that is the same in each process, without the memory addresses of ``repr``."""
 
 import hashlib
 import inspect
@@ -23,8 +23,8 @@ from al_lightning.run_folder.fingerprint.code_digest import digest_of_class, dig
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
-DEPTH = 3  # of attributes of attributes
-MOST_CHARACTERS = 300  # of one argument: a longer one is told apart by a digest
+DEPTH = 3  # most levels of attributes of attributes
+MOST_CHARACTERS = 300  # a longer argument is shortened to a digest
 NO_SETTINGS = (
     "training",
     "trainer",
@@ -34,9 +34,9 @@ NO_SETTINGS = (
 )
 """Public attributes of modules that Lightning and the loop set."""
 METRICS = ("torchmetrics", "al_lightning.models.metrics")
-"""Packages of modules that measure and change nothing."""
+"""Packages of modules that only measure."""
 FREE_IN_CONFIGS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
-"""What a configuration of Hugging Face says of where it comes from."""
+"""Entries of a Hugging Face configuration that describe its origin."""
 
 
 def without_addresses(text: str) -> str:
@@ -50,20 +50,21 @@ def without_addresses(text: str) -> str:
 
 
 def class_path(thing: object) -> str:
-    """Name of the class of an object: in full if it is the user's own, with its package if it is of a library."""
+    """Name of an object's class: with its full path for a user's class, with its package for a library's class."""
     return _path_of_class(type(thing))
 
 
 def _path_of_class(cls: type) -> str:
-    module = cls.__module__ if is_own(cls) else cls.__module__.split(".")[0]  # where in it is a matter of its version
+    module = cls.__module__ if is_own(cls) else cls.__module__.split(".")[0]  # the module may change with the version
     return f"{module}.{cls.__qualname__}"
 
 
 def text_of(value: Any, depth: int = DEPTH) -> str:
     """Describes any value.
 
-    Plain values are told apart exactly, tensors and arrays by their bytes, functions and classes of the user's own by
-    their code, and other objects by their class and, if that is the user's own, their public attributes.
+    - Plain values are described exactly, tensors and arrays by their bytes.
+    - Functions and classes of the user are described by their code.
+    - Other objects are described by their class. If the user wrote that class, public attributes are described, too.
     """
     if isinstance(value, Enum):
         return f"{type(value).__name__}.{value.name}"
@@ -99,7 +100,7 @@ def text_of(value: Any, depth: int = DEPTH) -> str:
 
 
 def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as they are in config.yaml: plain values, or their text, where that is the same in each process."""
+    """Arguments as in config.yaml: plain values, or their text if it is the same in each process."""
     plain = (bool, int, float, str, type(None))
     texts = {name: value if isinstance(value, plain) else str(value) for name, value in arguments.items()}
     return {
@@ -109,19 +110,19 @@ def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lines_of(module: nn.Module) -> dict[str, str]:
-    """Describes a module and all that are in it, by their names: classes, arguments, and shapes of parameters.
+    """Describes a module and its inner modules, by name: classes, arguments, and shapes of parameters.
 
-    The values of parameters are left out, as each fit starts from others. Buffers of losses, which are weights of
-    classes, are not.
+    Values of parameters are left out, because each fit starts from other values. Buffers of losses are included,
+    because they are weights of classes.
     """
     parts = [(name, part) for name, part in module.named_modules() if not type(part).__module__.startswith(METRICS)]
     lines = {}
-    configs: set[int] = set()  # parts of a network have that of the whole
+    configs: set[int] = set()  # parts of a network share the config of the whole
     for name, part in parts:
         lines[name or "self"] = _line(part)
         told = attributes_of(part) if is_own(type(part)) else {}
         config = getattr(part, "config", None)
-        if config is not None and hasattr(config, "to_diff_dict") and id(config) not in configs:  # of Hugging Face
+        if config is not None and hasattr(config, "to_diff_dict") and id(config) not in configs:  # Hugging Face
             configs.add(id(config))
             told.pop("config", None)
             told |= {
@@ -134,7 +135,7 @@ def lines_of(module: nn.Module) -> dict[str, str]:
 
 
 def codes_of(module: nn.Module) -> dict[str, str]:
-    """Digests of the code of the user's own classes among a module and those in it, by the names of the classes."""
+    """Digests of the code of the user's classes in a module and its inner modules, by the names of the classes."""
     classes = {type(part) for part in module.modules() if is_own(type(part))}
     return {f"{cls.__module__}.{cls.__qualname__}": digest_of_class(cls) for cls in classes}
 
@@ -142,9 +143,8 @@ def codes_of(module: nn.Module) -> dict[str, str]:
 def attributes_of(thing: object, depth: int = DEPTH) -> dict[str, str]:
     """Describes the arguments of an object, by their names.
 
-    Of a class of the user's own these are all public attributes. Of another class, whose attributes are another
-    version's business, they are arguments of its constructor that it keeps under their names and that are not as by
-    default.
+    For a class of the user, these are all public attributes. For other classes, attributes may change with the version.
+    So these are the constructor's arguments that the object keeps under their names, without defaults.
     """
     if is_own(type(thing)):
         return {
@@ -222,7 +222,7 @@ def _object(value: Any, depth: int) -> str:
 
 
 def _optimizer(optimizer: Optimizer) -> str:
-    """Class and settings of an optimizer, without those that are as by default."""
+    """Class and settings of an optimizer, without settings that have their default."""
     defaults = {name: p.default for name, p in _parameters(type(optimizer)).items()}
     groups = []
     for group in optimizer.param_groups:
@@ -237,20 +237,20 @@ def _optimizer(optimizer: Optimizer) -> str:
 
 
 def configured_optimizers(model: L.LightningModule) -> Any:
-    """Optimizers and schedules as a model configures them; why not, as text, if it cannot before a fit."""
+    """Optimizers and schedules that a model configures, or the reason, as text, if it cannot do so before a fit."""
     trainer = getattr(model, "_trainer", None)
-    model.trainer = None  # of a run before, which would answer otherwise than before the first one
+    model.trainer = None  # a trainer of an earlier run would give other answers
     try:
         return model.configure_optimizers()
     except (RuntimeError, AttributeError, LookupError, TypeError, ValueError, MisconfigurationException) as error:
-        # it asks the trainer, perhaps for the number of steps; what else is wrong with it the fit will say
+        # It may ask the trainer for the number of steps. The fit will report any other error.
         return f"not known before a fit: {type(error).__name__}"
     finally:
         model.trainer = trainer
 
 
 def schedule_of(scheduler: object) -> str:
-    """Describes a scheduler of learning rates: what it was told, not where it is."""
+    """Describes the arguments of a learning rate scheduler, and not its progress."""
     told = {
         name: text_of(value)
         for name, value in vars(scheduler).items()
@@ -266,16 +266,16 @@ def _named(args: Sequence[Any], keywords: Mapping[str, Any], depth: int) -> list
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     try:
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-    except (TypeError, ValueError):  # of a class that is not made in Python
+    except (TypeError, ValueError):  # the class is not written in Python
         return {}
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    # a ModuleList has its argument `modules` in what it keeps, which is described apart
+    # A ModuleList keeps its argument `modules` as inner modules, which are described separately.
     registries = ("modules", "parameters", "buffers")
     return {p.name: p for p in parameters if p.kind not in kinds and p.name not in registries}
 
 
 def _attribute(thing: object, name: str) -> Any:
-    """What an object keeps under the name of an argument, also with an underscore before it; or nothing."""
+    """The value that an object keeps under the name of an argument, or under this name after an underscore."""
     for key in (name, f"_{name}"):
         value = inspect.getattr_static(thing, key, inspect.Parameter.empty)
         is_kept = key in vars(thing) or not isinstance(value, property | FunctionType)

@@ -1,4 +1,4 @@
-"""How what a run is of differs from what it was of, in one sentence that says what to do."""
+"""Describes how the fingerprints of a run differ, in one sentence that says what to do."""
 
 import re
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ PARTS = {
     "optimizer": "the optimizer",
     "augmentation": "the augmentation",
 }
-"""Parts of an identity that are texts by name."""
+"""Fingerprints that are texts by name."""
 MOST_CHARACTERS = 160
 HYPERPARAMETER = re.compile(r"hparams\.(\w+)=.*?(?:, (?=[\w.]+=)|(?=\)(?:;|$)))")
 """A hyperparameter in the text of a model, and its value."""
 
 
 def check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises :class:`InputError` if a run is of other data, another model or other networks than it was.
+    """Raises :class:`InputError` if a run now has other data, another model or other networks than before.
 
-    What was not known of an earlier run, which an older version began, may be anything.
+    An older version may have recorded fewer fingerprints. Missing ones are not compared.
 
     Args:
         path: The run folder.
-        was: What the run was of, as of :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`.
-        now: What it is of.
+        was: The earlier fingerprints, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`.
+        now: The fingerprints of today.
     """
     known = {name for name in now if name in was}
     data = [name for name in now if name in ("samples", "classes") and name in known and was[name] != now[name]]
@@ -69,14 +69,17 @@ def check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> No
 
 
 def merged(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a run that is the same: what it was of, and what was not known of it."""
+    """The fingerprints to keep for an unchanged run: the earlier ones, and new ones that were missing."""
     codes = {**now.get("code", {}), **was.get("code", {})}
     changing = {name: now[name] for name in ("own_callbacks",) if name in now}
     return {**now, **was, **({"code": codes} if codes else {}), **changing}
 
 
 def changed_callbacks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Says which callbacks of the user's own came, went or changed: they may only watch, and are not refused."""
+    """Names the user's callbacks that were added, removed or changed.
+
+    They are not refused, because they may only watch.
+    """
     before, after = was.get("own_callbacks", {}), now.get("own_callbacks", {})
     if "own_callbacks" not in was or "own_callbacks" not in now:
         return []
@@ -93,7 +96,7 @@ def changed_callbacks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def test_set_differs(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Says how the test set differs from that of a run; ``None`` if it does not, or if that is not known."""
+    """Describes how the test set differs from the run's test set; ``None`` if it does not, or if this is not known."""
     return _test_set(was["test"], now["test"]) if "test" in was else None
 
 
@@ -118,10 +121,10 @@ def _listed(names: list[str]) -> str:
 
 
 def _without_new_hyperparameters(texts: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """Leaves out the hyperparameters that the same model lacks in other texts.
+    """Leaves out hyperparameters that the same model lacks in other texts.
 
-    The command line knows others than a constructor in Python does, and a new version of a class may have more. Where
-    such an argument has not its default, the settings differ.
+    The command line and a constructor in Python know different hyperparameters, and a new version of a class may have
+    more. If such an argument does not have its default, the settings differ.
     """
     found = {}
     for name, text in texts.items():
@@ -134,7 +137,7 @@ def _without_new_hyperparameters(texts: Mapping[str, str], others: Mapping[str, 
 
 
 def _texts(was: Mapping[str, str], now: Mapping[str, str], is_complete: bool) -> str | None:
-    """The first few that differ; of what is not complete only those that both have."""
+    """The first few names that differ. If a list is not complete, only common names are compared."""
     names = [*was, *(name for name in now if name not in was)] if is_complete else [name for name in was if name in now]
     differing = [name for name in names if was.get(name) != now.get(name)]
     if not differing:
@@ -148,7 +151,7 @@ def _change(was: str | None, now: str | None) -> str:
     if was is None or now is None:
         return f"is new: {_short(str(now))}" if was is None else f"is missing: {_short(was)}"
     start = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-    start = max(0, start - 40) if start > 80 else 0  # where they begin to differ
+    start = max(0, start - 40) if start > 80 else 0  # the texts begin to differ there
     return f"was {_short(was[start:], start > 0)} and is {_short(now[start:], start > 0)}"
 
 

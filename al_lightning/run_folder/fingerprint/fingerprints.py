@@ -1,7 +1,8 @@
-"""What a run is of besides its settings: data, the model, and networks that a strategy brings along.
+"""Fingerprints of a run besides its settings: of the data, the model, and networks of a strategy.
 
-Settings only name much of it: a path stays the same when a file in it is overwritten, and so does a class when it is
-edited. What differs is said by :mod:`~al_lightning.run_folder.fingerprint.differences`.
+Settings only name many parts. For example, a path stays the same when a file in it is overwritten, and a class keeps
+its name when it is edited. :mod:`~al_lightning.run_folder.fingerprint.differences` describes differences between
+fingerprints.
 """
 
 import hashlib
@@ -35,9 +36,9 @@ from al_lightning.run_folder.fingerprint.same_objects import as_begun, remember
 from al_lightning.run_folder.fingerprint.sketch import sketch
 from al_lightning.run_folder.fingerprint.watching import LIGHTNING, is_watching
 
-READ_ALL = 512  # samples up to which all are read of a data set that is not in memory
-NUM_READ = 64  # samples that are read of a larger one
-MOST_NAMES = 1000  # of files that are kept by name
+READ_ALL = 512  # a data set on disk with at most this many samples is read completely
+NUM_READ = 64  # samples to read from a larger data set
+MOST_NAMES = 1000  # most files that are kept by name
 TRAINER = (
     "accumulate_grad_batches",
     "check_val_every_n_epoch",
@@ -50,25 +51,26 @@ TRAINER = (
     "min_steps",
     "overfit_batches",
 )
-"""Attributes of a trainer that change what a round is, besides those among the settings."""
+"""Attributes of a trainer that change a round and that are not among the settings."""
 
 
 def identity(datamodule: PoolDataModule, strategy: object, model: L.LightningModule | None = None) -> dict[str, Any]:
-    """Describes what settings only name.
+    """Describes the parts that settings only name.
 
     Args:
         datamodule: The data.
-        strategy: Its attributes that are networks count; one whose shapes are not known before it is used does not.
-        model: Its modules and their arguments, the shapes of its parameters, and its code if that is the user's own.
+        strategy: The strategy. Its networks are described, except networks with unknown shapes.
+        model: The model. Its modules, their arguments and the shapes of its parameters are described, and its code if
+            the user wrote it.
 
     Returns:
-        Plain values, ``networks`` only if there are some, ``model`` and ``code`` only if there is a model.
+        Plain values: ``networks`` only if there are networks, ``model`` and ``code`` only if there is a model.
     """
     found = identity_of_data(datamodule)
     networks = {}
     for name, network in vars(strategy).items():
         if isinstance(network, nn.Module):
-            # modules may keep anything else in their state, by get_extra_state
+            # Modules may keep other objects in their state, by get_extra_state.
             weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
             if not any(is_lazy(value) for value in weights.values()):
                 networks[name] = digest(weights)
@@ -95,16 +97,16 @@ def identity_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
 def identity_in_python(
     trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule, callbacks: Iterable[Callback]
 ) -> dict[str, Any]:
-    """Describes what the command line has among its settings.
+    """Describes the parts that are settings on the command line.
 
     Args:
-        trainer: Its limits, and how it takes steps.
-        model: Its optimizers and their schedules.
-        datamodule: How it augments.
-        callbacks: Those of the trainer but for the loop; those that only watch are left out.
+        trainer: The trainer. Its limits and its way of taking steps are described.
+        model: The model. Its optimizers and their schedules are described.
+        datamodule: The data. Its augmentations are described.
+        callbacks: The trainer's callbacks without the loop. Callbacks that only watch are left out.
 
     Returns:
-        Mappings of texts by names. Callbacks of the user's own, which may only watch or do anything, are apart.
+        Mappings of texts by names. The user's callbacks are separate, because they may only watch, or may change a fit.
     """
     texts: dict[bool, dict[str, str]] = {False: {}, True: {}}
     for name, callback in _callbacks(callbacks).items():
@@ -119,13 +121,13 @@ def identity_in_python(
 
 
 class Remembering:
-    """Remembers what objects were like when a run began, from ``with`` to its end: see ``same_objects``.
+    """Remembers descriptions of objects at the beginning of a run, from ``with`` to its end: see ``same_objects``.
 
     Args:
         trainer: The trainer.
         model: The model.
-        callbacks: As of :func:`identity_in_python`.
-        others: What else has arguments among the settings: the data, and the strategy.
+        callbacks: The trainer's callbacks, see :func:`identity_in_python`.
+        others: Other objects with arguments among the settings: the data and the strategy.
     """
 
     def __init__(
@@ -158,7 +160,7 @@ class Remembering:
 
 
 def optimizer_of(model: L.LightningModule) -> str:
-    """Describes the optimizers of a model and their schedules, as far as they are known without a fit."""
+    """Describes the optimizers of a model and their schedules, if they are known without a fit."""
     return _configured(configured_optimizers(model))
 
 
@@ -173,7 +175,7 @@ def _configured(value: Any) -> str:
 
 
 def _inputs(datamodule: PoolDataModule, num_rows: int, is_test: bool) -> list[dict[str, Any]]:
-    """Sketches of the inputs as they are scored: of all that is in memory, or of some samples that are read."""
+    """Sketches of the inputs as they are scored: of all inputs in memory, or of some samples that are read."""
     if num_rows == 0:
         return []
     source = datamodule.source
@@ -190,7 +192,7 @@ def _inputs(datamodule: PoolDataModule, num_rows: int, is_test: bool) -> list[di
 
 
 def _sample(num_rows: int) -> Tensor:
-    """All rows of a small data set; of a larger one some, always the same, with the first and the last."""
+    """All rows of a small data set. Of a larger one, fixed rows that include the first and the last."""
     if num_rows <= READ_ALL:
         return torch.arange(num_rows)
     drawn = np.random.RandomState(0).choice(np.arange(1, num_rows - 1), NUM_READ - 2, replace=False)
@@ -213,12 +215,12 @@ def _test_set(datamodule: PoolDataModule) -> dict[str, Any]:
 
 
 def _relative(files: Iterable[str], root: Path | str | None) -> list[str]:
-    """Names of files, in the folder of the data, which may be somewhere else next time."""
+    """Names of files relative to the folder of the data, because the folder may move."""
     names = []
     for file in files:
         path = Path(file)
         if root is not None:
-            with suppress(ValueError):  # it lies elsewhere
+            with suppress(ValueError):  # the file is in another folder
                 path = path.relative_to(root)
         names.append(path.as_posix().encode("utf-8", "backslashreplace").decode())
     return names
@@ -229,7 +231,7 @@ def _trainer(trainer: L.Trainer) -> dict[str, str]:
 
 
 def _callbacks(callbacks: Iterable[Callback]) -> dict[str, Callback]:
-    """Callbacks that change a fit, by name; ours, and what ends a fit, are among the settings."""
+    """Callbacks that change a fit, by name. This package's callbacks and stopping rules are among the settings."""
     found: dict[str, Callback] = {}
     for callback in callbacks:
         cls = type(callback)
@@ -244,7 +246,7 @@ def _callbacks(callbacks: Iterable[Callback]) -> dict[str, Callback]:
 
 
 def _may_watch(callback: Callback) -> bool:
-    """Whether nobody knows what a callback does: it is not Lightning's, nor derived from one of those."""
+    """Whether the effect of a callback is unknown: neither its class nor a base class is Lightning's."""
     bases = [base for base in type(callback).__mro__ if base.__module__.split(".")[0] in LIGHTNING]
     return bases[0] is Callback or is_watching(f"{bases[0].__module__}.{bases[0].__qualname__}", {"duration": None})
 
@@ -258,13 +260,13 @@ def _callback(callback: Callback, known: bool) -> dict[str, str]:
 
 
 def _augmentation(datamodule: PoolDataModule) -> dict[str, str]:
-    """What datasets and data modules call their transforms, as far as they have any."""
+    """The transforms in the usual attributes of datasets and data modules, if any."""
     found = {}
     parts: list[tuple[str, Any]] = [("data", datamodule)]
-    train = getattr(datamodule, "train", None)  # of DatasetPool
+    train = getattr(datamodule, "train", None)  # a DatasetPool
     while train is not None and len(parts) < 10:
         parts.append((f"train{'.dataset' * (len(parts) - 1)}", train))
-        train = getattr(train, "dataset", None)  # of a Subset
+        train = getattr(train, "dataset", None)  # a Subset
     for name, part in parts:
         for attribute in ("transform", "transforms", "train_transform", "augmentation"):
             value = vars(part).get(attribute) if hasattr(part, "__dict__") else None

@@ -1,8 +1,8 @@
-"""What objects were like when a run began with them, for runs that are given the same objects later on.
+"""Descriptions of objects at the beginning of a run, for later runs with the same objects.
 
-A fit leaves its traces on objects: a model counts its steps, a precision of 16 bits changes its weights. In a notebook
-the same model is given to a second run, which continues the first one and is of the same experiment. So what has not
-changed since the end of the first run counts as it was at its beginning.
+A fit changes objects: a model counts its steps, and a precision of 16 bits changes its weights. In a notebook, the same
+model may go to a second run that continues the first one. If an object has not changed since the end of the first run,
+its description from the beginning of that run counts.
 """
 
 import weakref
@@ -12,15 +12,15 @@ from typing import Any
 Described = Mapping[str, Any]
 
 _known: dict[tuple[int, str], tuple[weakref.ref, Described, Described]] = {}
-"""By object and by what is described of it: descriptions at the beginning and at the end of its last run."""
+"""By object and purpose: descriptions at the beginning and at the end of the object's last run."""
 
 
 def as_begun(thing: object, purpose: str, now: Described) -> dict[str, Any]:
-    """Returns a description of an object as it was when its last run began, but for what changed since that ended.
+    """Returns the description of an object at the beginning of its last run, with changes since the end of that run.
 
     Args:
         thing: The object.
-        purpose: What is described.
+        purpose: The kind of the description.
         now: Its description.
     """
     known = _known.get((id(thing), purpose))
@@ -33,10 +33,10 @@ def as_begun(thing: object, purpose: str, now: Described) -> dict[str, Any]:
 
 
 def remember(thing: object, purpose: str, first: Described, last: Described) -> None:
-    """Keeps the descriptions of an object at the beginning and at the end of a run, as long as the object lives."""
+    """Keeps the descriptions of an object at the beginning and at the end of a run, as long as the object exists."""
     key = (id(thing), purpose)
     try:
         reference = weakref.ref(thing, lambda _: _known.pop(key, None))
-    except TypeError:  # of a class with slots
+    except TypeError:  # its class has slots
         return
     _known[key] = (reference, dict(first), dict(last))

@@ -1,8 +1,8 @@
-"""A short description of inputs that tells other values apart, and is the same on any machine.
+"""A short description of inputs that distinguishes values and is the same on any machine.
 
-A hash of floats is not: mean and standard deviation of a data set have other last digits on another processor, and so
-has an image that was resized. So floats are added up with fixed random signs, and compared within what rounding does to
-these sums. Integers are added up exactly.
+A hash of floats is not the same on any machine. Another processor gives other last digits for the mean of a data set,
+its standard deviation or a resized image. So floats are summed with fixed random signs, and the sums are compared up to
+rounding errors. Integers are summed exactly.
 """
 
 import math
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from al_lightning.data.inputs import Inputs, tensors_of
 
-NUM_GROUPS, NUM_SUMS = 32, 4  # groups of rows that follow one another, and sums of each
-ROWS = 4096  # that are worked on at a time
-MOST_VALUES, MOST_CENTRED = 2**24, 2**21  # of more values, rows at equal distances are taken
+NUM_GROUPS, NUM_SUMS = 32, 4  # groups of adjacent rows, and sums of each group
+ROWS = 4096  # rows in one step
+MOST_VALUES, MOST_CENTRED = 2**24, 2**21  # larger inputs: rows at equal distances
 
 
 def sketch(blocks: Sequence[Inputs], num_rows: int, is_decoded: bool) -> list[dict[str, Any]]:
@@ -31,8 +31,8 @@ def sketch(blocks: Sequence[Inputs], num_rows: int, is_decoded: bool) -> list[di
         is_decoded: Whether the values come from a decoder of images, or may do so.
 
     Returns:
-        A row of plain values for each tensor of a block: its shape, whether it holds whole numbers, sums, how large
-        they are, and what decoded the values.
+        A row of plain values for each tensor of a block: its shape, whether it holds whole numbers, its sums, their
+        size, and the decoder of the values.
     """
     parts = zip(*(tensors_of(block) for block in blocks), strict=True)
     return [_sketch(part, num_rows, is_decoded) for part in parts]
@@ -50,7 +50,7 @@ def _sketch(parts: Sequence[Tensor], num_rows: int, is_decoded: bool) -> dict[st
     if is_decoded:
         row["decoder"] = f"torch {torch.__version__} {torch.backends.cpu.get_cpu_capability()} Pillow {PIL.__version__}"
     is_table = parts[0].dim() == 2 and len({part.shape[1] for part in parts}) == 1
-    if is_table and not is_decoded:  # a column of large numbers hides the others
+    if is_table and not is_decoded:  # a column of large numbers would hide the others
         rows = _thinned(rows, MOST_CENTRED)
         first = rows[0][0].double()
         row["centred"] = _sums(rows, first, _powers_of_two(rows, first))
@@ -58,7 +58,7 @@ def _sketch(parts: Sequence[Tensor], num_rows: int, is_decoded: bool) -> dict[st
 
 
 def _thinned(rows: Sequence[Tensor], most: int) -> list[Tensor]:
-    """Leaves out all but every n-th row, so that there are at most so many values."""
+    """Keeps every n-th row, so that there are at most this many values."""
     step = -(-sum(part.numel() for part in rows) // most)
     if step <= 1:
         return list(rows)
@@ -83,7 +83,7 @@ def _sums(rows: Sequence[Tensor], first: Tensor | None = None, scale: Tensor | N
         some = part[:: max(1, len(part) // 64)]
         squares += float(some.square().mean(dtype=torch.float64)) * part.numel()
         number, num_values = number + len(part), num_values + part.numel()
-    size = math.sqrt(squares / len(groups))  # of a sum of as many values with random signs
+    size = math.sqrt(squares / len(groups))  # size of a sum of this many values with random signs
     values = " ".join(f"{value:.7g}" for value in groups.ravel().tolist())
     return {"values": values, "size": float(f"{size:.3g}")}
 
@@ -102,7 +102,7 @@ def _whole_sums(rows: Sequence[Tensor]) -> list[int]:
 
 
 def _powers_of_two(rows: Sequence[Tensor], first: Tensor) -> Tensor:
-    """For each column the power of two that is nearest to its spread around its first value; 1 if it is constant."""
+    """For each column, the power of two next to its spread around its first value; 1 for a constant column."""
     squares = torch.zeros_like(first)
     for part in _pieces(rows):
         squares += (part.double() - first).square().sum(dim=0)
@@ -117,7 +117,7 @@ def _pieces(rows: Sequence[Tensor]) -> Iterator[Tensor]:
 
 @lru_cache(4)
 def _signs(num_columns: int) -> np.ndarray:
-    # NumPy promises that a RandomState draws the same for ever
+    # NumPy promises that RandomState never changes its draws.
     drawn = np.random.RandomState(0).randint(0, 2, size=(num_columns, NUM_SUMS), dtype=np.int64)
     return (2 * drawn - 1).astype(np.float32)
 
@@ -128,5 +128,5 @@ def _factors(num_columns: int) -> np.ndarray:
 
 
 def _weights(numbers: np.ndarray) -> np.ndarray:
-    """A factor of each row, from 0.5 to 1.5: rows that are exchanged change the sum."""
+    """A factor for each row, from 0.5 to 1.5, so that exchanged rows change the sum."""
     return 0.5 + (numbers * 0.6180339887498949) % 1.0

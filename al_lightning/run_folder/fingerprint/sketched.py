@@ -1,17 +1,16 @@
-"""Whether inputs are what they were, by their sketches; without torch, which a sweep or a report do not load."""
+"""Compares inputs by their sketches, without torch, which a sweep or a report do not load."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 ROUNDING = 1e-4
-"""How far sums may be apart, in units of their size: computed on another machine, values have other last digits."""
+"""Allowed difference of sums, in units of their size: on another machine, values have other last digits."""
 DECODING = 0.1
-"""The same for what another machine, or another version of a library, read from images: grey values are one more or
-less there."""
+"""Allowed difference for images that another machine or library version decoded: grey values may differ by 1."""
 
 
 def differs(was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str | None:
-    """Says how inputs differ from what they were: their shape, or their values; ``None`` if they do not."""
+    """Describes how inputs differ from earlier ones, in shape or values; ``None`` if they do not differ."""
     if len(was) != len(now):
         return f"there were {len(was)} tensors in a sample and are {len(now)}"
     for before, after in zip(was, now, strict=True):
@@ -36,9 +35,9 @@ def _same(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, toleranc
     before, after = was["values"].split(), now["values"].split()
     if len(before) != len(after):
         return False
-    if "size" not in was:  # of whole numbers
+    if "size" not in was:  # whole numbers
         return before == after
     tolerance *= max(was["size"], now["size"])
     return all(
         a == b or abs(float(a) - float(b)) <= tolerance for a, b in zip(before, after, strict=True)
-    )  # `==` also for nan
+    )  # equal also if both are nan

@@ -1,4 +1,4 @@
-"""Callbacks that watch a fit or write it down, and change nothing of it."""
+"""Callbacks that only watch a fit or write it down."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,17 +18,17 @@ WATCHING = frozenset(
         "TQDMProgressBar",
     }
 )
-"""Classes of Lightning. A class of one's own may do anything, also one that is derived from these."""
+"""Classes of Lightning. A user's class may do anything, even if it is derived from these."""
 
 LIGHTNING = ("lightning", "pytorch_lightning")
 
 
 def is_watching(class_path: str, arguments: Mapping[str, Any]) -> bool:
-    """Returns whether a callback of this class, made with these arguments, changes nothing of a fit.
+    """Returns whether a callback of this class, with these arguments, leaves a fit unchanged.
 
     Args:
         class_path: The full name of the class.
-        arguments: Those of its constructor. A ``Timer`` without ``duration`` only takes the time.
+        arguments: Arguments of its constructor. A ``Timer`` without ``duration`` only measures time.
     """
     package, name = class_path.split(".", 1)[0], class_path.rsplit(".", 1)[-1]
     if package not in LIGHTNING:
@@ -37,7 +37,7 @@ def is_watching(class_path: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def callbacks_that_count(callbacks: object) -> object:
-    """Leaves out the watching ones of the callbacks in a config: ``None`` if no other is left.
+    """Leaves out callbacks in a config that only watch; ``None`` if no callback is left.
 
     Args:
         callbacks: The value of ``trainer.callbacks``: nothing, one mapping with ``class_path``, or a list of them.
