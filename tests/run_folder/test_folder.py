@@ -259,7 +259,7 @@ def test_settings_that_do_not_change_a_round_may_differ(path: Path) -> None:
 def test_a_run_from_before_a_setting_goes_on_as_it_was_done_then(path: Path) -> None:
     as_then = {**SETTINGS, "loop": {**SETTINGS["loop"], "reinit": "scratch", "oracle": None}}
     assert reopened(path, as_then).rounds == [FIRST]
-    with pytest.raises(InputError, match=r"`loop.reinit` \(None there, warm here\)"):
+    with pytest.raises(InputError, match=r"`loop.reinit` \(scratch there, warm here\)"):
         reopened(path, {**SETTINGS, "loop": {**SETTINGS["loop"], "reinit": "warm"}})
 
 
