@@ -11,7 +11,7 @@ import yaml
 
 from al_lightning import DropoutMLP, strategies
 from al_lightning.cli import main
-from al_lightning.cli.fit import KNOWN_CLASSES
+from al_lightning.cli.parser import KNOWN_CLASSES
 from al_lightning.sweep.plan import Arm, read_plan
 from al_lightning.sweep.settings_of_arms import check
 

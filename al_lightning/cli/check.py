@@ -4,13 +4,14 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
 
 from al_lightning import strategies
 from al_lightning.cli.messages import explain
+from al_lightning.cli.options import OneSentence
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.strategies import QueryStrategy
 from al_lightning.testing.properties import CONTRACT
@@ -41,13 +42,12 @@ TIME_LIMIT = 60.0
 OWN_NAMES = [name for name in strategies.__all__ if not inspect.isabstract(getattr(strategies, name))]
 
 
-class _Parser(ArgumentParser):
-    """Says what is wrong in one sentence, without a page of usage."""
+class _Parser(OneSentence, ArgumentParser):
+    """Parses the arguments of a strategy."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # jsonargparse tries one type of a union after the other
-            super().error(message, ex)
-        raise InputError(explain(message, lambda option: [], self._option_string_actions)) from ex
+    def sentence(self, message: str) -> str:
+        """Names near options."""
+        return explain(message, lambda option: [], self._option_string_actions)
 
 
 def run(words: Sequence[str]) -> None:

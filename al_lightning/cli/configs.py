@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from al_lightning.cli.arguments import Parser
 from al_lightning.cli.config_files import own_configs
+from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError, did_you_mean
 
 

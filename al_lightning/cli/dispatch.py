@@ -1,7 +1,7 @@
 """The command line: ``al-lightning fit --config badge``.
 
 This module answers ``--help`` and ``--version``, turns what goes wrong into one sentence and an exit code, and imports
-no more than that needs. The commands are in :mod:`al_lightning.cli.fit`, whose imports take seconds.
+no more than that needs. Each command is a module of its own: the imports of :mod:`al_lightning.cli.fit` take seconds.
 """
 
 import os
@@ -10,27 +10,38 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
 from al_lightning.errors import InputError, Interrupted
 from al_lightning.version import __version__
 
-HELP = """\
+COMMANDS = {
+    "fit": "run an experiment, or continue one: rounds of training, testing, querying and labeling",
+    "sweep": "run a study, arms x seeds, in parallel processes, or continue one",
+    "test": "test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt",
+    "predict": "write its class probabilities of the test images to predictions.csv, likewise",
+    "label": "take in what people answered: al-lightning label RUN --import answers.csv",
+    "suggest": "rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER",
+    "report": "compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER",
+    "check": "run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy",
+    "configs": "list the configs that come with the package, or print one: al-lightning configs badge",
+}
+"""Each command, which is a module of this folder with a function ``run``, and what it does."""
+
+LONG = ("fit", "sweep", "test", "predict")
+"""Commands that a signal interrupts where they stand, so that they can end in order."""
+
+COMMAND_LINES = "\n".join(f"  {name:8} {says}" for name, says in COMMANDS.items())
+
+HELP = f"""\
 Deep active learning on PyTorch Lightning.
 
 usage: al-lightning COMMAND [--config FILE ...] [--OPTION VALUE ...]
 
 commands:
-  fit      run an experiment, or continue one: rounds of training, testing, querying and labeling
-  sweep    run a study, arms x seeds, in parallel processes, or continue one
-  test     test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt
-  predict  write its class probabilities of the test images to predictions.csv, likewise
-  label    take in what people answered: al-lightning label RUN --import answers.csv
-  suggest  rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER
-  report   compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER
-  check    run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy
-  configs  list the configs that come with the package, or print one: al-lightning configs badge
+{COMMAND_LINES}
 
 options:
   -h, --help     show this message, or all options of a command: al-lightning fit --help
@@ -45,9 +56,6 @@ examples:
   tensorboard --logdir runs
 """
 
-COMMANDS = ("fit", "sweep", "test", "predict", "label", "suggest", "report", "check", "configs")
-
-
 STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 """Signals that ask the program to stop: Ctrl-C, the end of a job, and SLURM's warning before that end."""
 
@@ -60,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: With code 1 if runs or checks fail or runs wait for labels, 2 if the input is bad, 130 after Ctrl-C,
-            143 after SIGTERM, 138 after SIGUSR1, and 141 if the output of a sweep is read no longer.
+            143 after SIGTERM, 138 after SIGUSR1, and 141 if nobody reads the output any longer.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -89,44 +97,15 @@ def main(args: Sequence[str] | None = None) -> None:
             sys.path.append(os.getcwd())
         for signum in signals:
             signal.signal(signum, quit_now)
-        if words[0] == "report":
-            from al_lightning.cli import report
-
-            report.run(words[1:])
-            return
-        if words[0] == "label":
-            from al_lightning.cli import label as labeling
-
-            labeling.run(words[1:])
-            return
-        if words[0] == "configs":
-            from al_lightning.cli import configs
-
-            configs.run(words[1:])
-            return
-        if words[0] == "suggest":
-            from al_lightning.cli import suggest
-
-            suggest.run(words[1:])
-            return
-        if words[0] == "check":
-            from al_lightning.cli import check
-
-            check.run(words[1:])
-            return
-        if words[0] == "sweep":
-            from al_lightning.cli import sweep as command
-
+        command = import_module(f"al_lightning.cli.{words[0]}")
+        if words[0] in LONG:
             for signum in signals:
                 signal.signal(signum, _interrupt)
-            command.run(words[1:])
-            return
-        from al_lightning.cli.fit import run
-
-        for signum in signals:
-            signal.signal(signum, _interrupt)
-        # None lets LightningCLI read the command line itself: it warns of any other list
-        run(None if args is None else words)
+        command.run(words[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+        sys.exit(128 + signal.SIGPIPE)  # like a program that the signal ends, which Python ignores
     except Interrupted as error:
         for signum in signals:  # an impatient second Ctrl-C changes nothing
             signal.signal(signum, signal.SIG_IGN)

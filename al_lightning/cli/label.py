@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from al_lightning.cli.arguments import Parser
+from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.match_answers import settle

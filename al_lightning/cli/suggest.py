@@ -10,8 +10,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from al_lightning.cli.arguments import Parser
-from al_lightning.cli.fit import fit_objects, load_weights
+from al_lightning.cli.checkpoints import load_weights
+from al_lightning.cli.fit import fit_objects
+from al_lightning.cli.options import Parser
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes

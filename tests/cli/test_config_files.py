@@ -1,5 +1,8 @@
 """Configs that come with the package: found by name, listed and printed."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,13 @@ def test_a_study_names_the_configs_of_its_arms_without_a_path(elsewhere: Path, n
     for arm in read_plan(["--config", name]).arms:
         words = find_configs(list(arm.flags))  # raises for a file that is missing
         assert words.count("--config") == sum(word.startswith(str(OWN)) for word in words)
+
+
+def test_a_command_ends_quietly_when_nobody_reads_on() -> None:
+    command = [sys.executable, "-m", "al_lightning", "configs"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE

@@ -30,7 +30,7 @@ from al_lightning import (
     strategies,
 )
 from al_lightning.cli import main
-from al_lightning.cli.fit import KNOWN_CLASSES
+from al_lightning.cli.parser import KNOWN_CLASSES
 from al_lightning.fitting.old_form import describe_in_old_form
 from al_lightning.fitting.settings_of_objects import describe
 from al_lightning.run_folder.fingerprint.arguments import arguments_of, import_path

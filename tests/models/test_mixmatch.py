@@ -23,7 +23,7 @@ from al_lightning import (
     RandomShift,
     strategies,
 )
-from al_lightning.cli.fit import KNOWN_CLASSES
+from al_lightning.cli.parser import KNOWN_CLASSES
 from al_lightning.data import Arrays
 from al_lightning.errors import InputError
 from al_lightning.models.mixmatch import mixup, sharpen
