@@ -19,8 +19,8 @@ REPLICATED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "replicated", "contradicted",
 DESCRIBED = "descriptive"
 ALPHA = 0.05
 HEURISTICS = ("LeastConfidence", "Margin", "Entropy")
-OTHER_CORE_SETS = {"loop.strategy.features", "loop.strategy.trim"}
-"""Settings that the Core-Set of the paper does not have."""
+USUAL_CORE_SET = {"loop.strategy.features": "penultimate", "loop.strategy.trim": 0.0}
+"""Settings of the Core-Set of the paper. An arm with others is another strategy."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,7 @@ class Evidence:
     def _arms_with(self, recipe: Mapping[str, Any]) -> dict[str, str]:
         """One arm for each class of strategy: of several, the one with the shortest name, `bald` before `bald_t100`."""
         arms = [
-            arm
-            for arm in self.study.arms
-            if self.study.recipe(arm) == recipe and not OTHER_CORE_SETS & self.study.method(arm).keys()
+            arm for arm in self.study.arms if self.study.recipe(arm) == recipe and not unusual(self.study.method(arm))
         ]
         return {self._strategy(arm): arm for arm in sorted(arms, key=lambda arm: (-len(arm), arm))}
 
@@ -128,6 +126,11 @@ class Evidence:
 
 
 # ---------------------------------------------------------------------------------------------------------- sentences
+
+
+def unusual(method: Mapping[str, Any]) -> set[str]:
+    """Returns the settings that make another Core-Set of an arm. Older runs lack settings that have their default."""
+    return {name for name, usual in USUAL_CORE_SET.items() if method.get(name, usual) != usual}
 
 
 def adjusted_p(found: Mapping[str, Contrast]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from al_lightning.report.claims.evidence import (
     ALPHA,
     CONTRADICTED,
     INCONCLUSIVE,
-    OTHER_CORE_SETS,
     REPLICATED,
     Evidence,
     Finding,
@@ -18,6 +17,7 @@ from al_lightning.report.claims.evidence import (
     mean_and_interval,
     means_of,
     too_short,
+    unusual,
 )
 from al_lightning.report.endpoints import MARGIN, endpoint_values
 from al_lightning.report.logged import logged_curves
@@ -118,7 +118,7 @@ def geometry(evidence: Evidence) -> Finding:
 def trimmed(evidence: Evidence) -> Finding:
     """C12c: Core-Set without the farthest samples, minus Random."""
     found = _lifted(evidence, "loop.strategy.trim", "the farthest samples passed over")
-    trimmed = [arm for arm, method in evidence.core_sets.items() if "loop.strategy.trim" in method]
+    trimmed = [arm for arm, method in evidence.core_sets.items() if "loop.strategy.trim" in unusual(method)]
     percentiles = [logged_curves(evidence.study, arm, OUTLIERS)[1] for arm in trimmed]
     far_out = [curves.mean() for curves in percentiles if curves.size]
     if found.verdict == CONTRADICTED and min(far_out, default=1.0) > FAR_OUT:  # the query still has outliers
@@ -130,7 +130,7 @@ def trimmed(evidence: Evidence) -> Finding:
 
 def _lifted(evidence: Evidence, setting: str, what: str) -> Finding:
     """Tests whether Core-Set gets above random with another setting. If it is above anyway, there is no test."""
-    variants = [arm for arm, method in evidence.core_sets.items() if OTHER_CORE_SETS & method.keys() == {setting}]
+    variants = [arm for arm, method in evidence.core_sets.items() if unusual(method) == {setting}]
     if not variants or evidence.missing(["CoreSet", "Random"]):
         return Finding("", note=f"needs Random, Core-Set, and Core-Set with {what}, as in configs/core_set_why.yaml")
     if evidence.study.num_rounds == 1:
@@ -156,8 +156,7 @@ def outliers(evidence: Evidence) -> Finding:
     arms = [
         arm
         for arm, method in evidence.core_sets.items()
-        if not OTHER_CORE_SETS & method.keys()
-        and all((run.diagnostics["name"] == OUTLIERS).any() for run in evidence.study.runs[arm])
+        if not unusual(method) and all((run.diagnostics["name"] == OUTLIERS).any() for run in evidence.study.runs[arm])
     ]
     curves = logged_curves(evidence.study, arms[0], OUTLIERS)[1] if arms else np.empty((0, 0))
     if not curves.size:
