@@ -341,7 +341,7 @@ class RunFolder:
         return old
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Raises :class:`InputError` if the run is of other data, where its indices mean others, or another model."""
+        """Raises :class:`InputError` if the run has another model, or other data with another meaning of indices."""
         check_same(self.path, self.identity, identity)
         self._changed_callbacks = changed_callbacks(self.identity, identity)
         self.identity = merged(self.identity, identity)

@@ -1,4 +1,4 @@
-"""Datasets and data modules of others."""
+"""Datasets and data modules that the user has already."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ test_set.__test__ = False  # type: ignore[attr-defined]
 
 
 class Plain(L.LightningDataModule):
-    """As people write them."""
+    """A data module as users write them."""
 
     def __init__(self, batch_size: int = 10) -> None:
         super().__init__()

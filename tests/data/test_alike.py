@@ -1,4 +1,4 @@
-"""What is checked of the training part is checked of the pool and the test part, too."""
+"""All checks of the training part also apply to the pool and the test part."""
 
 import random
 import warnings
@@ -24,7 +24,7 @@ def plain(inputs: torch.Tensor = INPUTS, classes: torch.Tensor = CLASSES) -> Ten
 
 
 class Changed(Dataset):
-    """Each item as a function makes it of position, input and class."""
+    """A dataset with items that a function makes of position, input and class."""
 
     def __init__(self, change) -> None:
         self.change = change

@@ -1,4 +1,4 @@
-"""The functions that users import take what users have, and refuse in one sentence what they cannot take."""
+"""Functions that users import accept the usual arrays, and refuse others in one sentence."""
 
 import copy
 import warnings
@@ -107,7 +107,7 @@ def test_without_labeled_embeddings_of_any_form() -> None:
 
 
 def test_large_numbers_keep_their_digits() -> None:
-    """Unix times a second apart are one number in float32."""
+    """Two Unix times one second apart are the same number in float32."""
     times = 1.7e9 + np.array([[0.0], [3.0], [9.0], [4.0]])
     assert k_center_greedy(times, times[:1], 3).tolist() == [2, 3, 1]
 

@@ -1,4 +1,4 @@
-"""Tokens and tables are not augmented as images, and a run that would is refused before its first fit."""
+"""Tokens and tables are not augmented as images: such a run is refused before its first fit."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_what_is_no_image_is_refused(transform: nn.Module, inputs: Any, got: str
 
 
 class Noise(nn.Module):
-    """An augmentation of one's own."""
+    """A user's augmentation."""
 
     def forward(self, inputs: Any) -> Any:
         return inputs | {"ids": inputs["ids"].flip(1)} if isinstance(inputs, dict) else inputs + 1

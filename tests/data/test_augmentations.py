@@ -1,4 +1,4 @@
-"""Augmentations: each shift is one of the image's, all alike or each its own, and a seed says which."""
+"""Augmentations: the shifts of an image, the same or different ones in a batch, chosen by a seed."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def images(size: int = 40) -> Tensor:
 
 
 def all_shifts(image: Tensor, max_shift: int, mirror: bool) -> list[Tensor]:
-    """Every version of one image, by padding and cropping it."""
+    """All shifted versions of one image, by padding and cropping."""
     padded = nn.functional.pad(image[None, None], [max_shift] * 4, mode="reflect")[0, 0]
     height, width = image.shape
     steps = range(2 * max_shift + 1)
@@ -39,7 +39,7 @@ def test_each_image_becomes_one_of_its_shifts_and_all_shifts_occur(max_shift, mi
 
 @pytest.mark.parametrize("shape", [(30, 8, 8), (30, 3, 9, 12)])
 def test_each_image_is_shifted_by_its_own_draw(shape):
-    """Against a loop over images, and of a batch that is not contiguous."""
+    """Compares with a loop over images, also for a batch that is not contiguous."""
     shift = RandomShift(2, 0.5)
     batch = torch.randn(shape, generator=generator()).transpose(-1, -2)
     stream = generator(3)
@@ -101,14 +101,14 @@ def test_a_transform_that_does_not_tell_is_never_alike():
 
 
 class Darkened(RandomShift):
-    """Draws a brightness besides."""
+    """Also draws a brightness."""
 
     def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
         return super().transform(inpt, params) * torch.rand(())
 
 
 class Drawn(v2.RandomHorizontalFlip):
-    """Has methods of the names of RandomShift's, for things of its own."""
+    """Has methods with the names of RandomShift's methods and another meaning."""
 
     def draw(self) -> str:
         return "a picture"

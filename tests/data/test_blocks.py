@@ -1,4 +1,4 @@
-"""Loaders over tensors in memory: all rows, once, in the order asked for."""
+"""Loaders over tensors in memory: all rows, once, in the requested order."""
 
 from itertools import islice
 
@@ -69,7 +69,7 @@ def test_batches_of_unequal_tensors_raise():
 
 
 def make_loader(batch_size: int = 4, group: int | None = None, seed: int = 0, size: int = 11) -> MinibatchLoader:
-    """Rows 3, 5, 7, ..., whose targets are ten times their inputs."""
+    """Rows 3, 5, 7, ...; the targets are ten times the inputs."""
     rows = 3 + 2 * torch.arange(size)
     return MinibatchLoader(TensorRows(rows), 10 * rows, batch_size, group, generator(seed))
 
@@ -86,7 +86,7 @@ def test_each_row_comes_once_an_epoch_with_its_target():
 
 @pytest.mark.parametrize(("size", "sizes"), [(9, [4, 5]), (5, [5]), (1, [1]), (10, [4, 4, 2]), (13, [4, 4, 5])])
 def test_a_sample_that_would_be_left_alone_joins_the_others(size, sizes):
-    """Batch normalisation raises for one sample, and how many labels there are depends on what people answer."""
+    """Batch normalisation raises for one sample, and the number of labels depends on the answers of people."""
     loader = make_loader(size=size)
     minibatches = list(loader)
     assert [len(x) for x, _ in minibatches] == sizes
@@ -171,7 +171,7 @@ def test_unlabeled_rows_come_with_each_minibatch():
     taken=st.integers(1, 6),
 )
 def test_devices_are_dealt_what_one_device_has(num_rows, least, group, size, taken):
-    """Also if they stop early: then all of them have drawn the same, and go on alike in the next epoch."""
+    """Devices may also stop early: all have drawn the same numbers, and go on in the same way in the next epoch."""
     rows = torch.arange(num_rows)
 
     def three_epochs(taken, least, group, **device):

@@ -1,4 +1,4 @@
-"""Parts of a data set number their classes alike, or are refused."""
+"""Parts of a data set number their classes in the same way, or are refused."""
 
 from pathlib import Path
 from typing import Any

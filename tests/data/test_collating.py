@@ -1,4 +1,4 @@
-"""Batches of whole items: what a DataLoader would make, with the classes that are known; and the inputs of them."""
+"""Batches of whole items, as a DataLoader would make them but with the known classes, and their inputs."""
 
 from collections import namedtuple
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def items(make: Any) -> Items:
 
 
 def collated(data: Items, order: list[int], answers: list[int], collate_fn: Any = None, **kwargs: Any) -> Any:
-    """A batch of training, with the answers of somebody else, and the inputs of the same samples to score."""
+    """A training batch with the labeler's answers, and the inputs of the same samples to score."""
     source = Datasets(data, data, collate_fn=collate_fn, **kwargs)
     rows = source.rows()
     (batch,) = rows.whole_batches(iter([(torch.tensor(order), torch.tensor(answers))]))

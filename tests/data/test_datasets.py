@@ -1,4 +1,4 @@
-"""Datasets that are read sample by sample: the same samples as from memory, whoever reads them."""
+"""Datasets that are read sample by sample: the same samples as from memory, in any process."""
 
 import random
 
@@ -13,7 +13,7 @@ from tests.helpers import digits, generator
 
 
 class Noisy(Dataset):
-    """Adds noise of all three global generators to a number."""
+    """Adds noise from all three global generators to a number."""
 
     def __len__(self) -> int:
         return 20

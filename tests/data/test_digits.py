@@ -1,4 +1,4 @@
-"""The digits that need no download."""
+"""The digits of scikit-learn, without a download."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""FashionMNIST: where the files are looked for, and what is said of a file that is not what it should be."""
+"""FashionMNIST: the folders that are searched, and the messages about wrong files."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ LABELS = FILES[3]
 
 @pytest.fixture(scope="session")
 def real() -> Path:
-    """The folder of the real files, which scripts/test has seen to."""
+    """The folder of the real files, which scripts/test provides."""
     return find(Path("data"))
 
 

@@ -1,4 +1,4 @@
-"""Folders of images as people have them: parts by any name, junk, folders too deep, classes without images."""
+"""Folders of images in all usual layouts: parts with many names, junk, deep folders, classes without images."""
 
 import os
 from pathlib import Path
@@ -317,7 +317,7 @@ def test_parts_are_known_by_name(name: str, part: str | None) -> None:
 
 
 def test_a_folder_that_worked_before_has_the_same_samples(tmp_path: Path) -> None:
-    """The fingerprint is that of the sorted relative paths of the files that commit 5fd74a8 read."""
+    """The fingerprint comes from the sorted relative paths of the files that commit 5fd74a8 read."""
     make(tmp_path, "train/b", "train/a/x", "train", "test/a", "test/b", "val/a", "unlabeled", "train/a/note.txt")
     data = load(tmp_path)
     files = [f"train/{name}" for name in ("0.png", "1.png", "2.png")]

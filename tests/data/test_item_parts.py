@@ -35,7 +35,7 @@ class Parts(Dataset):
 
 
 class Net(L.LightningModule):
-    """A module of somebody who has written it for these items."""
+    """A module that a user wrote for these items."""
 
     def __init__(self, loss: Callable[[Any, Any], Tensor]) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def test_the_run_is_that_of_pairs(tmp_path: Path, form: str) -> None:
 
 
 def test_extras_are_those_of_the_items_beside_them(tmp_path: Path) -> None:
-    """The third part says which sample it is: its image and its class have to be the same sample's."""
+    """The third part is the number of the sample: image and class must belong to this sample."""
     images, classes = digits().train_inputs[:300], digits().train_targets[:300]
 
     def of_sample(model: Net, batch: Any) -> Tensor:

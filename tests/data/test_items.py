@@ -1,4 +1,4 @@
-"""What an item is made of: found from a sample of items, or told by a flag."""
+"""The parts of an item: found from a few items, or given by a flag."""
 
 from collections import namedtuple
 

@@ -1,4 +1,4 @@
-"""Which samples are labeled, against a list in Python."""
+"""The labeled samples, compared with a list in Python."""
 
 import torch
 from hypothesis import given, settings, strategies as st
@@ -10,7 +10,7 @@ NUM_CLASSES = 3
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[int], list[list[tuple[int, int]]]]:
-    """Targets of a training set, and queries: for each sample its place among those left, and its answer."""
+    """Targets of a training set, and queries: for each sample its place among the remaining ones, and its answer."""
     targets = draw(st.lists(st.integers(-1, NUM_CLASSES - 1), min_size=1, max_size=12))
     left, queries = len(targets), []
     for _ in range(draw(st.integers(0, 3))):

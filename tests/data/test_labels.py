@@ -1,4 +1,4 @@
-"""What people call labels, as class indices."""
+"""Labels in all usual forms, as class indices."""
 
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def test_gaps_are_seen_only_where_all_classes_are_known() -> None:
 
 
 class Shifted(Digits):
-    """Digits whose classes are other numbers, as an array of some kind."""
+    """Digits with other numbers as classes, in an array of some type."""
 
     no_settings = ("change",)
 

@@ -1,4 +1,4 @@
-"""A batch by names that is a pair as well, whatever Lightning, processes and models do with it."""
+"""A batch that is both a mapping and a pair, after all operations of Lightning, processes and models."""
 
 import pickle
 from collections import OrderedDict

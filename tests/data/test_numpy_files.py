@@ -1,4 +1,4 @@
-"""Arrays in files: images, tables, names of classes, and what is no such file."""
+"""Arrays in files: images, tables, names of classes, and files of other formats."""
 
 import hashlib
 from pathlib import Path

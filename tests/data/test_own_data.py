@@ -44,7 +44,7 @@ def test_a_run_on_files(tmp_path: Path, write, strategy: str) -> None:
 
 
 def test_a_pool_on_disk_gives_the_run_of_one_in_memory(tmp_path: Path) -> None:
-    """Read by worker processes; the same bits."""
+    """Worker processes read the same bits."""
     flags = write_images(tmp_path)
     queries = []
     for name, more in (("memory", ()), ("disk", ("--data.max_memory", "0", "--data.num_workers", "2"))):

@@ -1,4 +1,4 @@
-"""PlantedFashionMNIST: the clean images are there, and what follows them is what it says."""
+"""PlantedFashionMNIST: the clean images are unchanged, and the planted images are as described."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Samplers of a user's loaders: what they leave out is left out, and what is not used is named."""
+"""Samplers of a user's loaders: samples that they leave out are left out, and ignored samplers are named."""
 
 import warnings
 

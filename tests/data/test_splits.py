@@ -1,4 +1,4 @@
-"""Test sets that are drawn."""
+"""Test sets drawn from the training set."""
 
 import pytest
 import torch

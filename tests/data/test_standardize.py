@@ -11,14 +11,14 @@ from al_lightning.data.standardize import MOST_SAMPLES, Standardizer, loses_digi
 
 
 def exactly(column: list[int]) -> list[float]:
-    """Standardised integers, in rational numbers but for the root."""
+    """Standardised integers, computed in rational numbers except for the root."""
     mean = Fraction(sum(column), len(column))
     variance = sum((value - mean) ** 2 for value in column) / len(column)
     return [float(value - mean) / float(variance) ** 0.5 for value in column]
 
 
 def as_before(inputs: np.ndarray) -> torch.Tensor:
-    """What commit 5fd74a8 made of a table of at most 10,000 rows."""
+    """The result of commit 5fd74a8 for a table of at most 10,000 rows."""
     mean, std = inputs.mean(axis=0, dtype=np.float64), inputs.std(axis=0, dtype=np.float64)
     mean, std = np.float32(mean), np.float32(np.where(std > 0, std, 1))
     return torch.from_numpy(np.array(inputs, np.float32)).sub_(torch.from_numpy(mean)).div_(torch.from_numpy(std))

@@ -1,4 +1,4 @@
-"""Classes of samples: the items are right, whatever an attribute says."""
+"""Classes of samples: the items are right, even if an attribute differs."""
 
 import warnings
 
@@ -15,7 +15,7 @@ CLASSES = [i * 7 % 4 for i in range(NUM)]
 
 
 class Listed(Dataset):
-    """Says what its targets are by an attribute, or not at all."""
+    """Has its targets in an attribute, or not at all."""
 
     def __init__(self, targets: list, attribute: str | None = None) -> None:
         self._given = targets
@@ -46,7 +46,7 @@ class Transformed(Listed):
 
 
 class Wrapper(Dataset):
-    """As noise wrappers are: all that it lacks is that of another dataset."""
+    """A wrapper that takes missing attributes from another dataset, like wrappers that add noise."""
 
     def __init__(self, dataset: Dataset, change) -> None:
         self.dataset = dataset

@@ -1,4 +1,4 @@
-"""Text by batches of names: a network of transformers, sentences of any length, and every strategy."""
+"""Text in batches that are mappings: a network of transformers, sentences of any length, and every strategy."""
 
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Sentences(Dataset):
 
 
 def pad(items: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """What DataCollatorWithPadding of transformers does, which needs a tokenizer."""
+    """Does the same as DataCollatorWithPadding of transformers, which needs a tokenizer."""
     names = ("input_ids", "attention_mask")
     batch = {name: pad_sequence([torch.tensor(item[name]) for item in items], batch_first=True) for name in names}
     return batch | {"labels": torch.tensor([item["label"] for item in items])}
@@ -78,7 +78,7 @@ def network() -> Any:
 
 
 class Bert(L.LightningModule):
-    """As people write it for a plain trainer."""
+    """A module as users write it for a plain trainer."""
 
     feature_layer = "bert.classifier"
 
@@ -107,7 +107,7 @@ class ByMapping(Bert):
 
 
 class Module(L.LightningDataModule):
-    """Has the function in its loaders."""
+    """A data module with the collate function in its loaders."""
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Sentences(160, 0), batch_size=16, shuffle=True, collate_fn=pad)

@@ -1,4 +1,4 @@
-"""Data sets of torchvision by name, on the one that is there without a download."""
+"""Datasets of torchvision by name, with the one that needs no download."""
 
 import gzip
 import shutil

@@ -1,8 +1,7 @@
-"""What the two processes of ``test_ranks.py`` do: ``python -m tests.fitting.ddp_ranks FOLDER``, of which Lightning
-starts both.
+"""The program of the two processes in ``test_ranks.py``: ``python -m tests.fitting.ddp_ranks FOLDER``.
 
-Each leaves in FOLDER what it found, ``rank0.pt`` and ``rank1.pt``. Then they make a run in ``whole`` by the command
-line, and at last begin one in a folder that is in use.
+Lightning starts both processes. Each writes its results to FOLDER, in ``rank0.pt`` and ``rank1.pt``. Then they make a
+run in ``whole`` by the command line, and finally begin a run in a folder that is in use.
 """
 
 import sys
@@ -34,7 +33,7 @@ FLAGS = [
 
 
 class Watch(Callback):
-    """Keeps what the model of each fit is, what it was given, and how much dropout it drew."""
+    """Keeps the weights and inputs of each fit's model, and its dropout draws."""
 
     def __init__(self) -> None:
         self.rounds: list[dict] = []
@@ -63,7 +62,7 @@ class Watch(Callback):
 
 
 def run(folder: Path, name: str) -> dict:
-    """One run of three rounds, the labels of which do not divide evenly."""
+    """A run of three rounds with numbers of labels that do not divide evenly."""
     model, strategy, batch_size = {
         "mlp": (DigitsMLP(), BALD(4), 8),
         "mixmatch": (MixMatch(64, 16, ramp_updates=5, augmentation=nn.Identity()), Entropy(), 16),
@@ -84,7 +83,7 @@ def run(folder: Path, name: str) -> dict:
 
 
 def scores(shards: Shards | None, num_pool: int) -> list[torch.Tensor]:
-    """What a pool gives on a model that is the same everywhere; blocks of 64 rows."""
+    """Results of a pool with a model that is the same in all processes; blocks of 64 rows."""
     pool = make_pool(pool_inputs(num_pool), shards=shards)
     probs, mc = pool.map(lambda batch: (batch.probs, batch.mc_log_probs(3)))
     # by now the stream of the masks has to be where it is in one process, also if there was no block here

@@ -1,4 +1,4 @@
-"""Hooks that change batches: in training they may, elsewhere the pool would be scored on other inputs."""
+"""Hooks that change batches are allowed in training only: elsewhere the pool would be scored on other inputs."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ class Standardises(ForwardOnly):
 
 
 class Augments(ForwardOnly):
-    """Changes those of training."""
+    """Changes training batches."""
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return (-batch[0], batch[1]) if self.trainer.training else batch
 
 
 class Negated(ForwardOnly):
-    """What the same does by its step."""
+    """Makes the same change in its training step."""
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         return F.cross_entropy(self(-batch[0]), batch[1])

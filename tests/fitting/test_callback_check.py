@@ -1,4 +1,4 @@
-"""What Lightning would end with a traceback works, or is refused in one sentence before anything is written."""
+"""Arguments that would end in Lightning's traceback work, or are refused in one sentence before the first write."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +143,7 @@ def lbfgs(parameters) -> torch.optim.Optimizer:
 
 
 class NeedsClosure(torch.optim.SGD):
-    """As optimizers of other libraries: a closure by default none, and a step that fails without one."""
+    """Like optimizers of other libraries: the closure is optional, but the step fails without it."""
 
     def step(self, closure=None):
         assert closure is not None

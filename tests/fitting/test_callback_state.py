@@ -1,4 +1,4 @@
-"""A run that is continued is the run that was never stopped, whatever callbacks keep, and where they keep it."""
+"""A continued run equals a run that was never stopped, for any state of callbacks in any place."""
 
 import random
 from collections import deque
@@ -31,7 +31,7 @@ from tests.test_loop import make_loop, make_trainer, rows, run, timeless
 
 
 class Net(L.LightningModule):
-    """A module of a user's: automatic optimization, batch normalisation, a learning rate that can be found."""
+    """A user's module: automatic optimization, batch normalisation, a learning rate that can be found."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Counts(Callback):
 
 
 class Remembers(Callback):
-    """Stops when the loss was seen to rise twice in all; keeps it in objects, and has attributes that come later."""
+    """Stops when the loss has risen twice; keeps its count in objects, and adds attributes later."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -94,7 +94,7 @@ def closes_over() -> LambdaCallback:
 
 
 class Noise(Callback):
-    """Draws from the generators that augmentations of other libraries draw from."""
+    """Draws from the generators that augmentations of other libraries use."""
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: list, index: int) -> None:
         batch[0].add_(torch.from_numpy(np.random.randn(*batch[0].shape)).float() * random.random())
@@ -105,7 +105,7 @@ class Noise(Callback):
 
 
 class ChangesTheTrainer(Callback):
-    """Leaves limits and the batch size of the data behind, as tuners do."""
+    """Changes limits and the batch size of the data, as tuners do."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.limit_train_batches = 1
@@ -210,7 +210,7 @@ def test_callbacks_of_the_model_are_put_back_too(tmp_path: Path) -> None:
 
 def test_records_of_a_callback_are_those_of_all_rounds(tmp_path: Path) -> None:
     class Watch(Callback):
-        """What users read after a run: lists that they hold themselves, too."""
+        """Records that users read after a run, in lists of their own, too."""
 
         def __init__(self, epochs: list[int]) -> None:
             self.epochs = epochs

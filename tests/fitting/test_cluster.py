@@ -46,7 +46,7 @@ def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
 
 
 def plant_checkpoint(folder: Path) -> None:
-    """Writes what Lightning leaves behind when a job is requeued: other weights, and a trainer that is done."""
+    """Writes the checkpoint that Lightning leaves when a job is requeued: other weights, and a finished trainer."""
     model = DigitsMLP()
     trainer = make_trainer(max_epochs=7, default_root_dir=str(folder), plugins=[LightningEnvironment()])
     data = Digits(num_initial=50)

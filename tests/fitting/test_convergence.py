@@ -1,4 +1,4 @@
-"""Convergence: reaching a threshold means being at it, and the rule that a model has."""
+"""Convergence: a threshold is reached at its value, and each model has its rule."""
 
 import csv
 from pathlib import Path
@@ -154,7 +154,7 @@ def run(
 
 
 def accuracy_of_plain_fit(data: tuple[Tensor, ...], model: Linear, epochs: int, batch_size: int) -> float:
-    """Test accuracy after so many epochs of a loop of a few lines."""
+    """Test accuracy after a number of epochs, by a loop of a few lines."""
     torch.manual_seed(1)
     model.layer.reset_parameters()
     optimizer = model.configure_optimizers()
@@ -229,7 +229,7 @@ def test_a_fit_without_a_cap_has_one_of_20000_updates(tmp_path: Path, monkeypatc
 
 
 def test_the_loss_that_the_module_returns_counts_too(tmp_path: Path) -> None:
-    """Its own loss falls for 3,000 updates and more; the cross-entropy of its labels is small long before."""
+    """Its own loss falls for more than 3,000 updates; the cross-entropy of its labels is small long before."""
 
     class Own(Linear):
         def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -264,7 +264,7 @@ def test_a_rule_that_is_met_does_not_hide_another_that_sees_a_divergence(tmp_pat
 
 
 def test_a_callback_may_watch_the_cross_entropy_of_the_labels(tmp_path: Path) -> None:
-    """As one of Lightning's own, with Lightning's arguments."""
+    """Like one of Lightning's callbacks, with Lightning's arguments."""
     stopping = EarlyStopping("train_nll", stopping_threshold=0.5, patience=1000, check_on_train_epoch_end=True)
     data = clusters(3, 20, 60, 1.0)
     model = Linear(20, 3)
@@ -301,7 +301,7 @@ def test_a_logger_gets_the_cross_entropy_of_the_labels_at_each_check(tmp_path: P
 
 
 def test_metrics_of_a_module_keep_their_names(tmp_path: Path) -> None:
-    """Of the module, whether it logs them in a step or at the end of an epoch."""
+    """Metrics of the module, logged in a step or at the end of an epoch."""
 
     class Namesake(Linear):
         def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -322,7 +322,7 @@ def test_metrics_of_a_module_keep_their_names(tmp_path: Path) -> None:
 
 
 class Metrics(Callback):
-    """What callbacks see at the end of a fit."""
+    """Keeps the state that callbacks see at the end of a fit."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.last = {name: float(trainer.callback_metrics[name]) for name in ("train_nll", "train_acc")}

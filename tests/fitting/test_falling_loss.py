@@ -1,4 +1,4 @@
-"""FallingLoss on losses whose course is known by a formula."""
+"""FallingLoss on losses that follow a known formula."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from al_lightning.fitting.falling_loss import FallingLoss
 
 
 def settles_at(loss: Callable[[int], float], every: int = 20, until: int = 40_000) -> int | None:
-    """The first update at which a loss that is noted every so many updates has settled."""
+    """The first update at which a loss has settled, if it is noted at equal intervals."""
     course = FallingLoss(done=0.001)
     for updates in range(every, until, every):
         course.add(updates, loss(updates))

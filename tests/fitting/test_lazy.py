@@ -16,7 +16,7 @@ from tests.test_loop import rows, run
 
 
 class Lazy(L.LightningModule):
-    """Knows nothing of the shape of its inputs."""
+    """Does not know the shape of its inputs."""
 
     feature_layer = "net.3"
 

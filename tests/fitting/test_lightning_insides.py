@@ -1,4 +1,4 @@
-"""What the loop needs of Lightning's trainer and has no public name."""
+"""Private parts of Lightning's trainer that the loop needs."""
 
 import lightning.pytorch as L
 import pytest

@@ -1,4 +1,4 @@
-"""What a model lacks is said before its first fit; and the query that finds it out leaves no trace."""
+"""Missing parts of a model are reported before its first fit, and the query that finds them leaves no trace."""
 
 import copy
 import warnings
@@ -99,7 +99,7 @@ def test_an_embedding_of_tokens_is_not_taken_for_the_features(tmp_path: Path) ->
 
 
 class Returning(ForwardOnly):
-    """Returns what a function makes of the logits."""
+    """Returns a function of the logits."""
 
     def __init__(self, fn: Callable[[Tensor], object], num_outputs: int = 10) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def test_logits_are_not_warned_of(fn: Callable[[Tensor], object]) -> None:
 
 
 class Silent(WithFeatureLayer):
-    """Tests something else than accuracy."""
+    """Tests another metric than accuracy."""
 
     def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
         self.log("test_length", float(len(batch[0])))

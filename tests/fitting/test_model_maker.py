@@ -22,7 +22,7 @@ State = dict[str, Tensor]
 
 
 class PatchNet(nn.Module):
-    """As networks of vision are written: a token, weights drawn in the constructor, a norm that begins with zeros."""
+    """Like many vision networks: a token, weights drawn in the constructor, a norm that begins with zeros."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def starts() -> Spy:
 
 
 def made(make: Callable[[], nn.Module], round: int) -> State:
-    """What the constructor makes with the seed of a round."""
+    """The result of the constructor with the seed of a round."""
     torch.manual_seed(stream_seed(0, "weights", round))
     return make().state_dict()
 
@@ -149,7 +149,7 @@ def test_attributes_of_a_model_do_not_reach_the_next_round_so_a_continued_run_is
 
 
 class Lazy(nn.Module):
-    """Finds out how many features it gets."""
+    """Finds out its number of input features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -303,7 +303,7 @@ def test_the_refusal_comes_before_the_run_folder(tmp_path: Path) -> None:
 
 
 class Wide(L.LightningModule):
-    """Says all its arguments, and draws its weights in its own way."""
+    """Saves all its arguments, and draws its weights in its own way."""
 
     def __init__(self, width: int, std: float = 0.01) -> None:
         super().__init__()
@@ -338,7 +338,7 @@ def test_an_object_that_was_fitted_by_a_run_may_be_used_for_another_one(tmp_path
 
 
 def forget_how(run_dir: Path) -> None:
-    """Makes the record of a run that of an earlier version."""
+    """Turns the record of a run into a record of an earlier version."""
     file = run_dir / "commit.json"
     state = json.loads(file.read_text())
     del state["drawn_by"]

@@ -41,7 +41,7 @@ def is_alive(pid: int) -> bool:
 def ranks(
     tmp_path_factory: pytest.TempPathFactory, forked_python: str
 ) -> tuple[Path, list[dict], subprocess.CompletedProcess]:
-    """What both processes of tests/fitting/ddp_ranks.py found."""
+    """The results of both processes of tests/fitting/ddp_ranks.py."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [forked_python, "-m", "tests.fitting.ddp_ranks", str(folder)]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

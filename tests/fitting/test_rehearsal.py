@@ -1,4 +1,4 @@
-"""The small query before the first fit: it finds out what a model lacks, and leaves no trace."""
+"""The small query before the first fit: it finds missing parts of a model, and leaves no trace."""
 
 import copy
 import random
@@ -39,7 +39,7 @@ ASKED: list[tuple[int, int, int]] = []
 
 
 class Recording(QueryStrategy):
-    """Draws from all generators there are, and says what it was given."""
+    """Draws from all generators, and records its arguments."""
 
     def __init__(self) -> None:
         self.num_queries = 0

@@ -1,4 +1,4 @@
-"""A run has one run of each logger, with learning curves over the number of labels, also if it is continued."""
+"""A run has one run of each logger, with learning curves over the number of labels, even if it is continued."""
 
 import json
 from collections.abc import Callable

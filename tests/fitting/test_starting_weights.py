@@ -1,4 +1,4 @@
-"""Where fits start: from weights drawn anew, the first ones, the last ones; and a run that dies goes on from there."""
+"""Fits start from new weights, the first weights or the last weights, and a killed run continues from there."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def run(run_dir: Path, reinit: str, *spies: Spy, model: nn.Module | None = None,
 
 
 def spies() -> tuple[Spy, Spy]:
-    """What the weights are when a fit begins and when it is over."""
+    """The weights at the beginning and at the end of a fit."""
     return tuple(Spy(lambda trainer, module: copied(module), at) for at in ("on_train_start", "on_test_end"))
 
 

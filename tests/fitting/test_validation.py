@@ -165,7 +165,7 @@ def test_the_trainer_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 class Theirs(L.LightningDataModule):
-    """A data module that knows nothing of us."""
+    """A data module that does not use this package."""
 
     def __init__(self, first: int = 0) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Weights that an initialisation can have made are told from those that it cannot."""
+"""Weights that an initialisation can make are distinguished from other weights."""
 
 from collections.abc import Callable
 

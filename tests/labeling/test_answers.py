@@ -1,4 +1,4 @@
-"""Answers in tables and in JSON, and what is neither."""
+"""Answers in tables and in JSON, and files of other formats."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Answers against questions: what is taken, and what is not."""
+"""Answers are matched with questions, and are accepted or not."""
 
 import pytest
 

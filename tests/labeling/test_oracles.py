@@ -1,4 +1,4 @@
-"""Who is asked for labels, and how."""
+"""Oracles: the questions for labels, and their answers."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from tests.helpers import digits, generator
 
 
 class Partly(PoolDataModule):
-    """Digits, of which so many have a class that is known."""
+    """Digits with a given number of known classes."""
 
     class_names = tuple("0123456789")
 

@@ -1,4 +1,4 @@
-"""Backbone: torchvision's networks, with what is said of their last layer, dropout, weights and statistics."""
+"""Backbone: torchvision's networks, with their last layer, dropout, weights and statistics."""
 
 import copy
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_scoring_leaves_the_statistics_of_batch_normalisation_alone() -> None:
 
 
 def test_a_single_image_is_trained_on_with_the_running_statistics() -> None:
-    """Of one image that has shrunk to one pixel there is no variance: torch refuses it."""
+    """A single image that has shrunk to one pixel has no variance: torch refuses it."""
     model = small()
     model(images(8, 8, 8))
     before = copy.deepcopy(model)

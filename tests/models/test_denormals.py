@@ -1,4 +1,4 @@
-"""Denormal numbers are zero where they are to be, and only there."""
+"""Denormal numbers are zero inside the context, and only there."""
 
 import pytest
 import torch

@@ -45,7 +45,7 @@ def test_inputs_of_any_shape_are_flattened(model):
 
 
 def test_evaluation_is_deterministic_whatever_samples_were_drawn(model):
-    """Regression: accuracy measured with dropout on is that of a smaller network (baal #279)."""
+    """Regression: with dropout on, the measured accuracy belongs to a smaller network (baal #279)."""
     model.eval()
     before = model(pool_inputs())
     model.sample(model.embed(pool_inputs()), model.draw_masks(7, generator()))
@@ -71,7 +71,7 @@ def test_samples_equal_a_loop_over_masks(model, num_samples):
 
 
 def test_a_sample_equals_dropout_with_the_same_mask(model):
-    """Dropout itself, told by the global seed which units to drop."""
+    """Dropout itself; the global seed decides which units are dropped."""
     embeddings = model.embed(pool_inputs(1))
     torch.manual_seed(0)
     mask = model.dropout.train()(torch.ones(1, 32))

@@ -1,4 +1,4 @@
-"""MixMatch: each part is that of the paper, and a fit learns from samples without labels."""
+"""MixMatch: each part is as in the paper, and a fit learns from samples without labels."""
 
 import copy
 import csv
@@ -224,7 +224,7 @@ def test_weights_drawn_anew_are_those_of_the_supervised_network():
 
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_a_fit_learns_from_samples_without_labels(tmp_path):
-    """Paired: the same 50 labels, images and updates; only what the unlabeled ones count differs."""
+    """Paired: the same 50 labels, images and updates; only the weight of the unlabeled samples differs."""
     gains = []
     for seed in range(2):
         accuracies = []

@@ -1,4 +1,4 @@
-"""What a model logs of its test and validation is kept, and what it does not log is computed."""
+"""Metrics that a model logs in test and validation are kept, and missing test metrics are computed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.test_loop import make_loop, make_trainer, rows, run
 
 
 class Logs(L.LightningModule):
-    """Logs metrics of its own in its test."""
+    """Logs its own metrics in its test."""
 
     names: tuple[str, ...] = ("test_acc", "test_f1")
 

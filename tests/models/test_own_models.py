@@ -1,4 +1,4 @@
-"""Models of one's own through the command line, as a file beside it has them."""
+"""A user's own models through the command line, from a file in the working folder."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""PretrainedMLP: the features of a run's model, or a sentence on why it has none."""
+"""PretrainedMLP: the features of a run's model, or a sentence with the reason why there are none."""
 
 from pathlib import Path
 

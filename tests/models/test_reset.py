@@ -1,4 +1,4 @@
-"""reset_parameters leaves nothing of what a model learned."""
+"""reset_parameters removes everything that a model learned."""
 
 import copy
 

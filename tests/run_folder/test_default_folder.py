@@ -1,4 +1,4 @@
-"""The default folder: not one with runs of another experiment."""
+"""The default folder has no runs of another experiment."""
 
 from pathlib import Path
 from typing import Any

@@ -17,7 +17,7 @@ class Old:
 
 
 class New(Old):
-    """Has an argument more than earlier."""
+    """Has one more argument than before."""
 
     def __init__(self, b: tuple[float, float] = (0.5, 1.0), **kwargs: int) -> None:
         super().__init__(**kwargs)

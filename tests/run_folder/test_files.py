@@ -1,4 +1,4 @@
-"""replace_file: whole or not at all."""
+"""replace_file writes a complete file, or none."""
 
 import os
 from pathlib import Path

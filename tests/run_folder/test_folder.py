@@ -1,4 +1,4 @@
-"""RunFolder: atomic commits, recovery, refusal of what was not committed."""
+"""RunFolder: atomic commits, recovery, refusal of files that were not committed."""
 
 import errno
 import hashlib
@@ -290,7 +290,7 @@ def test_commit_json_counts_the_rounds(path: Path) -> None:
 
 
 def committed_with(path: Path, versions: dict[str, str] | None, reopen: bool = False) -> str | None:
-    """Commits one round more, or the last one once more; returns what had changed before."""
+    """Commits one more round, or the last round again; returns the earlier changes."""
     folder = RunFolder.open(path, SETTINGS, versions=versions)
     if reopen:
         folder.reopen_last_round()

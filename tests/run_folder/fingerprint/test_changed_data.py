@@ -1,4 +1,4 @@
-"""Training and test images of a run: what is removed, renamed or replaced between rounds is refused and named."""
+"""Images of a run: training or test images that are removed, renamed or replaced are refused and named."""
 
 import csv
 import hashlib

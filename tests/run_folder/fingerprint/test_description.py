@@ -1,4 +1,4 @@
-"""Descriptions of objects: the same in each process, and other ones for what is another experiment."""
+"""Descriptions of objects: the same in each process, but different for another experiment."""
 
 import subprocess
 import sys
@@ -123,7 +123,7 @@ def test_a_module_of_ones_own() -> None:
 
 
 class Asking(L.LightningModule):
-    """Has schedules that only a trainer can tell."""
+    """Has schedules that only a trainer can know."""
 
     def configure_optimizers(self) -> Any:
         optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=0.1)

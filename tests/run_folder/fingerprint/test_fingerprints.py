@@ -1,4 +1,4 @@
-"""identity: what a run is of besides its settings, and digest: other weights have another."""
+"""identity: the fingerprints of a run; digest: other weights have another digest."""
 
 import torch
 from torch import nn

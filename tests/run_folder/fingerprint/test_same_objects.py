@@ -1,4 +1,4 @@
-"""Objects that a run has used are described as they were before it, but for what was changed since."""
+"""Objects that a run has used are described in their state before it, except for later changes."""
 
 from al_lightning.run_folder.fingerprint.same_objects import as_begun, remember
 

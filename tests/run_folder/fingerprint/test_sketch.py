@@ -1,4 +1,4 @@
-"""Sketches of inputs: other values are told apart, and the last digits of another machine are not."""
+"""Sketches of inputs: other values differ, but not the last digits of another machine."""
 
 import json
 
@@ -15,7 +15,7 @@ def inputs(*shape: int, seed: int = 0) -> Tensor:
 
 
 def change(before: Tensor, after: Tensor, is_decoded: bool = False) -> str | None:
-    """What is said of two data sets; the first is read back from JSON, as from a run folder."""
+    """The message about two data sets; the first is read back from JSON, as from a run folder."""
     was = json.loads(json.dumps(sketch(before.split(100), len(before), is_decoded)))
     return differs(was, sketch(after.split(7), len(after), is_decoded))
 

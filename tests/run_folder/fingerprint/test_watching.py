@@ -1,4 +1,4 @@
-"""Loggers, profilers and callbacks that only watch are no part of what a run is."""
+"""Loggers, profilers and callbacks that only watch do not identify a run."""
 
 from pathlib import Path
 from typing import Any
