@@ -1,4 +1,4 @@
-"""Blocks, in which a pool is read, and the processes that share them."""
+"""Blocks of a pool, and the processes that share them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar, cast
@@ -22,7 +22,7 @@ class Blocks(Protocol):
         """Number of rows in all blocks."""
 
     def shard(self, rank: int, size: int) -> Iterator[Inputs]:
-        """Every ``size``-th block, from the one numbered ``rank`` on; the others are not read."""
+        """Every ``size``-th block, beginning with number ``rank``. The other blocks are not read."""
 
 
 class Shards(Protocol):
@@ -44,13 +44,13 @@ def as_blocks(inputs: object, name: str) -> Blocks:
     """Returns inputs as blocks.
 
     Args:
-        inputs: A tensor, an array, tensors by name or in a row, or blocks, which stay as they are.
+        inputs: A tensor, an array, a mapping or a tuple of tensors, or blocks, which are returned unchanged.
         name: Name of the argument, for the message.
 
     Raises:
-        InputError: If the inputs are something else, such as a DataLoader.
+        InputError: If the inputs have another type, such as a DataLoader.
     """
-    # imported late: only those who keep their own loop give anything but blocks
+    # Imported late: only users with their own loop give other inputs than blocks.
     from al_lightning.data.blocks import SplitBlocks, TensorBlocks
 
     if isinstance(inputs, Tensor | np.ndarray):

@@ -1,4 +1,4 @@
-"""How a model is called with the inputs of a block: the one rule."""
+"""The one rule for calling a model with the inputs of a block."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,29 +20,29 @@ NOT_TAKEN = (TypeError, LookupError, AttributeError, ValueError, RuntimeError, A
 Form = Callable[[Any], Any]
 
 _forms: WeakKeyDictionary[nn.Module, dict[tuple[str, tuple[str, ...]], Form]] = WeakKeyDictionary()
-"""By model, method and names of the inputs: what a model with one parameter takes; found once."""
+"""The form of inputs that a model with one parameter takes, by model, method and names of the inputs; found once."""
 
 
 def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
     """Calls a model with the inputs of a block.
 
     - A tensor is the argument.
-    - Tensors by name are keyword arguments: those whose names ``forward`` has as parameters, all if it has
-      ``**kwargs``. If it has none of these names and one parameter, this is the mapping. If the model does not take
-      the mapping, this is the only tensor of two or more dimensions in it.
-    - Of several in a row, ``forward`` gets as many as it has parameters without a default. It also gets a tensor of two
-      or more dimensions for a parameter whose default is ``None``, such as an attention mask.
+    - A mapping of tensors becomes keyword arguments: the tensors with names of parameters of ``forward``, or all of
+      them if it has ``**kwargs``. If no name fits and there is one parameter, this parameter gets the mapping. If the
+      model does not take the mapping, it gets the only tensor of two or more dimensions in it.
+    - From a tuple of tensors, ``forward`` gets one for each parameter without a default. It also gets a tensor of two
+      or more dimensions for a parameter with the default ``None``, such as an attention mask.
 
     Parameters named ``labels``, ``targets`` or ``y`` get nothing. A model with ``passes_inputs_to`` hands its inputs to
     the network of this name. The rule then applies to the network.
 
     Args:
-        model: A network, in the mode in which it is to be called.
-        inputs: Of B samples.
+        model: A network, already in training or evaluation mode.
+        inputs: The inputs of B samples.
         method: ``forward`` for the model itself, or ``embed``.
 
     Returns:
-        What the model returns.
+        The result of the model.
 
     Raises:
         InputError: If there is nothing for a parameter without a default.
@@ -59,7 +59,7 @@ def call(model: nn.Module, inputs: Inputs, method: str = "forward") -> Any:
 
 
 def narrowed(model: nn.Module, inputs: Inputs, method: str = "forward") -> Inputs:
-    """Returns what a model takes of several inputs in a row: a tuple, or the first one if it takes no more."""
+    """Returns the inputs of a tuple that a model takes: a tuple, or the first input if it takes only one."""
     network = traits(model).passes_inputs_to
     if method == "forward" and network is not None:
         return narrowed(model.get_submodule(network), inputs)
@@ -116,7 +116,7 @@ def _call_by_names(model: nn.Module, function: Callable[..., Any], inputs: Mappi
 
 
 def _call_with_one(model: nn.Module, function: Callable[..., Any], inputs: Mapping[str, Any], method: str) -> Any:
-    """Calls a function of one parameter with the mapping, or with its one tensor if it does not take that."""
+    """Calls a function of one parameter with the mapping, or with its only tensor if it refuses the mapping."""
     found = _forms.setdefault(model, {})
     key = method, tuple(inputs)
     if key in found:
@@ -130,7 +130,7 @@ def _call_with_one(model: nn.Module, function: Callable[..., Any], inputs: Mappi
     for form in forms:
         try:
             result = function(form(inputs))
-        except InputError:  # what a model says of its inputs itself
+        except InputError:  # the model's own message about its inputs
             raise
         except NOT_TAKEN as raised:
             error = raised if len(forms) > 1 and form is forms[-1] else error or raised

@@ -1,4 +1,4 @@
-"""FittedModel: how a model is called for one query, and the random draws of that query."""
+"""FittedModel: calls a model for one query, and keeps the random draws of that query."""
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator
@@ -42,7 +42,7 @@ class FittedModel:
         self.precision = precision
         self.transfer = _to_parameters(model) if transfer is None else transfer
         self.in_parts = callable(traits(model).embed) and callable(traits(model).head)
-        """Whether the model is asked for its features and its logits apart."""
+        """Whether the model gives its features and its logits separately."""
         self.saw_logits = False
         """Whether a block of logits was looked at; one block is enough."""
         self._generators = {
@@ -61,7 +61,7 @@ class FittedModel:
         """Draws something at random once a query. Later calls return the same object, for all blocks of the pool.
 
         Args:
-            name: What is drawn. Another name is another draw.
+            name: Name of the draw. Another name is another draw.
             make: Draws it from a CPU generator.
             stream: Which generator: ``masks``, for Monte Carlo samples, or ``views``, for changed inputs.
         """
@@ -71,10 +71,10 @@ class FittedModel:
         return self._drawn[stream, name]
 
     def monte_carlo(self, num_samples: int, draw: int = 0) -> Tensor | MonteCarloDropout | OwnSamples:
-        """Returns what makes the T samples of this query: drawn once for each ``draw``, then the same for all blocks.
+        """Returns the source of this query's T samples: drawn once for each ``draw``, and the same for all blocks.
 
         Returns:
-            T dropout masks, ``(T, D)``, for a model that samples from its embeddings. For other models, what maps
+            T dropout masks, ``(T, D)``, for a model that samples from its embeddings. For other models, a function from
             inputs to logits ``(B, T, C)``.
         """
         return self.draw((num_samples, draw), lambda generator: self._make_samples(num_samples, generator), "masks")
@@ -96,7 +96,7 @@ class FittedModel:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts a model and all its submodules in evaluation mode, and every one of them back as it was."""
+    """Puts a model and all its submodules in evaluation mode, and each of them back afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -108,7 +108,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def with_gradients(model: nn.Module) -> Iterator[None]:
-    """Enables gradients. Parameters begin without a gradient, and afterwards get back the one that they had."""
+    """Enables gradients. Parameters begin without a gradient, and get their old gradient back afterwards."""
     before = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _, _ in before:
         parameter.grad = None

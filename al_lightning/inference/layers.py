@@ -9,7 +9,7 @@ def named_layer(model: nn.Module, name: str) -> nn.Module:
     """Returns the submodule of a model that has this name, dotted as in ``named_modules``.
 
     Raises:
-        InputError: If there is none. The message has the most similar name, or the name of the last layer.
+        InputError: If no submodule has this name. The message has the most similar name, or the name of the last layer.
 
     Example:
         >>> named_layer(nn.Sequential(nn.ReLU(), nn.Linear(2, 3)), "1")

@@ -1,4 +1,4 @@
-"""The logits in what a model returns: one rule for scoring, testing and the loss of Classifier."""
+"""The one rule for finding the logits in a model's result, for scoring, testing and the loss of Classifier."""
 
 import warnings
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _warned_of: "WeakSet[nn.Module]" = WeakSet()
 
 
 def logits_of(returned: object, num_rows: int, name: str) -> Tensor:
-    """Finds the logits in what a model returns for a batch.
+    """Finds the logits in the result of a model for a batch.
 
     The rule: a tensor is the logits. An object with an attribute ``logits``, as the models of transformers return, and
     a mapping with the key ``logits`` say where they are. In a tuple or a list without such a name the logits come
@@ -24,7 +24,7 @@ def logits_of(returned: object, num_rows: int, name: str) -> Tensor:
     ``(B,)``, is the one logit of two classes.
 
     Args:
-        returned: What the model returned.
+        returned: The result of the model.
         num_rows: Number of samples in the batch, B.
         name: Name of the model, for messages.
 
@@ -80,7 +80,7 @@ def class_logits(logits: Tensor) -> Tensor:
 
 
 def warn_of_probabilities(logits: Tensor, model: nn.Module) -> None:
-    """Warns, once a model, if what it returns as logits are probabilities.
+    """Warns, once for each model, if its logits are probabilities.
 
     There are two signs. All rows are positive and sum to 1, which logits do not by chance. Or the last operation is a
     sigmoid, which shows where the logits have a gradient.

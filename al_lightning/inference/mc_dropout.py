@@ -18,7 +18,7 @@ class MonteCarloDropout:
     """Predictions of a model under T dropout masks, one pass for each.
 
     Each :class:`torch.nn.Dropout`, and its siblings that drop whole channels, gets T masks. All inputs share these
-    masks (Kirsch et al., 2019). Dropout that is not a module of its own stays off, as inside
+    masks (Kirsch et al., 2019). Dropout that is not a separate module stays off, as inside
     :class:`torch.nn.MultiheadAttention`.
 
     Args:

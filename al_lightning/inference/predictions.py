@@ -1,4 +1,4 @@
-"""Predictions: what a model says about one block of samples."""
+"""Predictions: the predictions of a model for one block of samples."""
 
 from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class Predictions:
-    """What the model says about one block of B samples. Each part is computed when it is first asked for.
+    """The predictions of the model for one block of B samples. Each part is computed at its first use.
 
     If the model's weights are float32, all arithmetic after the embedding is in float32, because probabilities in
-    bfloat16 tie by the hundred. There are two exceptions, whose logits are in the trainer's precision: Monte Carlo
-    samples that take whole passes, and models without ``embed`` and ``head``.
+    bfloat16 tie by the hundred. Two kinds of logits stay in the trainer's precision: Monte Carlo samples of whole
+    passes, and logits of models without ``embed`` and ``head``.
     """
 
     def __init__(self, source: FittedModel, inputs: Inputs) -> None:
@@ -39,7 +39,7 @@ class Predictions:
         self.given = inputs
         """All inputs of the block, also those that the model does not take."""
         self.inputs: Any = narrowed(source.model, inputs, "embed" if source.in_parts else "forward")
-        """What the model is called with, see :func:`~al_lightning.inference.calling.call`: as a rule a tensor ``(B,
+        """The argument of the model, see :func:`~al_lightning.inference.calling.call`: usually a tensor ``(B,
         ...)``."""
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Predictions:
         """Returns the predictions of other inputs: augmented ones, changed ones, or a second input for each sample.
 
         Args:
-            inputs: What the model takes, on any device. For a second input that the data set's items have:
+            inputs: Inputs that the model takes, on any device. For a second input that the data set's items have:
                 ``batch.of(batch.given[1])``.
         """
         return Predictions(self._source, self._source.transfer(inputs))

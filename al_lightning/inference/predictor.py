@@ -135,18 +135,18 @@ class PoolPredictor:
         over: Blocks | None = None,
         grad: bool = False,
     ) -> Tensor | tuple[Tensor, ...]:
-        """Applies ``fn`` to each block of predictions and concatenates what it returns.
+        """Applies ``fn`` to each block of predictions, and concatenates the results.
 
         Only the results of ``fn`` are kept. So memory does not grow with the activations of the model.
 
         Args:
             fn: Takes the predictions of a block of B samples, returns a tensor of shape ``(B, ...)`` or several.
-            over: The blocks to go over; the pool if not given.
+            over: The blocks; the pool if not given.
             grad: Whether ``fn`` computes gradients, with respect to ``batch.inputs`` or to parameters that require
-                them. The model is left without traces: its parameters keep the ``grad`` that they had.
+                them. The model stays unchanged: its parameters keep their ``grad``.
 
         Returns:
-            As many tensors on the CPU, of shape ``(N, ...)``, in pool order, without gradients.
+            The same number of tensors on the CPU, of shape ``(N, ...)``, in pool order, without gradients.
         """
         started = time.perf_counter()
         blocks = self._pool if over is None else over
@@ -182,7 +182,7 @@ class PoolPredictor:
     def _results(
         self, fn: Callable[[Predictions], Tensor | tuple[Tensor, ...]], blocks: Blocks, grad: bool
     ) -> Iterator[tuple[int, Tensor | tuple[Tensor, ...]]]:
-        """The number of rows of each block and what ``fn`` returns for it, in order, whichever process computed it."""
+        """The number of rows of each block and the result of ``fn`` for it, in order, from any process."""
 
         def result_of(block: Inputs) -> tuple[int, Tensor | tuple[Tensor, ...]]:
             inputs = self._source.transfer(block)
@@ -202,10 +202,11 @@ class PoolPredictor:
                 num_inputs, result = result_of(block)
                 mine.append((num_inputs, _each(_own_memory, result)))
             if not mine:
-                # there is nothing here to compute, but masks and views are drawn by all, or their streams part
+                # There is nothing to compute here, but all processes draw masks and views: otherwise their streams
+                # would differ.
                 for block in islice(blocks.shard(0, 1), 1):
                     result_of(block)
-        except InputError as raised:  # it may be of this block alone, and the others wait for this process
+        except InputError as raised:  # only this block may fail, and the other processes wait
             error = raised
         everyones = self._shards.gather((mine, error))
         for _, error in everyones:
@@ -218,17 +219,17 @@ class PoolPredictor:
         """Draws something at random once a query. Later calls return the same object, for all blocks of the pool.
 
         Args:
-            name: What is drawn. Another name is another draw.
+            name: Name of the draw. Another name is another draw.
             make: Draws it from a CPU generator, as in ``lambda generator: torch.rand(3, generator=generator)``.
             stream: Which generator: ``masks``, for Monte Carlo samples, or ``views``, for changed inputs.
         """
         return self._source.draw(name, make, stream)
 
     def monte_carlo(self, num_samples: int, draw: int = 0) -> Tensor | Callable[[Inputs], Tensor]:
-        """Returns what makes the T Monte Carlo samples of this query.
+        """Returns the source of this query's T Monte Carlo samples.
 
         Returns:
-            T dropout masks, ``(T, D)``, for a model that samples from its embeddings. For other models, what maps
+            T dropout masks, ``(T, D)``, for a model that samples from its embeddings. For other models, a function from
             inputs to logits ``(B, T, C)``.
         """
         return self._source.monte_carlo(num_samples, draw)
@@ -246,7 +247,7 @@ class PoolPredictor:
         return self.map_labeled(lambda batch: batch.embeddings)
 
     def map_labeled(self, fn: Callable[[Predictions], Tensor], grad: bool = False) -> Tensor:
-        """Does what :meth:`map` does, with the labeled samples: shape ``(M, ...)``."""
+        """Does the same as :meth:`map` for the labeled samples: shape ``(M, ...)``."""
         return self.map(fn, over=self._labeled, grad=grad)
 
 

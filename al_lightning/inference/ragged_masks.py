@@ -1,4 +1,4 @@
-"""Dropout masks of samples whose lengths differ between blocks: what is dropped depends on the place alone."""
+"""Dropout masks for samples of different lengths in different blocks: a mask depends on the place alone."""
 
 import hashlib
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class RaggedMasks:
 
 
 def scaled(kept: Tensor, p: float) -> Tensor:
-    """Turns what is kept, bool, into a mask as dropout scales it."""
+    """Turns kept places, bool, into a mask with the scale of dropout."""
     return kept.float() / (1 - p if p < 1 else 1)
 
 

@@ -8,7 +8,7 @@ class FastDropout(nn.Dropout):
     """A faster :class:`torch.nn.Dropout` for CPUs, where the masks are a large part of a small network's update.
 
     PyTorch draws Bernoulli numbers one after another, but uniform numbers in vectors. This class draws a uniform number
-    for each unit, and keeps the unit if the number is at least ``p``. Masks have the same distribution as in
+    for each unit. The unit is kept if this number is ``p`` or more. Masks have the same distribution as in
     ``nn.Dropout``, but differ from it for the same seed. On other devices, this class is ``nn.Dropout``.
     """
 

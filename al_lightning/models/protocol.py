@@ -40,9 +40,9 @@ class Traits:
     # ------------------------------------------------------------------------------------------ Monte Carlo samples
 
     sample_logits: Callable[[Any, int], Tensor] | None = None
-    """Maps inputs ``(B, ...)`` and T to logits ``(B, T, C)`` of T models: the members of an ensemble, or draws from a
+    """Maps inputs ``(B, ...)`` and T to logits ``(B, T, C)`` of T models: members of an ensemble, or draws from a
     posterior such as Laplace's. BALD and ``batch.mc_log_probs`` then use these samples and no dropout. An ensemble may
-    return one sample for each member and ignore T. A posterior draws from torch's global generator, which is in the
+    ignore T: it returns one sample for each member. A posterior draws from torch's global generator, which is in the
     same state for each block. If it draws its weights first, the whole pool shares them."""
 
     draw_masks: Callable[[int, torch.Generator], Tensor] | None = None

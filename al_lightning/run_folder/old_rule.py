@@ -24,8 +24,8 @@ def with_old_rule(given: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[s
         stored: Settings of the run when it began.
 
     Returns:
-        The settings of today with the old rule, or ``None``. The old rule applies if the run has it only because it was
-        the default, and the new rule is in force only because it is the default today.
+        The settings of today with the old rule, or ``None``. The old rule applies if both rules are defaults: the run's
+        rule was the default then, and the new rule is the default today.
     """
     there, here = stored.get("convergence"), given.get("convergence")
     trainer = dict(given.get("trainer", {}))

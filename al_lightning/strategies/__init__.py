@@ -1,4 +1,4 @@
-"""Query strategies: one file each, with the functions on tensors and a thin class that pulls what it needs."""
+"""Query strategies: one file for each, with functions on tensors and a thin class that gets their arguments."""
 
 from al_lightning.strategies.badge import BADGE
 from al_lightning.strategies.bald import BALD

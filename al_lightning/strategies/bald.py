@@ -52,8 +52,8 @@ class BALD(ScoreStrategy):
     Args:
         num_samples: Number of samples, T, at least 2.
         reliability: Whether to score the pool again after the query, with T other samples. diagnostics.csv then reports
-            how far the two agree: ``bald_rank_correlation``, Spearman's, in [-1, 1], and ``bald_top_overlap``, the
-            share of the query that the other samples ask for as well, in [0, 1].
+            the agreement of both scores. ``bald_rank_correlation`` is Spearman's correlation, in [-1, 1].
+            ``bald_top_overlap`` is the share of the query that the other samples also choose, in [0, 1].
 
     Raises:
         InputError: If ``num_samples`` is less than 2. When queried, if the model has no samples of its own and no

@@ -1,4 +1,4 @@
-"""QueryStrategy: what every strategy is, and ScoreStrategy: what most of them are."""
+"""QueryStrategy, the base of all strategies, and ScoreStrategy, the base of strategies with scores."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from al_lightning.inference import PoolPredictor, Predictions
 
 
 class Answer(NamedTuple):
-    """What a strategy answers to a query."""
+    """The answer of a strategy to a query."""
 
     positions: Tensor
     """Positions in the pool, int64, shape ``(b,)``, in the order they were chosen."""
@@ -47,21 +47,21 @@ class QueryStrategy(ABC):
         """
 
     def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
-        """Returns what :meth:`query` chooses, with the scores of the pool if there are any.
+        """Returns the choice of :meth:`query`, with the scores of the pool if there are any.
 
-        The loop calls this method. A strategy of one's own overrides :meth:`query`.
+        The loop calls this method. Your own strategy overrides :meth:`query`.
 
         Args:
-            pool: As of :meth:`query`.
-            query_size: As of :meth:`query`.
-            generator: As of :meth:`query`.
+            pool: See :meth:`query`.
+            query_size: See :meth:`query`.
+            generator: See :meth:`query`.
 
         Raises:
             InputError: If :meth:`query` raises it, or the scores are not one float for each sample.
         """
         returned = self.query(pool, query_size, generator)
         if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)):
-            return Answer(returned)  # the loop checks what is no tensor
+            return Answer(returned)  # the loop refuses other types
         answer = Answer(*returned)
         if answer.scores is not None:
             _check_scores(answer.scores, len(pool), f"{type(self).__name__}.query")
@@ -165,8 +165,8 @@ def check_finite(values: Tensor, name: str) -> None:
 def top_k(scores: ArrayLike, k: int) -> Tensor:
     """Positions of the k highest scores, highest first; ties go to the lowest position.
 
-    Warns if more than k samples share the score at the cut: then their order decides about the whole query, and not
-    the model.
+    Warns if more than k samples share the score at the cut. Then their order decides the whole query, and not the
+    model.
 
     Args:
         scores: Finite scores, shape ``(N,)``: a tensor, an array of NumPy or a list.

@@ -23,7 +23,8 @@ def consistency_score(probs: ArrayLike, augmented_probs: Iterable[ArrayLike]) ->
 
     Args:
         probs: Class probabilities of the images, shape ``(N, C)``.
-        augmented_probs: Those of each of the A augmentations in turn, shape ``(N, C)``; only two are held at a time.
+        augmented_probs: Class probabilities of each of the A augmentations in turn, shape ``(N, C)``; only two are held
+            at a time.
 
     Returns:
         Shape ``(N,)``, in [0, 1 - 1/C]; population variance.
@@ -45,15 +46,17 @@ def consistency_score(probs: ArrayLike, augmented_probs: Iterable[ArrayLike]) ->
 
 
 def augmentation_seeds(batch: Predictions, transform: nn.Module, num_augmentations: int) -> list[int]:
-    """Returns a seed for each augmentation: drawn once a query, so that the whole pool is augmented alike.
+    """Returns a seed for each augmentation.
+
+    Seeds are drawn once for a query, so that the whole pool is augmented in the same way.
 
     Augmentations that change inputs in the same way have the same seed, see
     :func:`~al_lightning.data.augmentations.first_alike`.
 
     Args:
         batch: A block of the pool.
-        transform: As of :func:`~al_lightning.data.augmentations.augment_all`.
-        num_augmentations: How many, A.
+        transform: See :func:`~al_lightning.data.augmentations.augment_all`.
+        num_augmentations: Number of augmentations, A.
     """
     seeds: list[int] = batch.draw(
         ("augmentation seeds", num_augmentations),

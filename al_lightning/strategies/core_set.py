@@ -25,8 +25,8 @@ def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_
     The labeled rows are the first centres. The plain algorithm compares all rows with each new centre. This function
     picks the same rows and leaves out nearly all of that work. The distance to some of the centres is an upper bound of
     the distance to the nearest one. A row whose bound is below the largest known distance cannot be the farthest.
-    Rounding is the limit: either of two centres may count as the nearest if their squared distances differ little, by
-    less than a millionth of the squared spread of all rows.
+    Rounding is the limit. If two squared distances differ by less than a millionth of the squared spread of all rows,
+    either centre may count as the nearest.
 
     Args:
         embeddings: Features of the pool, shape ``(N, D)``: a tensor, an array of NumPy or nested lists. They are
@@ -138,8 +138,8 @@ def _split(bounds: Tensor, size: int) -> tuple[Tensor, tuple[float, int]]:
     """Splits rows by their bounds.
 
     Returns:
-        The rows of the ``size`` highest bounds, ascending, of equals the lowest; and of the best row that is left, the
-        negated bound and the row: smaller comes first in the greedy order.
+        The rows with the ``size`` highest bounds, ascending; of equal bounds, the lowest rows. Also a pair for the best
+        remaining row: its negated bound, and the row. Smaller pairs come first in the greedy order.
     """
     if size >= len(bounds):
         return torch.arange(len(bounds)), (torch.inf, 0)

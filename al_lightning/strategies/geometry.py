@@ -68,7 +68,7 @@ def kth_distances(rows: Tensor, centres: Tensor, k: int) -> Tensor:
 
 
 def every_kth(rows: Tensor, most: int) -> Tensor:
-    """Every k-th of many rows, ``most`` at the most, to stand for all of them."""
+    """Every k-th row, at most ``most`` of them, as a sample of many rows."""
     return rows[:: -(-len(rows) // most)]
 
 
@@ -115,8 +115,8 @@ def outlier_percentiles(rows: Tensor, picks: Tensor) -> Tensor:
         picks: Rows to rank, int64, shape ``(b,)``.
 
     Returns:
-        For each pick the share of rows that lie less far out, ties counted half, float32, shape ``(b,)``, in [0, 1]:
-        near 1 for outliers, 0.5 on average for picks at random. Where there are many rows, every k-th stands for all.
+        For each pick the share of rows that lie less far out, float32, shape ``(b,)``, in [0, 1]. Ties count half. The
+        share is near 1 for outliers, and 0.5 on average for random picks. Of many rows, only every k-th is compared.
 
     Reference:
         Ramaswamy, Rastogi and Shim, "Efficient Algorithms for Mining Outliers from Large Data Sets", SIGMOD 2000.

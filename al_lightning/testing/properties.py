@@ -1,4 +1,4 @@
-"""The contract: what every query strategy keeps, as properties that are checked from small cases to large ones."""
+"""The contract: the properties of every query strategy, checked from small cases to large ones."""
 
 import copy
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class Remark(Violation):
 
 @dataclass(frozen=True)
 class Property:
-    """Something that a query strategy keeps."""
+    """A property that a query strategy keeps."""
 
     code: str
     says: str
-    """What is kept, in plain words."""
+    """The property in plain words."""
     check: Callable[[Subject], None]
     """Raises :class:`~al_lightning.testing.watched_strategy.Violation` for the first case that breaks the property. It
     raises the subclass :class:`Remark` if the case is no fault, and :class:`DoesNotApply` if there is nothing to
@@ -44,7 +44,7 @@ class Property:
 
 
 def _check_query(observed: Observed, pool_size: int, query_size: int) -> None:
-    """Raises unless the answer is distinct positions in the pool, as many as were asked for."""
+    """Raises unless the answer is the requested number of distinct positions in the pool."""
     query = observed.answer.positions
     if not isinstance(query, Tensor):
         raise observed.violation(f"returned {type(query).__name__}, not a tensor")

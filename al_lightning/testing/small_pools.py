@@ -1,6 +1,6 @@
 """Small real pools, on which the contract is checked, and pools with nothing to choose by.
 
-Whatever is handed out here is a copy: a strategy that writes to its inputs or its model spoils one case, not the next.
+All inputs and models are copies. So a strategy that writes to them spoils only one case.
 """
 
 import copy
@@ -43,7 +43,7 @@ def make_pool(
         model: A copy of the fitted model with dropout if not given.
         labeled: The labeled digits if not given.
         block_size: Number of rows in a block.
-        kwargs: Those of PoolPredictor.
+        kwargs: Arguments of PoolPredictor.
     """
     return WatchedPool(
         copy.deepcopy(DROPOUT.fitted) if model is None else model,
@@ -102,4 +102,4 @@ DEGENERATE: dict[str, Callable[[Kind, int], WatchedPool]] = {
     "one-hot probabilities": _model(lambda kind: kind.changed(_one_hot_probs)),
     "features all zero": _model(lambda kind: kind.changed(_zero_features)),
 }
-"""Degenerate pools, by what is degenerate. Each is made from a kind of model and a size, an even number."""
+"""Degenerate pools, by the degenerate part. Each is made from a kind of model and a size, an even number."""

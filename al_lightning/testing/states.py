@@ -1,4 +1,4 @@
-"""What a strategy could change: the state of a model, and the attributes of the strategy itself."""
+"""The state that a strategy could change: of a model, and of the strategy itself."""
 
 import pickle
 from typing import Any
@@ -23,7 +23,7 @@ def state_of(model: nn.Module) -> State:
 
 
 def differences(before: State, after: State) -> list[str]:
-    """Says in words what differs between two states of a model."""
+    """Describes the differences between two states of a model."""
 
     def same(a: Any, b: Any) -> bool:
         return a.equal(b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a is b

@@ -16,7 +16,7 @@ Outcome = Literal["holds", "FAILS", "does not apply", "noted"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of one property."""
+    """The result for one property."""
 
     property: Property
     outcome: Outcome

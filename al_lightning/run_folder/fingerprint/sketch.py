@@ -31,8 +31,8 @@ def sketch(blocks: Sequence[Inputs], num_rows: int, is_decoded: bool) -> list[di
         is_decoded: Whether the values come from a decoder of images, or may do so.
 
     Returns:
-        A row of plain values for each tensor of a block: its shape, whether it holds whole numbers, its sums, their
-        size, and the decoder of the values.
+        A row of plain values for each tensor of a block. The row has its shape, whether it holds whole numbers, its
+        sums, their size, and the decoder of the values.
     """
     parts = zip(*(tensors_of(block) for block in blocks), strict=True)
     return [_sketch(part, num_rows, is_decoded) for part in parts]
