@@ -150,6 +150,10 @@ def test_sweeps_and_reports_import_no_torch() -> None:
             assert not any(other.split(".")[0] in ("torch", "lightning") for other in imported(path)), path
 
 
+OF_LIGHTNING = ("trainer", "fit_loop", "launcher", "logger", "connector")
+"""What parts of a trainer are called."""
+
+
 def private_names_of_lightning(path: Path) -> set[str]:
     """Names with an underscore that a file takes from Lightning: imported, or read off a trainer and its parts."""
     tree = ast.parse(path.read_text())
@@ -163,10 +167,14 @@ def private_names_of_lightning(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             owner = ast.unparse(node.value)
-            parts = ("trainer", "fit_loop", "launcher", "logger", "connector")
             is_own = owner == "self" or owner.startswith("self._")
-            if not is_own and any(word in owner.split("(")[0] for word in parts):
+            if not is_own and any(word in owner.split("(")[0] for word in OF_LIGHTNING):
                 found.add(f"{owner}.{node.attr}")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
+            owner, name = ast.unparse(node.args[0]), node.args[1]
+            is_private = isinstance(name, ast.Constant) and str(name.value).startswith("_")
+            if is_private and owner in (*OF_LIGHTNING, "callback", "model", "datamodule"):
+                found.add(f"{owner}.{name.value}")
     return found
 
 
@@ -182,11 +190,13 @@ def test_private_names_are_seen(tmp_path: Path) -> None:
         "from lightning.pytorch.loops import _Loop\n"
         "def f(trainer):\n"
         "    trainer.fit_loop.epoch_loop._batches_that_stepped = 3\n"
+        "    getattr(trainer, '_results', None)\n"
         "    return trainer._signal_connector\n"
     )
     assert private_names_of_lightning(path) == {
         "_Loop",
         "trainer.fit_loop.epoch_loop._batches_that_stepped",
+        "trainer._results",
         "trainer._signal_connector",
     }
 

@@ -238,7 +238,10 @@ def _optimizer(optimizer: Optimizer) -> str:
 
 def configured_optimizers(model: L.LightningModule) -> Any:
     """Optimizers and schedules that a model configures, or the reason, as text, if it cannot do so before a fit."""
-    trainer = getattr(model, "_trainer", None)
+    try:
+        trainer = model.trainer
+    except RuntimeError:  # it has none
+        trainer = None
     model.trainer = None  # a trainer of an earlier run would give other answers
     try:
         return model.configure_optimizers()

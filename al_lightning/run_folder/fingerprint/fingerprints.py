@@ -14,7 +14,7 @@ from typing import Any
 import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
@@ -238,7 +238,7 @@ def _callbacks(callbacks: Iterable[Callback]) -> dict[str, Callback]:
         is_setting = cls.__module__.startswith("al_lightning.") or (
             isinstance(callback, EarlyStopping) and not is_own(cls)
         )
-        duration = getattr(callback, "_duration", None)
+        duration = callback.time_remaining() if isinstance(callback, Timer) else None
         if not is_setting and not is_watching(f"{cls.__module__}.{cls.__qualname__}", {"duration": duration}):
             number = sum(type(other) is cls for other in found.values()) + 1
             found[class_path(callback) + (f" {number}" if number > 1 else "")] = callback
