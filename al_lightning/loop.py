@@ -21,9 +21,9 @@ from al_lightning.fitting.preflight import Experiment, Prepared, prepare
 from al_lightning.fitting.progress import RunProgress
 from al_lightning.fitting.ranks import Ranks, joined
 from al_lightning.fitting.round_fit import RoundFit
+from al_lightning.fitting.round_metrics import Tested, measure_on_test_set
 from al_lightning.fitting.round_query import NOTHING, Queried, query_pool
 from al_lightning.fitting.round_row import row_of
-from al_lightning.fitting.round_test import Tested, test_model
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.fitting.run_record import RunRecord, WrittenRecord, save_checkpoint
 from al_lightning.fitting.settings_of_objects import default_run_dir, describe
@@ -35,7 +35,7 @@ from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.paths import expanded
 from al_lightning.random_streams import stream_seed
 from al_lightning.run_folder.default_folder import default_folder
-from al_lightning.run_folder.fingerprint.fingerprints import Remembering, identity_in_python
+from al_lightning.run_folder.fingerprint.fingerprints import Remembering, fingerprints_in_python
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.tables import Round
 from al_lightning.strategies import QueryStrategy
@@ -176,7 +176,7 @@ class ActiveLearningLoop(Callback):
         given = dict(prepared.identity)
         if not settings:
             settings = self._describe(trainer, model, datamodule)
-            given |= identity_in_python(trainer, model, datamodule, callbacks)
+            given |= fingerprints_in_python(trainer, model, datamodule, callbacks)
             if self.run_dir is None:
                 path = self._own_folder(path, settings, given, ranks)
         with opened(path, settings, given, trainer, ranks) as folder:
@@ -229,7 +229,7 @@ class ActiveLearningLoop(Callback):
             return NOTHING if round == self.num_rounds else query_pool(parts, self.strategy, self.query_size, round)
 
         fitted, queried = RoundFit(parts, round, record, at_end=ask).run()
-        tested = test_model(parts, self.metrics)
+        tested = measure_on_test_set(parts, self.metrics)
         return row_of(round, num_labeled, fitted, queried, tested), queried, tested
 
     def _label(self, indices: Tensor, datamodule: PoolDataModule) -> Tensor | None:
@@ -290,5 +290,6 @@ class ActiveLearningLoop(Callback):
             "num_rounds": self.num_rounds,
             "reinit": self.reinit,
             "oracle": None if type(self.oracle) is SimulatedOracle else self.oracle,
+            "metrics": self.metrics.settings,
         }
         return describe(self.seed, loop, trainer, model, datamodule)

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.run_folder.fingerprint.differences import test_set_differs
-from al_lightning.run_folder.fingerprint.fingerprints import identity_of_data
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints_of_data
 from al_lightning.run_folder.fingerprint.sketched import differs
 from al_lightning.run_folder.folder import read_identity
 
@@ -74,7 +74,7 @@ def check_data(checkpoint: Path, datamodule: PoolDataModule) -> list[str]:
     was = read_identity(checkpoint.parent)
     if not was:
         return []
-    now = identity_of_data(datamodule)
+    now = fingerprints_of_data(datamodule)
     if was.get("classes", now["classes"]) != now["classes"]:
         raise InputError(
             f"Expected the classes of the run in {checkpoint.parent}, {_listed(was['classes'])}, but got "

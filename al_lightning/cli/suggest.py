@@ -21,7 +21,7 @@ from al_lightning.labeling.label_studio import task
 from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
-from al_lightning.run_folder.fingerprint.fingerprints import identity
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 from al_lightning.run_folder.folder import CONFIG, RunFolder
 from al_lightning.run_folder.tables import SKIPPED, Query
 
@@ -98,7 +98,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
     settle_classes(model, data)
     # the run may be tested on something else by now
-    of_run = {name: value for name, value in identity(data, loop.strategy, model).items() if name != "test"}
+    of_run = {name: value for name, value in fingerprints(data, loop.strategy, model).items() if name != "test"}
     ledger.check_identity(of_run)
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]

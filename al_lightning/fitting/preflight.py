@@ -27,7 +27,7 @@ from al_lightning.labeling import Oracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream, stream_seed
-from al_lightning.run_folder.fingerprint.fingerprints import identity
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 from al_lightning.strategies import QueryStrategy
 
 
@@ -50,7 +50,7 @@ class Prepared:
 
     model: L.LightningModule
     identity: dict[str, Any]
-    """Fingerprints of the parts, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`."""
+    """Fingerprints of the parts, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`."""
     initial: Tensor
     """Training-set indices of the samples that round 0 trains on, int64."""
     asked: Tensor
@@ -103,7 +103,7 @@ def prepare(
     experiment.metrics.check(datamodule.count_classes())
     for rule in rules_of(trainer):
         rule.settle(model)
-    given = identity(datamodule, experiment.strategy, model)
+    given = fingerprints(datamodule, experiment.strategy, model)
     maker = _find_maker(experiment.reinit, model, make_model, finish)
     brings_state = isinstance(maker, ByConstructor) and not maker.keeps_objects
     state = None if brings_state else ModuleState(model)

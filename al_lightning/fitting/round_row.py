@@ -3,8 +3,8 @@
 from math import nan
 
 from al_lightning.fitting.round_fit import Fitted
+from al_lightning.fitting.round_metrics import OURS, Tested
 from al_lightning.fitting.round_query import Queried
-from al_lightning.fitting.round_test import OURS, Tested
 from al_lightning.run_folder.tables import COLUMNS, ROUNDS, Round
 
 

@@ -12,7 +12,7 @@ from al_lightning.errors import InputError
 from al_lightning.fitting.lightning_insides import count_steps_from
 from al_lightning.fitting.progress import RunProgress
 from al_lightning.fitting.ranks import Ranks
-from al_lightning.fitting.round_test import OURS
+from al_lightning.fitting.round_metrics import OURS
 from al_lightning.fitting.run_loggers import RunLoggers, point_of
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.models.named_metrics import NamedMetrics

@@ -61,7 +61,7 @@ def describe(
 
     Args:
         seed: Seed of all random streams.
-        loop: Arguments of the loop, plain values or objects.
+        loop: Arguments of the loop: plain values, mappings of plain values, or objects.
         trainer: The trainer. Its limits, devices and callbacks are described.
         model: The model.
         datamodule: The data.
@@ -72,7 +72,7 @@ def describe(
         "trainer": _trainer(trainer),
         "model": _part(model),
         "data": _part(datamodule),
-        "loop": {name: value if isinstance(value, PLAIN) else _part(value) for name, value in loop.items()},
+        "loop": {name: value if isinstance(value, (*PLAIN, dict)) else _part(value) for name, value in loop.items()},
         "convergence": _rule(trainer),
     }
     is_compared = ("max_epochs", "max_steps", "precision", "accelerator", "devices")

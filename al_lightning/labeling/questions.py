@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from al_lightning.run_folder.files import replace_file
 from al_lightning.run_folder.tables import Query
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
@@ -66,7 +67,5 @@ def _digest(questions: Sequence[Query]) -> str:
 
 def write_whole(path: Path, content: str | list[dict[str, Any]]) -> None:
     """Writes a complete file of text, or of tasks as JSON, or none."""
-    new = path.with_name(f"{path.name}.new")
     text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
+    replace_file(path, text.encode())

@@ -51,6 +51,13 @@ class NamedMetrics:
         names = [f"{PREFIX}{name}" for name in self._metrics]
         return any(column == name or column.startswith(f"{name}_") for name in names)
 
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The argument as a config file has it; an object among the metrics is text that no config takes."""
+        if not self._metrics:
+            return None
+        return {name: _setting(made, arguments) for name, (made, arguments) in self._metrics.items()}
+
     def check(self, num_classes: int) -> None:
         """Raises :class:`InputError` unless all metrics can be made and take logits of this number of classes."""
         if self._metrics:
@@ -77,6 +84,11 @@ class NamedMetrics:
                 ) from error
             found |= _columns(f"{PREFIX}{name}", value)
         return found
+
+
+def _setting(made: Any, arguments: dict[str, Any]) -> Any:
+    path = f"{made.__module__}.{made.__qualname__}" if inspect.isclass(made) else f"{type(made).__name__} of Python"
+    return {"class_path": path, "init_args": arguments} if arguments else path
 
 
 def _resolved(name: str, given: Any) -> tuple[Any, dict[str, Any]]:

@@ -78,9 +78,9 @@ class RunFolder:
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Query] = []
         self.identity: dict[str, Any] = {}
-        """Fingerprints of the run besides its settings: see
-        :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`. Empty in runs of version 0.1, and in later
-        runs without digests of networks."""
+        """Fingerprints of the run besides its settings, see
+        :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`. Empty in runs of version 0.1; without
+        digests of networks in some later runs."""
         self.made_with: list[dict[str, Any]] = []
         """Versions and hardware, with their first round, ``from_round``. Each change adds a row. For rounds before the
         first row, they are not known."""

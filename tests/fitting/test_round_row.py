@@ -5,9 +5,9 @@ from math import isnan
 import torch
 
 from al_lightning.fitting.round_fit import Fitted
+from al_lightning.fitting.round_metrics import Tested
 from al_lightning.fitting.round_query import NOTHING, Queried
 from al_lightning.fitting.round_row import row_of
-from al_lightning.fitting.round_test import Tested
 from al_lightning.run_folder.tables import ROUNDS, to_csv
 
 FITTED = Fitted(epochs=3, train_acc=0.5, converged=True, seconds=1.23456, logged={"val_loss": 2.0})

@@ -9,9 +9,10 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCohenKappa, MulticlassF1Score
 
-from al_lightning import Random
+from al_lightning import Convergence, Random
+from al_lightning.cli import main
 from al_lightning.run_folder import RunFolder
 from tests.digits import Digits
 from tests.helpers import digits
@@ -150,3 +151,9 @@ def strip_metrics(path: Path) -> None:
     folder.rounds = [replace(row, metrics={}) for row in folder.rounds]
     folder.commit()
     folder.close()
+
+
+def test_a_run_from_python_with_a_metric_goes_on_from_the_command_line(tmp_path: Path) -> None:
+    run(tmp_path, None, Convergence(), num_rounds=1, metrics={"kappa": MulticlassCohenKappa})
+    main(["fit", "--config", str(tmp_path / "config.yaml"), "--loop.num_rounds", "2", "--loop.run_dir", str(tmp_path)])
+    assert [row["test_kappa"] != "" for row in rows(tmp_path)] == [True] * 3

@@ -30,7 +30,7 @@ def check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> No
 
     Args:
         path: The run folder.
-        was: The earlier fingerprints, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.identity`.
+        was: The earlier fingerprints, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`.
         now: The fingerprints of today.
     """
     known = {name for name in now if name in was}

@@ -54,7 +54,9 @@ TRAINER = (
 """Attributes of a trainer that change a round and that are not among the settings."""
 
 
-def identity(datamodule: PoolDataModule, strategy: object, model: L.LightningModule | None = None) -> dict[str, Any]:
+def fingerprints(
+    datamodule: PoolDataModule, strategy: object, model: L.LightningModule | None = None
+) -> dict[str, Any]:
     """Describes the parts that settings only name.
 
     Args:
@@ -66,7 +68,7 @@ def identity(datamodule: PoolDataModule, strategy: object, model: L.LightningMod
     Returns:
         Plain values: ``networks`` only if there are networks, ``model`` and ``code`` only if there is a model.
     """
-    found = identity_of_data(datamodule)
+    found = fingerprints_of_data(datamodule)
     networks = {}
     for name, network in vars(strategy).items():
         if isinstance(network, nn.Module):
@@ -84,7 +86,7 @@ def identity(datamodule: PoolDataModule, strategy: object, model: L.LightningMod
     return found
 
 
-def identity_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
+def fingerprints_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
     """Describes the samples, the classes, the training inputs and the test set."""
     return {
         "samples": datamodule.fingerprint(),
@@ -94,7 +96,7 @@ def identity_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
     }
 
 
-def identity_in_python(
+def fingerprints_in_python(
     trainer: L.Trainer, model: L.LightningModule, datamodule: PoolDataModule, callbacks: Iterable[Callback]
 ) -> dict[str, Any]:
     """Describes the parts that are settings on the command line.
@@ -126,7 +128,7 @@ class Remembering:
     Args:
         trainer: The trainer.
         model: The model.
-        callbacks: The trainer's callbacks, see :func:`identity_in_python`.
+        callbacks: The trainer's callbacks, see :func:`fingerprints_in_python`.
         others: Other objects with arguments among the settings: the data and the strategy.
     """
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from al_lightning import CoreSet, Digits, Margin
 from al_lightning.run_folder.digest import digest
-from al_lightning.run_folder.fingerprint.fingerprints import identity
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 
 
 def data() -> Digits:
@@ -17,18 +17,18 @@ def data() -> Digits:
 
 def test_only_networks_of_a_strategy_are_in_it() -> None:
     digits = data()
-    assert identity(digits, Margin()).keys() == {"samples", "classes", "inputs", "test"}
+    assert fingerprints(digits, Margin()).keys() == {"samples", "classes", "inputs", "test"}
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8))  # that one has a state of no dimension
-    first = identity(digits, CoreSet(network))["networks"]
+    first = fingerprints(digits, CoreSet(network))["networks"]
     assert first.keys() == {"features"}
-    assert identity(digits, CoreSet(network))["networks"] == first
+    assert fingerprints(digits, CoreSet(network))["networks"] == first
     with torch.no_grad():
         network[1].bias[3] += 1e-6
-    assert identity(digits, CoreSet(network))["networks"] != first
+    assert fingerprints(digits, CoreSet(network))["networks"] != first
 
 
 def test_a_network_without_shapes_has_no_weights_yet() -> None:
-    assert "networks" not in identity(data(), CoreSet(nn.LazyLinear(8)))
+    assert "networks" not in fingerprints(data(), CoreSet(nn.LazyLinear(8)))
 
 
 def test_what_is_no_tensor_does_not_count() -> None:
@@ -37,7 +37,7 @@ def test_what_is_no_tensor_does_not_count() -> None:
             return {"trained_on": "digits"}
 
     network = Remembering(64, 8)
-    digests = identity(data(), CoreSet(network))["networks"]
+    digests = fingerprints(data(), CoreSet(network))["networks"]
     assert digests == {"features": digest({"weight": network.weight, "bias": network.bias})}
 
 

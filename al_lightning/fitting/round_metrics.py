@@ -44,7 +44,7 @@ class Tested:
         ]
 
 
-def test_model(parts: RunParts, metrics: NamedMetrics) -> Tested:
+def measure_on_test_set(parts: RunParts, metrics: NamedMetrics) -> Tested:
     """Tests a model by its ``test_step``. Metrics that ``test_step`` does not log are computed from the logits.
 
     Args:
