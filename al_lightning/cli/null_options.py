@@ -35,16 +35,24 @@ def _check_chosen(value: Mapping[str, Any], name: str) -> None:
 
 
 def _check(options: Mapping[str, Any], cls: Any, prefix: str) -> None:
-    try:
-        hints = get_type_hints(cls.__init__)
-    except (NameError, TypeError, AttributeError):  # names that a module has for type checkers only
-        hints = {}
-    parameters = inspect.signature(cls).parameters
     for name, value in options.items():
         if isinstance(value, Mapping) and "class_path" in value:
             _check_chosen(value, f"{prefix}.{name}")
-        hint = hints.get(name, Any)
-        if value is not None or name not in parameters or parameters[name].default is None:
-            continue
-        if hint is not Any and type(None) not in (hint, *get_args(hint)):
+        if value is None and not _takes_null(cls, name):
             raise InputError(f"Expected `{prefix}.{name}` to have a value, but got null.")
+
+
+def _takes_null(cls: Any, name: str) -> bool:
+    """Whether an argument of a class may be null, or is not known; a class may pass it on to its base class."""
+    for owner in inspect.getmro(cls) if inspect.isclass(cls) else (cls,):
+        maker = owner.__init__ if inspect.isclass(owner) else owner
+        parameters = inspect.signature(maker).parameters
+        if name in parameters:
+            try:
+                hint = get_type_hints(maker).get(name, Any)
+            except (NameError, TypeError, AttributeError):  # names that a module has for type checkers only
+                hint = Any
+            return parameters[name].default is None or hint is Any or type(None) in (hint, *get_args(hint))
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+            return True
+    return True

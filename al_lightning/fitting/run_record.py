@@ -19,7 +19,7 @@ from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.run_folder.events import RunEvents
 from al_lightning.run_folder.files import new_name
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.tables import SKIPPED, CalibrationBin, Diagnostic, Query, Round
+from al_lightning.run_folder.tables import COLUMNS, ROUNDS, SKIPPED, CalibrationBin, Diagnostic, Query, Round
 
 CHECKPOINT = "model.ckpt"
 """File of a run folder with the weights of the last fit."""
@@ -140,9 +140,10 @@ class WrittenRecord(RunRecord):
 
         By default, a run of an earlier version has no such columns.
         """
-        if not self._folder.rounds or self._folder.rounds[0].metrics:
-            return row
-        return replace(row, metrics={name: value for name, value in row.metrics.items() if name in self._metrics})
+        metrics = {name: value for name, value in row.metrics.items() if name not in COLUMNS[ROUNDS]}
+        if self._folder.rounds and not self._folder.rounds[0].metrics:
+            metrics = {name: value for name, value in metrics.items() if name in self._metrics}
+        return replace(row, metrics=metrics)
 
     def close(self, is_success: bool) -> None:
         super().close(is_success)

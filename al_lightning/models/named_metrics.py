@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from al_lightning.errors import InputError, did_you_mean
+from al_lightning.models.metrics import NAMES
 
 PREFIX = "test_"
 OPTION = "loop.metrics"
@@ -41,6 +42,8 @@ class NamedMetrics:
         for name, given in (metrics or {}).items():
             if not str(name).isidentifier():
                 raise InputError(f"Expected the names in `{OPTION}` to be words, as `macro_f1`, but got `{name}`.")
+            if name in NAMES:
+                raise InputError(f"Expected new names in `{OPTION}`, but every test has a metric `{name}`.")
             self._metrics[str(name)] = _resolved(str(name), given)
 
     def __len__(self) -> int:

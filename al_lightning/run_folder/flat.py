@@ -38,5 +38,6 @@ def _normal(value: Any) -> Any:
     if isinstance(value, str):
         if value.startswith("al_lightning."):
             return f"al_lightning.{value.rsplit('.', 1)[1]}"
-        return re.sub(r" at 0x[0-9A-Fa-f]+", "", value)  # addresses, which older versions wrote down, change each time
+        value = re.sub(r" at 0x[0-9A-Fa-f]+", "", value)  # addresses, which older versions wrote, change each time
+        return re.sub(r"^(only in Python: )\S+ ([0-9a-f]{16})$", r"\1\2", value)  # code counts, wherever it stands
     return list(value) if isinstance(value, tuple) else value

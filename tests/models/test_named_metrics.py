@@ -93,6 +93,7 @@ def test_an_object_is_used_anew_in_each_test() -> None:
         ({"f1": "torch.Tensor"}, "`loop.metrics.f1` to be a metric of torchmetrics"),
         ({"f1": 3}, "`loop.metrics.f1` to be a metric of torchmetrics, but got 3"),
         ({"f1": {"init_args": {}}}, "`loop.metrics.f1` to have `class_path`"),
+        ({"acc": "MulticlassF1Score"}, "new names in `loop.metrics`, but every test has a metric `acc`"),
         ({"a b": "MulticlassF1Score"}, "to be words, as `macro_f1`, but got `a b`"),
     ],
 )
