@@ -45,7 +45,7 @@ files = array.array("i", [0, 1, 2])
 server.sendmsg([len(asked).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
 server.sendall(asked)
 child = int.from_bytes(server.recv(8), "big")
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, lambda number, frame: os.kill(child, number))
 status = int.from_bytes(server.recv(8), "big")
 if os.WIFSIGNALED(status):

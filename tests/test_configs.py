@@ -40,23 +40,37 @@ def test_a_config_runs(config: Path, tmp_path: Path) -> None:
     assert all(bool(q["score"]) == scored for q in queries[500:])
 
 
-def test_the_study_has_all_strategies() -> None:
-    arms = read_plan(["--config", str(STUDY)]).arms
-    settings = check(arms)  # all arms parse
-    assert {arm.name for arm in arms} >= {path.stem for path in STRATEGY_CONFIGS}
+def with_checkpoint(arm: Arm, folder: Path) -> Arm:
+    """The arm with a checkpoint that there is, in place of the one that its config tells how to make."""
+    path = folder / "model.ckpt"
+    torch.save({"state_dict": DropoutMLP().state_dict()}, path)
+    return replace(arm, flags=tuple(str(path) if word == "runs/all_labels/model.ckpt" else word for word in arm.flags))
+
+
+@pytest.fixture(scope="module")
+def all_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, dict[str, dict]]:
+    """For each study the settings of its arms by name: all arms parse, in one process for all studies."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    arms = {path: [with_checkpoint(arm, folder) for arm in read_plan(["--config", str(path)]).arms] for path in STUDIES}
+    settings = check([replace(arm, name=f"{path}:{arm.name}") for path in STUDIES for arm in arms[path]])
+    return {path: {arm.name: settings[f"{path}:{arm.name}"] for arm in arms[path]} for path in STUDIES}
+
+
+def test_the_study_has_all_strategies(all_settings: dict[Path, dict[str, dict]]) -> None:
+    settings = all_settings[STUDY]
+    assert settings.keys() >= {path.stem for path in STRATEGY_CONFIGS}
     for name in settings:
         query, _, suffix = name.partition("_dropout")
         assert settings[name]["loop"] == settings[query]["loop"], name
         assert settings[name]["model"]["init_args"]["dropout"] == (0.0 if suffix else 0.5), name
 
 
-def test_the_factorial_of_round_0_is_complete() -> None:
+def test_the_factorial_of_round_0_is_complete(all_settings: dict[Path, dict[str, dict]]) -> None:
     """Six lengths of training; without dropout there is one way to test, with 0.25 and 0.5 there are three.
 
     Inputs of two other scales have three cells for each length.
     """
-    arms = read_plan(["--config", str(ROUND_0)]).arms
-    settings = check(arms)
+    settings = all_settings[ROUND_0]
     assert len(settings) == 6 * (1 + 2 * 3) + 6 * 2 * 3
     cells = {
         (
@@ -71,25 +85,20 @@ def test_the_factorial_of_round_0_is_complete() -> None:
     assert all(s["loop"]["num_rounds"] == 0 for s in settings.values())
 
 
-def test_the_planted_pools_are_those_of_one_protocol() -> None:
-    settings = check(read_plan(["--config", str(PLANTED)]).arms)
+def test_the_planted_pools_are_those_of_one_protocol(all_settings: dict[Path, dict[str, dict]]) -> None:
+    settings = all_settings[PLANTED]
     assert {s["data"]["class_path"] for s in settings.values()} == {"al_lightning.PlantedFashionMNIST"}
     assert {s["loop"]["strategy"]["class_path"].split(".")[-1] for s in settings.values()} >= {"BALD", "Entropy"}
 
 
-def with_checkpoint(arm: Arm, folder: Path) -> Arm:
-    """The arm with a checkpoint that there is, in place of the one that its config tells how to make."""
-    path = folder / "model.ckpt"
-    torch.save({"state_dict": DropoutMLP().state_dict()}, path)
-    return replace(arm, flags=tuple(str(path) if word == "runs/all_labels/model.ckpt" else word for word in arm.flags))
-
-
-def test_the_arms_that_explain_core_set_differ_from_it_in_one_thing_each(tmp_path: Path) -> None:
-    settings = check([with_checkpoint(arm, tmp_path) for arm in read_plan(["--config", str(WHY_CORE_SET)]).arms])
-    strategies = {name: s["loop"]["strategy"]["init_args"] for name, s in settings.items()}
+def test_the_arms_that_explain_core_set_differ_from_it_in_one_thing_each(
+    all_settings: dict[Path, dict[str, dict]],
+) -> None:
+    strategies = {name: s["loop"]["strategy"]["init_args"] for name, s in all_settings[WHY_CORE_SET].items()}
     usual = {"features": "penultimate", "trim": 0.0, "outliers": True}
-    checkpoint = {"checkpoint": str(tmp_path / "model.ckpt")}
-    network = {"class_path": "al_lightning.PretrainedMLP", "init_args": checkpoint}
+    network = strategies["core_set_oracle"]["features"]
+    assert network["class_path"] == "al_lightning.PretrainedMLP"
+    assert Path(network["init_args"]["checkpoint"]).name == "model.ckpt"
     assert strategies == {
         "core_set_outliers": usual,
         "core_set_inputs": usual | {"features": "inputs"},

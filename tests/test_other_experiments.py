@@ -252,10 +252,9 @@ def test_a_run_that_knows_less_of_itself_goes_on_and_then_knows_it(begun: Path) 
 
 
 def test_a_class_whose_file_was_edited_is_refused_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_python: str
 ) -> None:
     import subprocess
-    import sys
 
     source = """
 import torch
@@ -275,8 +274,8 @@ class Small(nn.Module):
         words = ["fit", "--data", "al_lightning.Digits", "--model", "Classifier", "--model.network", "small_net.Small"]
         words += ["--data.num_initial", "20", "--loop.num_rounds", str(rounds), "--loop.query_size", "5"]
         words += ["--trainer.max_epochs", "1", "--loop.run_dir", "run"]
-        code = "import sys; from al_lightning.cli import main; main(sys.argv[1:])"
-        done = subprocess.run([sys.executable, "-B", "-c", code, *words], capture_output=True, text=True, check=False)
+        code = "import sys; sys.dont_write_bytecode = True; from al_lightning.cli import main; main(sys.argv[1:])"
+        done = subprocess.run([forked_python, "-c", code, *words], capture_output=True, text=True, check=False)
         assert done.returncode in (0, 2), done.stderr
         return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 

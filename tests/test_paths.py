@@ -1,5 +1,6 @@
 """~ in a path is the home folder, from the command line, from a config and from Python."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_run_dir_in_a_config_is_at_home(home: Path) -> None:
     assert [path.name for path in Path.cwd().iterdir()] == ["c.yaml"]
 
 
-def test_a_sweep_is_at_home(home: Path) -> None:
+def test_a_sweep_is_at_home(home: Path, forked_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", forked_python)
     main(["sweep", "--strategies", "Random", "--out", "~/s", "--processes", "1", *TINY])
     assert (home / "s" / "random" / "seed0" / "rounds.csv").is_file()
     assert not (Path.cwd() / "~").exists()

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -55,8 +54,8 @@ def plant_checkpoint(folder: Path) -> None:
     trainer.save_checkpoint(folder / "hpc_ckpt_3.ckpt")
 
 
-def fit(run_dir: Path, cwd: Path, *flags: str, **variables: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "al_lightning", "fit", *FLAGS, *flags, "--loop.run_dir", str(run_dir)]
+def fit(python: str, run_dir: Path, cwd: Path, *flags: str, **variables: str) -> subprocess.Popen:
+    command = [python, "-m", "al_lightning", "fit", *FLAGS, *flags, "--loop.run_dir", str(run_dir)]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
     return subprocess.Popen(
         command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -181,7 +180,7 @@ def test_outside_of_slurm_no_environment_is_added(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_the_signal_to_requeue_stops_the_command_which_then_continues(
-    tmp_path: Path, number: signal.Signals, plugin: str | None
+    tmp_path: Path, number: signal.Signals, plugin: str | None, forked_python: str
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = ["--loop.num_rounds", "40"]
@@ -192,7 +191,7 @@ def test_the_signal_to_requeue_stops_the_command_which_then_continues(
             "        super().__init__(requeue_signal=signal.SIGUSR2)\n"
         )
         flags += [f"--trainer.plugins+={plugin}"]
-    process = fit(stopped, tmp_path, *flags, **JOB)
+    process = fit(forked_python, stopped, tmp_path, *flags, **JOB)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("round 1"):
@@ -206,7 +205,7 @@ def test_the_signal_to_requeue_stops_the_command_which_then_continues(
     done = len(rows(stopped))
     assert 1 <= done < 41
     flags[1] = str(done + 1)
-    continued = fit(stopped, tmp_path, *flags, **JOB)
+    continued = fit(forked_python, stopped, tmp_path, *flags, **JOB)
     assert continued.communicate(timeout=120)[1] == ""
     run(whole, Random(), model=DigitsMLP(256), num_rounds=done + 1)
     assert timeless(stopped) == timeless(whole)
