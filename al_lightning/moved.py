@@ -14,15 +14,20 @@ from types import ModuleType
 PACKAGE = __name__.partition(".")[0]
 
 MOVED = {
+    "arrays": "data.arrays",
     "augmentations": "data.augmentations",
+    "calling": "inference.calling",
     "check": "testing",
     "check.contract": "testing.properties",
     "check.pools": "testing.small_pools",
     "check.subject": "testing.watched_strategy",
     "convergence": "fitting.convergence",
+    "data.pool": "data.datamodule",
     "denormals": "models.denormals",
     "events": "run_folder.events",
+    "inputs": "data.inputs",
     "layers": "inference.layers",
+    "logits": "inference.logits",
     "mc_dropout": "inference.mc_dropout",
     "nearest": "strategies.geometry",
     "oracles": "labeling",
@@ -31,7 +36,6 @@ MOVED = {
     "spelling": "errors",
     "study": "report",
     "study.checks": "report.stats.checks",
-    "study.claims": "report.claims.judge",
     "study.curves": "report.stats.curves",
     "study.efficiency": "report.stats.efficiency",
     "study.evidence": "report.claims.evidence",
@@ -40,7 +44,6 @@ MOVED = {
     "study.figures": "report.page.figures",
     "study.gallery": "report.page.gallery",
     "study.multiple": "report.stats.multiple",
-    "study.page": "report.page.page",
     "study.paired": "report.stats.paired",
     "study.penalty": "report.stats.penalty",
     "study.querying": "report.stats.queries",
@@ -55,7 +58,10 @@ MOVED = {
     "suggest": "cli.suggest",
     "sweep.study": "sweep.plan",
 }
-"""New names by old ones, without the name of the package. What is not listed in a folder has moved with it."""
+"""New names by old ones, without the name of the package. What is not listed in a folder has moved with it.
+
+An old name must not hide another module in the new folder: Python sets ``report.page`` when ``study.page`` is imported.
+"""
 
 
 def new_name(name: str) -> str | None:

@@ -20,6 +20,15 @@ def test_an_old_name_is_the_module_of_the_new_name(old: str) -> None:
     assert module.__spec__.name == module.__name__ == f"{PACKAGE}.{MOVED[old]}"
 
 
+def test_old_names_hide_no_module() -> None:
+    for old in MOVED:
+        import_module(f"{PACKAGE}.{old}")
+    for name, module in list(sys.modules.items()):
+        parent, _, child = name.rpartition(".")
+        if parent.startswith(f"{PACKAGE}.") and module.__name__ == name:
+            assert getattr(sys.modules[parent], child) is module, name
+
+
 def test_old_names_of_classes_are_the_classes() -> None:
     from al_lightning.augmentations import RandomShift as OldShift
     from al_lightning.convergence import Convergence
