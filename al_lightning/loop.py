@@ -114,7 +114,7 @@ class ActiveLearningLoop(Callback):
             trainer: The trainer, with a callback that ends a fit, such as :class:`~al_lightning.Convergence`. It may
                 have several devices, with the strategy ``ddp``. Then all processes train, score and test, and the first
                 process writes the run folder.
-            model: A module with ``forward``, and with the members of :class:`~al_lightning.inference.PoolModel` that
+            model: A module with ``forward``, and with the members of :class:`~al_lightning.models.protocol.Traits` that
                 the strategy needs. Test metrics that its ``test_step`` does not log are computed from its logits. Or a
                 callable that makes the module, ``lambda: MyModel(64)``: then ``scratch`` calls it in each round. For an
                 object, ``scratch`` draws weights by its constructor or by ``reset_parameters`` of the layers. A check
