@@ -80,7 +80,7 @@ class ActiveLearningLoop(Callback):
         shared_dir: str | None = None,
         reinit: Reinit = "scratch",
         oracle: Oracle | None = None,
-        metrics: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | str | None = None,
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")

@@ -725,3 +725,21 @@ def test_a_model_that_cannot_be_written_is_said_to_be(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     run(tmp_path, num_rounds=1)
     assert len(rows(tmp_path)) == 2
+
+
+class Reporting(Random):
+    """Reports a figure that need not be a float of Python."""
+
+    def __init__(self, figure: object) -> None:
+        self.figure = figure
+
+    def diagnose(self, pool: PoolPredictor, query: Tensor) -> dict:
+        return {"figure": self.figure}
+
+
+def test_figures_of_a_strategy_are_written_as_numbers(tmp_path: Path) -> None:
+    for number, figure in enumerate((torch.tensor(0.5), True, 2)):
+        run(tmp_path / str(number), Reporting(figure), num_rounds=1)
+        assert [float(row["value"]) for row in rows(tmp_path / str(number), "diagnostics.csv")] == [float(figure)]
+    with pytest.raises(InputError, match=r"Expected Reporting\.diagnose to return numbers by name, but got"):
+        run(tmp_path / "bad", Reporting("much"), num_rounds=1)

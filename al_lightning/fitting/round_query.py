@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round:
             f"Expected {type(strategy).__name__}.query to return a tensor of shape ({query_size},), but got {got}."
         )
     positions = parts.ranks.on_writer(lambda: positions)  # devices may differ if a strategy has its own randomness
-    diagnostics = dict(strategy.diagnose(pool, positions))
+    diagnostics = _figures(strategy, strategy.diagnose(pool, positions))
     indices = parts.datamodule.indices_of(positions)
     confidences, classes = parts.predictor(round).map(
         lambda batch: tuple(batch.probs.max(dim=1)), over=parts.datamodule.train_blocks(indices)
@@ -74,3 +75,13 @@ def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round:
         pool.seconds,
         seconds - pool.seconds,
     )
+
+
+def _figures(strategy: QueryStrategy, returned: Mapping[str, Any]) -> dict[str, float]:
+    """The figures that a strategy reports, as floats."""
+    try:
+        return {str(name): float(value) for name, value in returned.items()}
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"Expected {type(strategy).__name__}.diagnose to return numbers by name, but got {returned!r}."
+        ) from error

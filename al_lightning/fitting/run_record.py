@@ -141,7 +141,8 @@ class WrittenRecord(RunRecord):
         By default, a run of an earlier version has no such columns.
         """
         metrics = {name: value for name, value in row.metrics.items() if name not in COLUMNS[ROUNDS]}
-        if self._folder.rounds and not self._folder.rounds[0].metrics:
+        first = self._folder.rounds[:1]
+        if first and not first[0].metrics and not math.isnan(first[0].test_acc):
             metrics = {name: value for name, value in metrics.items() if name in self._metrics}
         return replace(row, metrics=metrics)
 

@@ -2,10 +2,12 @@
 
 import copy
 import inspect
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+import torch
 import torchmetrics
 from torch import Tensor
 from torchmetrics import Metric
@@ -35,9 +37,12 @@ class NamedMetrics:
         {'test_top2': tensor(1.)}
     """
 
-    def __init__(self, metrics: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, metrics: Mapping[str, Any] | str | None = None) -> None:
         if metrics is not None and not isinstance(metrics, Mapping):
-            raise InputError(f"Expected `{OPTION}` to be names with classes of torchmetrics, but got {metrics!r}.")
+            raise InputError(
+                f"Expected `{OPTION}` to be names with classes of torchmetrics, as {{kappa: CohenKappa}}, "
+                f"but got {metrics!r}."
+            )
         self._metrics: dict[str, tuple[Any, dict[str, Any]]] = {}
         for name, given in (metrics or {}).items():
             if not str(name).isidentifier():
@@ -64,7 +69,9 @@ class NamedMetrics:
     def check(self, num_classes: int) -> None:
         """Raises :class:`InputError` unless all metrics can be made and take logits of this number of classes."""
         if self._metrics:
-            self.compute(Tensor([[0.0] * num_classes] * 2), Tensor([0, 1]).long())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a metric that has seen one sample of each class
+                self.compute(torch.zeros(num_classes, num_classes), torch.arange(num_classes))
 
     def compute(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns the metrics by column. A metric of several values, such as one a class, has one column for each.
@@ -78,20 +85,30 @@ class NamedMetrics:
         for name, (made, arguments) in self._metrics.items():
             try:
                 metric = _make(made, arguments, probs.shape[1])
-                metric.update(probs[:, 1] if type(metric).__name__.startswith("Binary") else probs, targets)
+                is_binary = type(metric).__name__.startswith("Binary")
+                if is_binary and probs.shape[1] != 2:
+                    raise ValueError("it is for 2 classes")
+                metric.update(probs[:, 1] if is_binary else probs, targets)
                 value = metric.compute()
-            except (ValueError, TypeError, RuntimeError, IndexError) as error:
+            except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
                 text = " ".join(str(error).split())
                 raise InputError(
-                    f"Expected `{OPTION}.{name}` to measure {probs.shape[1]} classes, but got: {text}"
+                    f"Expected `{OPTION}.{name}` to be made and to measure {probs.shape[1]} classes, but got: {text}"
                 ) from error
-            found |= _columns(f"{PREFIX}{name}", value)
+            columns = _columns(f"{PREFIX}{name}", value)
+            if twice := found.keys() & columns.keys():
+                raise InputError(f"Expected `{OPTION}` to have each column once, but `{min(twice)}` is there twice.")
+            found |= columns
         return found
 
 
 def _setting(made: Any, arguments: dict[str, Any]) -> Any:
     path = f"{made.__module__}.{made.__qualname__}" if inspect.isclass(made) else f"{type(made).__name__} of Python"
-    return {"class_path": path, "init_args": arguments} if arguments else path
+    plain = {
+        name: value if isinstance(value, bool | int | float | str | list | None) else str(value)
+        for name, value in arguments.items()
+    }
+    return {"class_path": path, "init_args": plain} if plain else path
 
 
 def _resolved(name: str, given: Any) -> tuple[Any, dict[str, Any]]:

@@ -120,15 +120,15 @@ class RunFolder:
             old = folder._check_settings(settings, free)
             if identity is not None:
                 folder.check_identity(identity)
+            folder._versions = dict(versions or {})
+            folder.settings_of_old_rule = old
+            kept = dict(old or settings)
+            if isinstance(settings, SettingsOfObjects):  # the config names the folder for `fit --config`
+                kept["loop"] = {**kept["loop"], "run_dir": str(path)}
+            folder._contents[CONFIG] = yaml.safe_dump(kept, sort_keys=False)
         except BaseException:
             folder.close()
             raise
-        folder._versions = dict(versions or {})
-        folder.settings_of_old_rule = old
-        kept = dict(old or settings)
-        if isinstance(settings, SettingsOfObjects):  # the config names the folder for `fit --config`
-            kept["loop"] = {**kept["loop"], "run_dir": str(path)}
-        folder._contents[CONFIG] = yaml.safe_dump(kept, sort_keys=False)
         return folder
 
     @classmethod

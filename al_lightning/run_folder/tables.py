@@ -37,7 +37,7 @@ class Round:
         """All values except the round and the number of labels, by name."""
         row = asdict(self)
         metrics = row.pop("metrics")
-        row |= {name: value for name, value in metrics.items() if value is not None}
+        row |= {name: value for name, value in metrics.items() if value is not None and name not in row}
         return {name: value for name, value in row.items() if name not in ("round", "num_labeled")}
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score, top_k_accuracy_score
 from torch import Tensor
 from torchmetrics import F1Score, MatthewsCorrCoef, MetricCollection
@@ -104,8 +105,29 @@ def test_what_is_no_metric_is_refused(metrics: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [MatthewsCorrCoef("multiclass", num_classes=3), {"class_path": "MulticlassAccuracy", "init_args": {"x": 1}}],
+    [
+        MatthewsCorrCoef("multiclass", num_classes=3),
+        {"class_path": "MulticlassAccuracy", "init_args": {"x": 1}},
+        "BinaryAUROC",
+        "BinaryAccuracy",
+    ],
 )
 def test_what_does_not_go_with_the_classes_is_refused_before_the_first_fit(given: Any) -> None:
-    with pytest.raises(InputError, match="`loop.metrics.one` to measure 4 classes, but got"):
+    with pytest.raises(InputError, match="`loop.metrics.one` to be made and to measure 4 classes, but got"):
         NamedMetrics({"one": given}).check(4)
+
+
+def test_two_metrics_do_not_share_a_column() -> None:
+    each = {"class_path": "MulticlassRecall", "init_args": {"average": None}}
+    with pytest.raises(InputError, match="each column once, but `test_f_0` is there twice"):
+        NamedMetrics({"f": each, "f_0": "MulticlassRecall"}).check(3)
+
+
+def test_settings_are_values_that_a_config_holds() -> None:
+    thresholds = torch.linspace(0, 1, 3)
+    given = {"auroc": {"class_path": "BinaryAUROC", "init_args": {"thresholds": thresholds}}, "f1": F1Score}
+    settings = NamedMetrics(given).settings
+    assert settings is not None
+    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
+    assert settings["f1"] == "torchmetrics.classification.f_beta.F1Score"
+    assert NamedMetrics().settings is None
