@@ -161,6 +161,7 @@ class ActiveLearningCLI(LightningCLI):
         """What config.yaml is to say."""
         self._dump_config()
         self.config_dump["loop"].pop("seed")  # it is seed_everything
+        self.config_dump["loop"]["metrics"] = self.config_init[self.subcommand].loop.metrics.settings
         self.config_dump["convergence"] = self._convergence.settings
         if self._has_no_cap:
             self.config_dump["trainer"]["max_epochs"] = -1

@@ -35,7 +35,11 @@ def describe_in_old_form(
         "model": _class_and_args(model),
         "optimizer": without_addresses(repr(configured_optimizers(model))),
         "data": _class_and_args(datamodule),
-        "loop": {name: value if isinstance(value, PLAIN) else _class_and_args(value) for name, value in loop.items()},
+        "loop": {
+            name: value if isinstance(value, PLAIN) else _class_and_args(value)
+            for name, value in loop.items()
+            if name != "metrics"  # which came later, and may change
+        },
         "convergence": [_rule(one) for one in callbacks_of(trainer) if isinstance(one, EarlyStopping)],
     }
 

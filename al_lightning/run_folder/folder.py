@@ -41,7 +41,7 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
 from al_lightning.run_folder.old_rule import with_old_rule
-from al_lightning.run_folder.settings import SettingsOfObjects, comparable_settings, difference
+from al_lightning.run_folder.settings import SettingsOfObjects, check_same_metrics, comparable_settings, difference
 from al_lightning.run_folder.tables import (
     ASKED,
     CALIBRATION,
@@ -332,6 +332,7 @@ class RunFolder:
         if not self.rounds and stored.get("loop.oracle") is None:
             self.queries, self.identity = [], {}
             return None
+        check_same_metrics(self.path, config, settings)
         details = difference(stored, given, free)
         if details:
             raise InputError(

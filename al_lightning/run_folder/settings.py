@@ -1,8 +1,10 @@
 """Settings of a run by dotted name: the settings that identify a run, and differences between two runs."""
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+from al_lightning.errors import InputError
 from al_lightning.run_folder.defaults import with_defaults
 from al_lightning.run_folder.fingerprint.watching import callbacks_that_count
 from al_lightning.run_folder.flat import flatten, normalized
@@ -85,6 +87,25 @@ def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collec
     """
     found = differing(stored, given)
     return ", ".join(f"`{name}` ({_told(was, now)})" for name, (was, now) in found.items() if name not in free)
+
+
+def check_same_metrics(path: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises :class:`InputError` if a name in ``loop.metrics`` has another metric than in the run so far.
+
+    New names may come, and names may go: they are columns of their own.
+
+    Args:
+        path: The run folder.
+        stored: The config of the run, nested.
+        given: The settings of today, nested.
+    """
+    was, now = ((one.get("loop") or {}).get("metrics") or {} for one in (stored, given))
+    changed = [name for name in was if name in now and was[name] != now[name]]
+    if changed:
+        raise InputError(
+            f"Expected `loop.metrics.{changed[0]}` to be {was[changed[0]]}, as in the run in {path}, but got "
+            f"{now[changed[0]]}; give another metric another name."
+        )
 
 
 def _told(was: Any, now: Any) -> str:

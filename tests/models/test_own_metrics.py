@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCohenKappa
 
 from al_lightning import Convergence, Random
 from al_lightning.cli import main
+from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder
 from tests.digits import Digits
 from tests.helpers import digits
@@ -157,3 +158,11 @@ def test_a_run_from_python_with_a_metric_goes_on_from_the_command_line(tmp_path:
     run(tmp_path, None, Convergence(), num_rounds=1, metrics={"kappa": MulticlassCohenKappa})
     main(["fit", "--config", str(tmp_path / "config.yaml"), "--loop.num_rounds", "2", "--loop.run_dir", str(tmp_path)])
     assert [row["test_kappa"] != "" for row in rows(tmp_path)] == [True] * 3
+
+
+def test_a_name_keeps_its_metric_for_the_whole_run(tmp_path: Path) -> None:
+    run(tmp_path, num_rounds=1, metrics={"a": "CohenKappa", "b": "MulticlassRecall"})
+    with pytest.raises(InputError, match=r"`loop.metrics.a` to be .*CohenKappa, as in the run in .*, but got .*Recall"):
+        run(tmp_path, num_rounds=2, metrics={"a": "MulticlassRecall"})
+    run(tmp_path, num_rounds=2, metrics={"a": MulticlassCohenKappa} | {"a": "torchmetrics.CohenKappa"})
+    assert [row["test_b"] == "" for row in rows(tmp_path)] == [False, True, True]
