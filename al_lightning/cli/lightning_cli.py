@@ -4,6 +4,7 @@ import logging
 import pickle
 import sys
 import warnings
+from pathlib import Path
 from typing import Any, TypeVar
 
 import lightning.pytorch as L
@@ -13,6 +14,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from al_lightning.cli.checkpoints import check_data, check_method, checkpoint_file
 from al_lightning.cli.config_files import find_configs
 from al_lightning.cli.messages import sentence_in_union
 from al_lightning.cli.null_options import check_nulls
@@ -24,6 +26,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError, did_you_mean
 from al_lightning.fitting.cluster import one_process_environment
 from al_lightning.fitting.convergence import Convergence
+from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.fitting.settings_of_objects import accelerator_of
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
@@ -176,11 +179,21 @@ class ActiveLearningCLI(LightningCLI):
         config = Namespace(model=self.config[self.subcommand].model)
         return parser.instantiate_classes(config).model
 
-    def note(self, notes: list[str]) -> None:
-        """Says something beside what a command prints."""
+    def checkpoint_for(self, method: str, ckpt_path: str | None) -> str:
+        """Returns the path of a checkpoint, for which model and data are made ready; notes what differs from its run.
+
+        Raises:
+            InputError: If the model lacks the method, there is no such file, or the data have other classes.
+        """
+        check_method(self.model, method)
+        checkpoint = checkpoint_file(ckpt_path)
+        self.datamodule.prepare_data()
+        settle_classes(self.model, self.datamodule)
+        notes = check_data(Path(checkpoint), self.datamodule)
         if self.trainer.is_global_zero:
             for note in notes:
                 print(f"Note: {note}", file=sys.stderr)
+        return checkpoint
 
 
 CliT = TypeVar("CliT", bound=ActiveLearningCLI)

@@ -9,10 +9,9 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
-from al_lightning.cli.checkpoints import check_data, check_method, checkpoint_file, checkpoint_that_fits
+from al_lightning.cli.checkpoints import checkpoint_that_fits
 from al_lightning.cli.lightning_cli import NO_OPTIONS, ActiveLearningCLI, make_cli
 from al_lightning.data import PoolDataModule
-from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.run_folder.files import replace_file
 
 
@@ -34,11 +33,7 @@ class PredictCLI(ActiveLearningCLI):
 
     def predict(self, model: L.LightningModule, datamodule: PoolDataModule, ckpt_path: str | None) -> None:
         """Predicts the test samples. Each of several devices predicts all of them, and the first one writes."""
-        check_method(model, "predict_step")
-        checkpoint = checkpoint_file(ckpt_path)
-        datamodule.prepare_data()
-        settle_classes(model, datamodule)
-        self.note(check_data(Path(checkpoint), datamodule))
+        checkpoint = self.checkpoint_for("predict_step", ckpt_path)
         with checkpoint_that_fits(checkpoint):
             batches = self.trainer.predict(model, datamodule=datamodule, ckpt_path=checkpoint)
             probs = torch.cat(cast(list[Tensor], batches))
