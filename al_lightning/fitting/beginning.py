@@ -71,7 +71,7 @@ def begin(
                 "The rounds to come may differ from those of a run that was not stopped, for these changed: "
                 f"{folder.changed_versions}."
             )
-    labels = torch.tensor([query.label for query in folder.queries], dtype=torch.int64)
+    labels = torch.tensor(folder.labels, dtype=torch.int64)
     return Start(folder.next_round, indices, labels)
 
 

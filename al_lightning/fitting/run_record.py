@@ -94,9 +94,10 @@ class WrittenRecord(RunRecord):
         self._folder = folder
         self._weights = parts.weights
         self._metrics = metrics
-        labels = [query.label for query in folder.queries]
         self._events = RunEvents(
-            folder.path, sum(label != SKIPPED for label in labels), epochs=sum(row.epochs for row in folder.rounds)
+            folder.path,
+            sum(label != SKIPPED for label in folder.labels),
+            epochs=sum(row.epochs for row in folder.rounds),
         )
         curve = {row.num_labeled: point_of(row.round, row.num_labeled, row.measured()) for row in folder.rounds}
         self._loggers = RunLoggers(parts.trainer, folder.path, folder.next_round, curve)

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from al_lightning.errors import InputError
+from al_lightning.run_folder.tables import SKIP
 
 CONTROL = "label"
 """Name of the column, and of Label Studio's control, that holds the class."""
 MOST_DIGITS = 18  # in an index
-SKIP = "skip"
-"""Word in a table for a sample that the labeler skips."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def read_answers(path: Path) -> list[Answer]:
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"Expected `--import` {path} to be a text file, but got: {error}.") from error
     if path.suffix.lower() == ".json":
-        return list(_of_tasks(_tasks(path, text)))
+        return list(answers_of_tasks(_tasks(path, text)))
     return list(_of_rows(path, text))
 
 
@@ -92,7 +91,8 @@ def _tasks(path: Path, text: str) -> list[dict[str, Any]]:
     return tasks
 
 
-def _of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
+def answers_of_tasks(tasks: list[dict[str, Any]]) -> Iterator[Answer]:
+    """Reads the tasks of an export of Label Studio, in its form JSON or JSON-MIN."""
     for number, task in enumerate(tasks):
         where = f"task {task.get('id', number + 1)}"
         if "annotations" not in task:  # JSON-MIN: data and label side by side

@@ -6,6 +6,8 @@
     rounds.csv       one row for each round
     queries.csv      one row for each label, in the order bought
     asked.csv        one row for each sample that people are asked to label, until all are labeled
+    answers.csv      one row for each answer of a person, and for each correction, in the order of import
+    pool.csv         one row for each sample of a training set that may grow
     calibration.csv  one row for each round and confidence bin: accuracy on the test set
     diagnostics.csv  one row for each round and figure that the strategy reports, or that the model logs besides
     commit.json      number of rounds in the files above, their SHA-256, fingerprints and versions of the run
@@ -38,22 +40,27 @@ import yaml
 from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
+from al_lightning.run_folder.current_labels import current_labels
 from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
 from al_lightning.run_folder.old_rule import with_old_rule
 from al_lightning.run_folder.settings import SettingsOfObjects, check_same_metrics, comparable_settings, difference
 from al_lightning.run_folder.tables import (
+    ANSWERS,
     ASKED,
     CALIBRATION,
     DIAGNOSTICS,
+    POOL,
     QUERIES,
     ROUNDS,
     TABLES,
+    Answered,
     CalibrationBin,
     Diagnostic,
     Query,
     Round,
     RowT,
+    Sample,
     from_csv,
     to_csv,
 )
@@ -77,6 +84,8 @@ class RunFolder:
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Query] = []
+        self.answers: list[Answered] = []
+        self.pool: list[Sample] = []
         self.identity: dict[str, Any] = {}
         """Fingerprints of the run besides its settings, see
         :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`. Empty in runs of version 0.1; without
@@ -172,7 +181,7 @@ class RunFolder:
             try:
                 state = json.loads((path / COMMIT).read_bytes())
                 sha256, identity = dict(state["sha256"]), dict(state.get("data", {}))
-                names = (CONFIG, ROUNDS, QUERIES, *([ASKED] if ASKED in sha256 else []))
+                names = (CONFIG, ROUNDS, QUERIES, *(name for name in (ASKED, ANSWERS, POOL) if name in sha256))
                 contents = {name: read_committed(path / name, sha256[name]) for name in names}
             except (OSError, ValueError, KeyError, TypeError):
                 return folder
@@ -199,10 +208,13 @@ class RunFolder:
         calibration: Iterable[CalibrationBin] = (),
         diagnostics: Iterable[Diagnostic] = (),
         asked: Iterable[Query] = (),
+        answers: Iterable[Answered] = (),
+        pool: Iterable[Sample] | None = None,
     ) -> None:
         """Adds rows atomically: after a kill at any moment, either all rows are there or none.
 
-        ``asked`` replaces the open questions: all questions that are not settled yet.
+        ``asked`` replaces the open questions: all questions that are not settled yet. ``pool`` replaces pool.csv, which
+        stays if it is not given.
 
         Raises:
             InputError: If the disk is full or the folder cannot be written. Earlier commits stay valid.
@@ -216,9 +228,14 @@ class RunFolder:
             CALIBRATION: to_csv(CALIBRATION, all_bins),
             DIAGNOSTICS: to_csv(DIAGNOSTICS, all_diagnostics),
         }
-        all_asked = list(asked)
+        all_asked, all_answers = list(asked), [*self.answers, *answers]
+        new_pool = self.pool if pool is None else list(pool)
         if all_asked:
             contents[ASKED] = to_csv(ASKED, all_asked)
+        if all_answers:
+            contents[ANSWERS] = to_csv(ANSWERS, all_answers)
+        if new_pool:
+            contents[POOL] = self._contents[POOL] if pool is None else to_csv(POOL, new_pool)
         made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are repeated
         if self._versions and len(all_rounds) > len(self.rounds) and _versions(made_with) != self._versions:
             made_with.append({"from_round": len(self.rounds), **self._versions})
@@ -229,9 +246,10 @@ class RunFolder:
             **({"drawn_by": self.drawn_by} if self.drawn_by else {}),
             "sha256": {name: sha256_of(text) for name, text in contents.items()},
         }
+        written = [name for name in contents if name != POOL or pool is not None]  # pool.csv may be large
         try:
-            for name, text in contents.items():
-                write_synced(self._new(name), text)
+            for name in written:
+                write_synced(self._new(name), contents[name])
             write_synced(self._new(COMMIT), json.dumps(state, indent=1) + "\n")
         except OSError as error:
             for name in (*contents, COMMIT):  # frees the space
@@ -245,13 +263,14 @@ class RunFolder:
         sync_folder(self.path)  # the new files reach the disk before the commit, even in a power cut
         os.replace(self._new(COMMIT), self.path / COMMIT)  # the commit
         sync_folder(self.path)
-        for name in contents:
+        for name in written:
             os.replace(self._new(name), self.path / name)
         if not all_asked:
             (self.path / ASKED).unlink(missing_ok=True)
         sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
+        self.answers, self.pool = all_answers, new_pool
         self.made_with = made_with
 
     def _new(self, name: str) -> Path:
@@ -294,8 +313,10 @@ class RunFolder:
                 else:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
-        for left in (self._new(COMMIT), *([] if ASKED in expected else [self._new(ASKED), self.path / ASKED])):
-            left.unlink(missing_ok=True)
+        for name in {COMMIT, ASKED, ANSWERS, POOL} - expected.keys():
+            self._new(name).unlink(missing_ok=True)
+        if ASKED not in expected:
+            (self.path / ASKED).unlink(missing_ok=True)
         self._parse({name: (self.path / name).read_text() for name in expected})
 
     def _parse(self, contents: dict[str, str]) -> None:
@@ -305,6 +326,8 @@ class RunFolder:
         self.calibration = self._rows(CALIBRATION, CalibrationBin)
         self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
         self.asked = self._rows(ASKED, Query)
+        self.answers = self._rows(ANSWERS, Answered)
+        self.pool = self._rows(POOL, Sample)
 
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
         return from_csv(row_type, self._contents.get(name, ""))
@@ -359,6 +382,11 @@ class RunFolder:
         differing = [name for name in {**was, **now} if was.get(name) != now.get(name)] if was and now else []
         changed = [f"{name} ({was.get(name)} there, {now.get(name)} here)" for name in differing]
         return ", ".join(changed + self._changed_callbacks) or None
+
+    @property
+    def labels(self) -> list[int]:
+        """Class index of each of the queries as it is now, after all corrections; -1 for a skipped sample."""
+        return current_labels(self.queries, self.answers, self.identity.get("classes", ()))
 
     @property
     def next_round(self) -> int:

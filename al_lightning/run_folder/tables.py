@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 
 ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
 CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
+ANSWERS, POOL = "answers.csv", "pool.csv"
 SKIPPED = -1
 """Label of a sample that the labeler skipped. No fit trains on it, and no query asks for it again."""
+SKIP = "skip"
+"""Word of a person for a sample that has no label."""
+KNOWN, ANSWER, OTHER, CORRECTION = "known", "answer", "other", "correction"
+"""Kinds of answers in answers.csv; see :class:`Answered`."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,43 @@ Question = Query
 
 
 @dataclass(frozen=True)
+class Answered:
+    """One row of answers.csv: an answer of a person, or a label that the data brought."""
+
+    round: int
+    """The first round that could train on the answer."""
+    index: int
+    """Training-set index."""
+    file: str
+    """Path of the sample's file relative to the folder of the data, or its row in a file."""
+    label: str
+    """Name of the class, or ``skip``."""
+    kind: str
+    """``known``: the data brought the label. ``answer``: the label of the run. ``other``: an answer that does not
+    count. ``correction``: the label of the run from ``round`` on."""
+    annotator: str = ""
+    """The person who answered, as far as the answers say so."""
+    at: str = ""
+    """Time of the import, UTC, in ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of pool.csv: a sample of a training set that may grow."""
+
+    index: int
+    """Training-set index in all tables of the run. No other sample ever gets it."""
+    file: str
+    """Path of the sample's file relative to the folder of the data."""
+    digest: str
+    """Digest of the file when it joined."""
+    joined: int
+    """The first round whose query could choose it."""
+    left: int | None = None
+    """The first round without it; ``None`` while it is there."""
+
+
+@dataclass(frozen=True)
 class CalibrationBin:
     """One row of calibration.csv: the test samples with a confidence in one of the equally wide bins."""
 
@@ -89,14 +131,16 @@ class Diagnostic:
     value: float
 
 
-RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic)
-Row = Round | Query | CalibrationBin | Diagnostic
+RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic, Answered, Sample)
+Row = Round | Query | CalibrationBin | Diagnostic | Answered | Sample
 TABLES: dict[str, type[Row]] = {
     ROUNDS: Round,
     QUERIES: Query,
     CALIBRATION: CalibrationBin,
     DIAGNOSTICS: Diagnostic,
     ASKED: Query,
+    ANSWERS: Answered,
+    POOL: Sample,
 }
 COLUMNS: dict[str, tuple[str, ...]] = {
     ROUNDS: tuple(column.name for column in fields(Round) if column.name != "metrics"),
@@ -104,6 +148,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     CALIBRATION: tuple(column.name for column in fields(CalibrationBin)),
     DIAGNOSTICS: tuple(column.name for column in fields(Diagnostic)),
     ASKED: ("round", "order", "index", "file", "score", "predicted", "confidence", "label"),
+    ANSWERS: tuple(column.name for column in fields(Answered)),
+    POOL: tuple(column.name for column in fields(Sample)),
 }
 """Columns of each table in their order. In rounds.csv, the columns of further metrics follow."""
 

@@ -22,6 +22,7 @@ from al_lightning.run_folder import (
     folder as run_folder,
     read_rounds,
 )
+from al_lightning.run_folder.tables import Answered, Sample
 
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
@@ -63,6 +64,35 @@ def test_a_last_round_that_is_reopened_loses_its_rows_in_all_tables(path: Path) 
     folder.reopen_last_round()
     assert (folder.rounds, folder.calibration, folder.diagnostics) == ([FIRST], BINS, DIAGNOSTICS)
     folder.close()
+
+
+def test_answers_are_added_and_the_pool_is_replaced(path: Path) -> None:
+    answers = [Answered(1, 9, "b, c.png", "é", "answer", "ann@x.org", "2026-11-29T19:00:00+00:00")]
+    pool = [Sample(0, "a.png", "12", 0), Sample(1, "ü.png", "34", 0, left=2)]
+    folder = RunFolder.edit(path)
+    folder.commit(answers=answers, pool=pool)
+    folder.commit(answers=[replace(answers[0], kind="correction", label="skip")])
+    folder.close()
+    again = RunFolder.peek(path, SETTINGS)
+    assert (again.answers, again.pool) == (reopened(path).answers, reopened(path).pool)
+    assert again.answers == [*answers, replace(answers[0], kind="correction", label="skip")]
+    assert again.pool == pool
+
+
+def test_a_kill_before_the_commit_leaves_no_half_ledger(path: Path) -> None:
+    for name in ("answers.csv.new", "pool.csv.new"):
+        (path / name).write_text("torn")
+    assert reopened(path).answers == []
+    assert not list(path.glob("*.new"))
+
+
+def test_an_edited_pool_is_refused(path: Path) -> None:
+    folder = RunFolder.edit(path)
+    folder.commit(pool=[Sample(0, "a.png", "12", 0)])
+    folder.close()
+    (path / "pool.csv").write_text("")
+    with pytest.raises(InputError, match=r"Expected .*pool.csv as it was committed"):
+        RunFolder.edit(path)
 
 
 def test_a_run_of_version_0_1_has_fewer_tables_and_columns(path: Path) -> None:
