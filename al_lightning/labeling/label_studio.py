@@ -13,27 +13,31 @@ from al_lightning.run_folder.tables import Query
 IMAGE_URL = "/data/local-files/?d={path}"
 """URL under which Label Studio serves a local file."""
 CONTROL, IMAGE, TEXT = "label", "image", "text"
+MODEL_VERSION = "al-lightning"
+"""Version of all predictions: Label Studio preselects only predictions of the version that a project saw first."""
+MOST_PIXELS = 600
 
 
 def labeling_config(class_names: Sequence[str], images: bool = True) -> str:
-    """The labeling interface: a choice of one class.
+    """The labeling interface: a choice of one class, in a line above the image.
 
     Example:
         >>> print(labeling_config(["cat", "dog"]), end="")
         <View>
-          <Image name="image" value="$image"/>
-          <Choices name="label" toName="image" choice="single" required="true">
+          <Choices name="label" toName="image" choice="single" required="true" showInline="true">
             <Choice value="cat"/>
             <Choice value="dog"/>
           </Choices>
+          <Image name="image" value="$image" maxWidth="600px" maxHeight="600px"/>
         </View>
     """
-    shown = f'<Image name="{IMAGE}" value="${IMAGE}"/>' if images else f'<Text name="{TEXT}" value="${TEXT}"/>'
-    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in class_names)
     name = IMAGE if images else TEXT
+    size = f' maxWidth="{MOST_PIXELS}px" maxHeight="{MOST_PIXELS}px"'
+    shown = f'<Image name="{IMAGE}" value="${IMAGE}"{size}/>' if images else f'<Text name="{TEXT}" value="${TEXT}"/>'
+    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in class_names)
     return (
-        f'<View>\n  {shown}\n  <Choices name="{CONTROL}" toName="{name}" choice="single" required="true">\n'
-        f"{choices}\n  </Choices>\n</View>\n"
+        f'<View>\n  <Choices name="{CONTROL}" toName="{name}" choice="single" required="true" showInline="true">\n'
+        f"{choices}\n  </Choices>\n  {shown}\n</View>\n"
     )
 
 
@@ -59,10 +63,10 @@ def task(
         root: Folder of the data. ``{name}`` in the URL is relative to it.
 
     Returns:
-        Plain values, ready for JSON. The task's data contain the training-set ``index`` and the ``rank``. An export of
-        Label Studio contains them, too.
+        Plain values, ready for JSON. The task's data contain the training-set ``index``, the ``round`` that asks and
+        the ``rank``. An export of Label Studio contains them, too.
     """
-    data: dict[str, Any] = {"rank": question.order + 1}
+    data: dict[str, Any] = {"round": question.round, "rank": question.order + 1}
     if question.index >= 0:  # a sample of the training set
         data["index"] = question.index
     if question.file:
@@ -82,7 +86,5 @@ def task(
             "type": "choices",
             "value": {"choices": [predicted]},
         }
-        made["predictions"] = [
-            {"model_version": f"round {question.round - 1}", "score": question.confidence, "result": [choice]}
-        ]
+        made["predictions"] = [{"model_version": MODEL_VERSION, "score": question.confidence, "result": [choice]}]
     return made

@@ -1,6 +1,7 @@
 """Tasks go into Label Studio and answers come out of it, by Label Studio's own package."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ def test_the_interface_and_the_tasks_are_valid(questions: list[Query]) -> None:
         for prediction in made.get("predictions", []):
             assert interface.validate_prediction(prediction, return_errors=True) == []
     assert all(("predictions" in made) == (questions is QUESTIONS) for made in tasks)
+
+
+def test_predictions_of_all_rounds_have_one_version_and_the_round_is_in_the_data() -> None:
+    """Label Studio shows the predictions of the version that a project saw first, and no others."""
+    made = [task(replace(QUESTIONS[0], round=round), NAMES) for round in (1, 2, 30)]
+    assert {prediction["model_version"] for one in made for prediction in one["predictions"]} == {"al-lightning"}
+    assert [one["data"]["round"] for one in made] == [1, 2, 30]
 
 
 def test_a_class_that_is_none_is_not_valid() -> None:
