@@ -1,7 +1,9 @@
 """ActiveLearningLoop: rounds of fit, query, test, label and commit; nothing else."""
 
+import math
 import warnings
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +49,13 @@ class ActiveLearningLoop(Callback):
     """Pool-based active learning: in each round a model is trained, tested, and asked what to label next.
 
     Round r trains on ``num_initial + r * query_size`` labels, from r = 0 to ``num_rounds``. After every round except
-    the last, the strategy queries ``query_size`` samples of the pool.
+    the last, the strategy queries ``query_size`` samples of the pool. A run ends early when its pool is used up.
 
     Args:
         strategy: Chooses the samples; see :class:`~al_lightning.strategies.QueryStrategy`.
         query_size: Number of samples labeled after each round, b.
-        num_rounds: Number of queries. There is one more fit.
+        num_rounds: Number of queries. There is one more fit. ``None`` is no end: the run goes on until the pool is used
+            up, and the last query takes what is left. If people answer, each run may end so.
         run_dir: Folder of the run. By default ``runs/<strategy>/seed<seed>``, or ``runs/<strategy>_<model>/seed<seed>``
             for other models than DropoutMLP. An unfinished run in the folder is continued.
         seed: Seed of all random streams.
@@ -74,7 +77,7 @@ class ActiveLearningLoop(Callback):
         self,
         strategy: QueryStrategy,
         query_size: int = 100,
-        num_rounds: int = 100,
+        num_rounds: int | None = 100,
         run_dir: str | None = None,
         seed: int = 0,
         shared_dir: str | None = None,
@@ -84,7 +87,7 @@ class ActiveLearningLoop(Callback):
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
-        if num_rounds < 0:
+        if num_rounds is not None and num_rounds < 0:
             raise InputError(f"Expected `loop.num_rounds` to be at least 0, but got {num_rounds}.")
         if seed < 0:
             raise InputError(f"Expected `seed_everything` to be at least 0, but got {seed}.")
@@ -143,7 +146,8 @@ class ActiveLearningLoop(Callback):
                     warnings.simplefilter("ignore")  # the first process gives the same warnings
                 if self.shared_dir is not None:
                     warnings.warn(SHARED_DIR_IS_IGNORED, FutureWarning, stacklevel=2)
-                progress = RunProgress(self.num_rounds, enabled=shows_progress and ranks.is_writer)
+                last, estimates = self._last_round(len(datamodule.train_targets) - len(prepared.initial))
+                progress = RunProgress(last, estimates, enabled=shows_progress and ranks.is_writer)
                 if trainer.fast_dev_run:  # type: ignore[attr-defined]
                     self._try_out(trainer, prepared, datamodule, ranks, progress)
                 else:
@@ -203,7 +207,7 @@ class ActiveLearningLoop(Callback):
         is_success = False
         progress.start()
         try:
-            for round in range(first, self.num_rounds + 1):
+            for round in count(first):
                 parts.ranks.check_same("the labeled set", [parts.datamodule.labeled])
                 row, queried, tested = self._round(round, parts, record)
                 answers = self._label(queried.indices, parts.datamodule)
@@ -213,6 +217,8 @@ class ActiveLearningLoop(Callback):
                 if answers is None:
                     if folder is not None:
                         self._ask(folder, parts.datamodule)
+                    break
+                if not len(queried.indices):
                     break
             is_success = True
         finally:
@@ -226,7 +232,8 @@ class ActiveLearningLoop(Callback):
         record.start_logging(round)
 
         def ask() -> Queried:
-            return NOTHING if round == self.num_rounds else query_pool(parts, self.strategy, self.query_size, round)
+            num = 0 if round == self.num_rounds else min(self.query_size, len(parts.datamodule.unlabeled_indices))
+            return query_pool(parts, self.strategy, num, round) if num else NOTHING
 
         fitted, queried = RoundFit(parts, round, record, at_end=ask).run()
         tested = measure_on_test_set(parts, self.metrics)
@@ -238,6 +245,12 @@ class ActiveLearningLoop(Callback):
         if answers is not None:
             datamodule.label_indices(indices, answers)  # refuses invalid labels before anything is written
         return answers
+
+    def _last_round(self, pool_size: int) -> tuple[int | None, bool]:
+        """The number of the last round, if it is known, and whether its time can be estimated: not with people."""
+        if type(self.oracle) is not SimulatedOracle:
+            return self.num_rounds, False
+        return math.ceil(pool_size / self.query_size) if self.num_rounds is None else self.num_rounds, True
 
     # ------------------------------------------------------------------------------------ where a run begins and waits
 
@@ -260,7 +273,8 @@ class ActiveLearningLoop(Callback):
         open_ones = [question for question in folder.asked if question.label is None]
         print(  # shown even without a progress bar
             f"The run in {folder.path} waits for {len(open_ones)} labels; the questions are in query.csv there, and "
-            f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE"
+            f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE, and al-lightning "
+            f"fit {folder.path}"
         )
 
     def _parts(

@@ -583,6 +583,30 @@ def test_true_precisions_work(tmp_path: Path, precision: str) -> None:
         run(tmp_path / type(strategy).__name__, strategy, num_rounds=1, trainer={"precision": precision})
 
 
+def test_without_an_end_a_run_uses_up_its_pool(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Of 1,400 samples, 50 are labeled: a query of 1,290, and one of the 60 that are left."""
+    loop = run(tmp_path, num_rounds=None, query_size=1290, trainer={"max_epochs": 1, "enable_progress_bar": True})
+    assert [row["num_labeled"] for row in rows(tmp_path)] == ["50", "1340", "1400"]
+    bought = [row["index"] for row in rows(tmp_path, "queries.csv")]
+    assert sorted(map(int, bought)) == list(range(1400))
+    out = capsys.readouterr().out
+    assert "round 1 of 2: " in out
+    assert "; the pool is used up." in out
+    before = (tmp_path / "rounds.csv").read_bytes()
+    loop.run(make_trainer(loop, max_epochs=1), DigitsMLP(), Digits(num_initial=50))
+    assert "is finished: 3 rounds done" in (out := capsys.readouterr().out)
+    assert "the pool is used up." in out
+    assert (tmp_path / "rounds.csv").read_bytes() == before
+
+
+def test_a_run_goes_on_without_an_end_as_with_one(tmp_path: Path) -> None:
+    run(tmp_path / "parts", num_rounds=1, query_size=675, trainer={"max_epochs": 1})
+    run(tmp_path / "parts", num_rounds=None, query_size=675, trainer={"max_epochs": 1})
+    run(tmp_path / "whole", num_rounds=2, query_size=675, trainer={"max_epochs": 1})
+    assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+    assert rows(tmp_path / "parts", "queries.csv") == rows(tmp_path / "whole", "queries.csv")
+
+
 def test_lightning_is_not_heard_in_every_round(
     tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -27,7 +27,7 @@ class Start(NamedTuple):
 
 
 def begin(
-    folder: RunFolder, prepared: Prepared, parts: RunParts, num_rounds: int, progress: RunProgress
+    folder: RunFolder, prepared: Prepared, parts: RunParts, num_rounds: int | None, progress: RunProgress
 ) -> Start | None:
     """Writes the initial set of a new run, or reads the progress of an old one.
 
@@ -35,7 +35,7 @@ def begin(
         folder: The folder of the run, open.
         prepared: The starting point of a new run.
         parts: The parts of the run.
-        num_rounds: Number of queries of the whole run.
+        num_rounds: Number of queries of the whole run; ``None`` for as many as the pool has.
         progress: The display that reports a continued run.
 
     Returns:
@@ -53,17 +53,21 @@ def begin(
         raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
     if folder.asked:
         return None
-    if folder.next_round > num_rounds:
+    if num_rounds is not None and folder.next_round > num_rounds:
         raise InputError(
             f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {folder.path} has "
             f"got to, but got {num_rounds}."
         )
-    if len(folder.rounds) > num_rounds:
-        print(f"The run in {folder.path} is finished: {summary(folder.rounds)}.")  # shown even without a progress bar
+    pool_is_used_up = len({query.index for query in folder.queries}) == len(data.train_targets)
+    has_all_rounds = num_rounds is not None and len(folder.rounds) > num_rounds
+    if has_all_rounds or (pool_is_used_up and len(folder.rounds) > folder.next_round):
+        used_up = ", and the pool is used up" if pool_is_used_up else ""
+        # shown even without a progress bar
+        print(f"The run in {folder.path} is finished: {summary(folder.rounds)}{used_up}.")
         return None
     _keep_maker(folder, prepared.maker, stream_seed(parts.seed, "weights"))
     parts.weights.begin(prepared.model, is_new=not folder.rounds)
-    folder.reopen_last_round()  # a finished run goes on if `num_rounds` has grown
+    folder.reopen_last_round()  # a finished run goes on if `num_rounds` or the pool has grown
     if folder.rounds:
         progress.message(f"Continuing the run in {folder.path}: {summary(folder.rounds)}.")
         if folder.changed_versions:

@@ -23,7 +23,7 @@ from al_lightning.fitting.module_state import ModuleState
 from al_lightning.fitting.rehearsal import rehearse_query
 from al_lightning.fitting.starting_weights import Reinit
 from al_lightning.fitting.stopping import rules_of
-from al_lightning.labeling import Oracle
+from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream, stream_seed
@@ -37,7 +37,7 @@ class Experiment:
 
     strategy: QueryStrategy
     query_size: int
-    num_rounds: int
+    num_rounds: int | None
     seed: int
     reinit: Reinit
     oracle: Oracle
@@ -91,7 +91,7 @@ def prepare(
     settle_classes(model, datamodule)
     datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of an earlier run
     initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
-    if experiment.num_rounds:
+    if experiment.num_rounds and type(experiment.oracle) is SimulatedOracle:  # of people, the last query is smaller
         check_sizes(len(datamodule.labeled) - len(initial) - len(asked), experiment.query_size, experiment.num_rounds)
 
     def finish(made: L.LightningModule) -> None:
@@ -107,7 +107,7 @@ def prepare(
     maker = _find_maker(experiment.reinit, model, make_model, finish)
     brings_state = isinstance(maker, ByConstructor) and not maker.keeps_objects
     state = None if brings_state else ModuleState(model)
-    if experiment.num_rounds:
+    if experiment.num_rounds != 0:
         rehearse_query(experiment.strategy, model, datamodule, experiment.query_size)
     return Prepared(model, given, initial, asked, maker, state)
 

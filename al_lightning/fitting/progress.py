@@ -17,32 +17,38 @@ class _TimeLeft(ProgressColumn):
 
 
 class RunProgress:
-    """Shows the round, the number of labels, the last test accuracy, the epochs and the time left.
+    """Shows the round, the number of labels, the epochs and the time left, and a line for each round that is done.
 
     Args:
-        num_rounds: Number of the last round.
+        num_rounds: Number of the last round; ``None`` if it is not known.
+        estimates: Whether to estimate the time left: not where people answer in between.
         enabled: Whether to show anything.
         console: The console to write to. By default standard output.
     """
 
-    def __init__(self, num_rounds: int, enabled: bool = True, console: Console | None = None) -> None:
+    def __init__(
+        self, num_rounds: int | None, estimates: bool = True, enabled: bool = True, console: Console | None = None
+    ) -> None:
         self._num_rounds = num_rounds
+        self._estimates = estimates and num_rounds is not None
         self._enabled = enabled
         # With FORCE_COLOR, rich assumes a terminal, but the output may be the log of a CI.
         self._console = console or Console(
             highlight=False, soft_wrap=True, markup=False, force_terminal=sys.stdout.isatty()
         )
         self._seconds: list[float] = []
-        self._accuracy = "-"
+        self._of_all = "" if num_rounds is None else f" of {num_rounds}"
         self._live = Progress(
-            TextColumn("[bold]round {task.completed} of {task.total}"),
-            BarColumn(),
-            TextColumn("{task.fields[labels]} labels · test acc {task.fields[accuracy]} · epoch {task.fields[epoch]}"),
+            TextColumn(f"[bold]round {{task.completed}}{self._of_all}"),
+            *([] if num_rounds is None else [BarColumn()]),
+            # the accuracy of the last round has its own line: here it would stand beside the labels of the next
+            TextColumn("{task.fields[labels]} labels · epoch {task.fields[epoch]}"),
             _TimeLeft(),
             console=self._console,
+            transient=True,
         )
         self._is_live = enabled and self._console.is_terminal
-        self._task = self._live.add_task("", total=num_rounds, labels=0, accuracy="-", epoch=0, left="")
+        self._task = self._live.add_task("", total=num_rounds, labels=0, epoch=0, left="")
 
     def start(self) -> None:
         if self._is_live:
@@ -57,14 +63,13 @@ class RunProgress:
 
     def end_round(self, row: Round) -> None:
         self._seconds.append(time.monotonic() - self._round_started)
-        self._accuracy = "-" if isnan(row.test_acc) else f"{row.test_acc:.4f}"
-        self._live.update(self._task, accuracy=self._accuracy)
-        if self._enabled and not self._is_live:
-            stopped = "" if row.converged else " (not converged)"
-            self._console.print(
-                f"round {row.round} of {self._num_rounds}: {row.num_labeled} labels, test acc {self._accuracy}, "
-                f"{row.epochs} epochs{stopped}, {self._seconds[-1]:.1f} s{self._left(row.round + 1)}"
-            )
+        accuracy = "-" if isnan(row.test_acc) else f"{row.test_acc:.4f}"
+        stopped = "" if row.converged else " (not converged)"
+        left = "" if self._is_live else self._left(row.round + 1)
+        self.message(
+            f"round {row.round}{self._of_all}: {row.num_labeled} labels, test acc {accuracy}, "
+            f"{row.epochs} epochs{stopped}, {self._seconds[-1]:.1f} s{left}"
+        )
 
     def message(self, text: str) -> None:
         """Shows a sentence."""
@@ -77,8 +82,8 @@ class RunProgress:
 
     def _left(self, next_round: int) -> str:
         """Time left, estimated from the last rounds. Later rounds take longer, so the estimate is a little too low."""
-        rounds_left = self._num_rounds + 1 - next_round
-        if not self._seconds or rounds_left == 0:
+        rounds_left = 0 if self._num_rounds is None else self._num_rounds + 1 - next_round
+        if not self._estimates or not self._seconds or rounds_left <= 0:
             return ""
         recent = self._seconds[-5:]
         seconds = round(rounds_left * sum(recent) / len(recent))

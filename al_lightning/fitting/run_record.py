@@ -91,6 +91,7 @@ class WrittenRecord(RunRecord):
     def __init__(self, parts: RunParts, progress: RunProgress, folder: RunFolder, metrics: NamedMetrics) -> None:
         super().__init__(parts.trainer, parts.ranks, progress)
         self._model = parts.model
+        self._data = parts.datamodule
         self._folder = folder
         self._weights = parts.weights
         self._metrics = metrics
@@ -152,7 +153,8 @@ class WrittenRecord(RunRecord):
         self._loggers.close(is_success)
         self._events.close()
         if is_success and not self._folder.asked:
-            self._progress.message(f"Finished: {summary(self._folder.rounds)}, in {self._folder.path}.")
+            used_up = "" if len(self._data.unlabeled_indices) else "; the pool is used up"
+            self._progress.message(f"Finished: {summary(self._folder.rounds)}, in {self._folder.path}{used_up}.")
 
 
 def save_checkpoint(trainer: L.Trainer, path: Path) -> None:

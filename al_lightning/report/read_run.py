@@ -96,7 +96,8 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
     try:
         config = yaml.load(contents[CONFIG], Loader=_LOADER)
         settings = comparable_settings(config)
-        seed, num_rounds = int(settings["seed_everything"]), int(config["loop"]["num_rounds"]) + 1
+        seed, num_queries = int(settings["seed_everything"]), config["loop"]["num_rounds"]
+        num_rounds = None if num_queries is None else int(num_queries) + 1
         if int(settings["loop.query_size"]) < 1 or not all(isinstance(name, str) for name in settings):
             raise ValueError("not settings that a run can have")
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -115,7 +116,7 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
         all_queries=queries,
         calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
         diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
-        num_rounds=num_rounds,
+        num_rounds=len(rounds) if num_rounds is None else num_rounds,  # without an end, it has all it was to have
     )
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -33,7 +34,7 @@ class SweepDisplay:
     """Shows how many runs are done, the last round of each run in progress, and the time left once it is known.
 
     Args:
-        num_rounds: Number of the last round of each arm, by name.
+        num_rounds: Number of the last round of each arm, by name; ``None`` where there is no end.
         finished: The runs that were finished before.
         waiting: All other runs.
         processes: How many runs run at a time; ``None`` if nobody knows.
@@ -42,7 +43,7 @@ class SweepDisplay:
 
     def __init__(
         self,
-        num_rounds: Mapping[str, int],
+        num_rounds: Mapping[str, int | None],
         finished: Sequence[PlannedRun],
         waiting: Sequence[PlannedRun],
         processes: int | None,
@@ -147,11 +148,13 @@ class SweepDisplay:
         return f", about {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
 
 
-def _where(rounds: Sequence[Round], num_rounds: int) -> str:
+def _where(rounds: Sequence[Round], num_rounds: int | None) -> str:
     if not rounds:
         return "starting"
     last = rounds[-1]
-    return f"round {last.round} of {num_rounds}, {last.num_labeled} labels, test acc {last.test_acc:.4f}"
+    of_all = "" if num_rounds is None else f" of {num_rounds}"
+    accuracy = "-" if isnan(last.test_acc) else f"{last.test_acc:.4f}"
+    return f"round {last.round}{of_all}, {last.num_labeled} labels, test acc {accuracy}"
 
 
 def _seconds(rounds: Sequence[Round]) -> float:

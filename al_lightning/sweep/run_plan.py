@@ -112,7 +112,7 @@ def peek(run: PlannedRun, settings: Mapping[str, Any]) -> RunFolder:
     free = () if "accelerator" in settings["trainer"] else ("trainer.accelerator",)
     folder = RunFolder.peek(run.folder, {**settings, "seed_everything": run.seed}, free)
     num_rounds = settings["loop"]["num_rounds"]
-    if folder.rounds and folder.next_round > num_rounds:
+    if folder.rounds and num_rounds is not None and folder.next_round > num_rounds:
         raise InputError(
             f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {run.folder} has got to, "
             f"but got {num_rounds}."
@@ -120,20 +120,25 @@ def peek(run: PlannedRun, settings: Mapping[str, Any]) -> RunFolder:
     return folder
 
 
-def _num_rounds(settings: Settings) -> dict[str, int]:
+def _num_rounds(settings: Settings) -> dict[str, int | None]:
     return {name: setting["loop"]["num_rounds"] for name, setting in settings.items()}
 
 
 def _finished(folders: Mapping[PlannedRun, RunFolder], settings: Settings) -> list[PlannedRun]:
     num_rounds = _num_rounds(settings)
-    return [run for run, folder in folders.items() if len(folder.rounds) > num_rounds[run.arm.name]]
+    return [run for run, folder in folders.items() if _is_finished(folder, num_rounds[run.arm.name])]
 
 
-def _state(folder: RunFolder, num_rounds: int) -> str:
-    done = len(folder.rounds)
-    if done > num_rounds:
+def _is_finished(folder: RunFolder, num_rounds: int | None) -> bool:
+    """Whether a run has all its rounds. Without a last round, only `fit` knows, which looks at the pool."""
+    return num_rounds is not None and len(folder.rounds) > num_rounds
+
+
+def _state(folder: RunFolder, num_rounds: int | None) -> str:
+    if _is_finished(folder, num_rounds):
         return "finished"
-    text = f"{done} of {num_rounds + 1} fits done" if done else "not begun"
+    done = len(folder.rounds)
+    text = f"{_fits(done, num_rounds)} done" if done else "not begun"
     return f"{text}, waits for labels" if folder.asked else text
 
 
@@ -212,7 +217,13 @@ def _outcome(run: PlannedRun, settings: Mapping[str, Any]) -> tuple[bool, str | 
         folder = peek(run, settings)
     except InputError as error:
         return False, str(error)
-    num_fits = settings["loop"]["num_rounds"] + 1
-    if folder.asked or len(folder.rounds) == num_fits:
+    num_rounds, done = settings["loop"]["num_rounds"], len(folder.rounds)
+    may_end_early = num_rounds is None or settings["loop"].get("oracle") is not None  # when the pool is used up
+    is_at_end = done > folder.next_round if done and may_end_early else _is_finished(folder, num_rounds)
+    if folder.asked or is_at_end:
         return bool(folder.asked), None
-    return False, f"it ended without an error, but with {len(folder.rounds)} of {num_fits} fits done"
+    return False, f"it ended without an error, but with {_fits(done, num_rounds)} done"
+
+
+def _fits(done: int, num_rounds: int | None) -> str:
+    return f"{done} fits" if num_rounds is None else f"{done} of {num_rounds + 1} fits"

@@ -116,6 +116,36 @@ def test_a_run_asks_is_answered_and_goes_on(photos: Path, capsys: pytest.Capture
     assert "is finished: 3 rounds done" in capsys.readouterr().out
 
 
+def test_people_go_on_until_the_pool_is_used_up(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    """Of 100 images, 12 are asked for first, then 60, then the 28 that are left."""
+    flags = (*FLAGS, "--loop.num_rounds", "null", "--loop.query_size", "60", "--trainer.enable_progress_bar", "true")
+    for num in (12, 60, 28):
+        fit(photos, *flags)
+        out = capsys.readouterr().out
+        assert f"waits for {num} labels" in out
+        assert f"al-lightning fit {photos / 'run'}" in out
+        assert " left" not in out
+        answer_all(photos)
+    fit(photos, *flags)
+    assert "the pool is used up" in capsys.readouterr().out
+    assert sorted(int(row["index"]) for row in ledger(photos)) == list(range(100))
+    fit(photos, *flags)
+    assert "is finished: 3 rounds done" in (out := capsys.readouterr().out)
+    assert "the pool is used up" in out
+
+
+def test_the_last_query_of_people_is_what_is_left_before_the_last_round(
+    photos: Path, capsys: pytest.CaptureFixture
+) -> None:
+    flags = (*FLAGS, "--loop.num_rounds", "9", "--loop.query_size", "90")
+    for num in (12, 88):
+        fit(photos, *flags)
+        assert f"waits for {num} labels" in capsys.readouterr().out
+        answer_all(photos)
+    fit(photos, *flags, "--trainer.enable_progress_bar", "true")
+    assert "the pool is used up" in capsys.readouterr().out
+
+
 def test_a_run_of_people_is_that_of_the_simulated_oracle(photos: Path) -> None:
     """The same labels give the same queries, to the bit."""
     for _ in range(3):
