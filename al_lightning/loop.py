@@ -272,9 +272,8 @@ class ActiveLearningLoop(Callback):
         self.oracle.publish(folder.path, datamodule, folder.asked)
         open_ones = [question for question in folder.asked if question.label is None]
         print(  # shown even without a progress bar
-            f"The run in {folder.path} waits for {len(open_ones)} labels; the questions are in query.csv there, and "
-            f"for Label Studio in query.json. Then: al-lightning label {folder.path} --import FILE, and al-lightning "
-            f"fit {folder.path}"
+            f"The run in {folder.path} waits for {len(open_ones)} labels; {self.oracle.next_step(folder.path)}, and "
+            f"al-lightning fit {folder.path}"
         )
 
     def _parts(

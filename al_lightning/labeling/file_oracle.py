@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.labeling.label_studio import IMAGE_URL, is_image, labeling_config, task
-from al_lightning.labeling.oracle import Oracle
+from al_lightning.labeling.people import PeopleOracle
 from al_lightning.labeling.questions import (
     QUERY,
     TASKS,
@@ -23,7 +20,7 @@ from al_lightning.labeling.questions import (
 from al_lightning.run_folder.tables import Query
 
 
-class FileOracle(Oracle):
+class FileOracle(PeopleOracle):
     """Asks people for labels.
 
     At the end of a round, the oracle writes three files into the run folder:
@@ -52,28 +49,11 @@ class FileOracle(Oracle):
             )
         self.image_url = image_url
 
-    def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if data.class_names is None:
-            raise InputError(
-                "Expected names of the classes for `loop.oracle` FileOracle, so that people can choose among them, but "
-                "the data have none; see `data.classes`."
-            )
-        known = (data.train_targets >= 0).nonzero().squeeze(1)
-        if len(known) == len(data.train_targets):
-            raise InputError(
-                "Expected samples without a class for `loop.oracle` FileOracle to ask about, but all "
-                f"{len(known)} training samples have one."
-            )
-        if len(known):
-            return known, known[:0]
-        if data.initial == "balanced":
-            raise InputError(
-                "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
-            )
-        return known, data.draw_initial(generator)
-
-    def answer(self, data: PoolDataModule, indices: Tensor) -> None:
-        return None
+    def next_step(self, run_dir: Path) -> str:
+        return (
+            f"the questions are in {QUERY} there, and for Label Studio in {TASKS}. Then: al-lightning label {run_dir} "
+            "--import FILE"
+        )
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         if is_published(run_dir, questions):

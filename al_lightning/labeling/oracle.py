@@ -43,3 +43,7 @@ class Oracle(ABC):
 
         Questions that are there already stay, because they may have answers.
         """
+
+    def next_step(self, run_dir: Path) -> str:
+        """What people do next, for a message: where the questions are, and the command that takes in the answers."""
+        return f"then: al-lightning label {run_dir} --import FILE"

@@ -1,0 +1,42 @@
+"""What all oracles share that ask people: where a run begins, and that answers come later."""
+
+from abc import ABC
+
+import torch
+from torch import Tensor
+
+from al_lightning.data import PoolDataModule
+from al_lightning.errors import InputError
+from al_lightning.labeling.oracle import Oracle
+
+
+class PeopleOracle(Oracle, ABC):
+    """Asks people for labels. A run ends with each query, and goes on when the answers are there.
+
+    Round 0 trains on the samples of known class. If there are none, the oracle first asks for ``data.num_initial``
+    random samples.
+    """
+
+    def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        name = f"`loop.oracle` {type(self).__name__}"
+        if data.class_names is None:
+            raise InputError(
+                f"Expected names of the classes for {name}, so that people can choose among them, but "
+                "the data have none; see `data.classes`."
+            )
+        known = (data.train_targets >= 0).nonzero().squeeze(1)
+        if len(known) == len(data.train_targets):
+            raise InputError(
+                f"Expected samples without a class for {name} to ask about, but all "
+                f"{len(known)} training samples have one."
+            )
+        if len(known):
+            return known, known[:0]
+        if data.initial == "balanced":
+            raise InputError(
+                "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
+            )
+        return known, data.draw_initial(generator)
+
+    def answer(self, data: PoolDataModule, indices: Tensor) -> None:
+        return None
