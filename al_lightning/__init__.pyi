@@ -32,6 +32,7 @@ from al_lightning.inference import (
 )
 from al_lightning.labeling import (
     FileOracle as FileOracle,
+    LabelStudioOracle as LabelStudioOracle,
     Oracle as Oracle,
     SimulatedOracle as SimulatedOracle,
 )

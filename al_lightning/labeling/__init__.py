@@ -10,10 +10,16 @@ if TYPE_CHECKING:
     from al_lightning.labeling.file_oracle import FileOracle
     from al_lightning.labeling.oracle import Oracle
     from al_lightning.labeling.simulated import SimulatedOracle
+    from al_lightning.labeling.studio.oracle import LabelStudioOracle
 
-_MODULES = {"FileOracle": "file_oracle", "Oracle": "oracle", "SimulatedOracle": "simulated"}
+_MODULES = {
+    "FileOracle": "file_oracle",
+    "LabelStudioOracle": "studio.oracle",
+    "Oracle": "oracle",
+    "SimulatedOracle": "simulated",
+}
 
-__all__ = ["FileOracle", "Oracle", "SimulatedOracle"]
+__all__ = ["FileOracle", "LabelStudioOracle", "Oracle", "SimulatedOracle"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,1 @@
+"""A live Label Studio: questions go to its server, and answers come from there."""
