@@ -262,6 +262,8 @@ class ActiveLearningLoop(Callback):
         Only the process that writes calls this method.
         """
         assert folder is not None, "only the process that writes begins a run"
+        if folder.asked:
+            self.oracle.collect(folder)
         start = begin(folder, prepared, parts, self.num_rounds, progress)
         if folder.asked:
             self._ask(folder, parts.datamodule)

@@ -62,7 +62,7 @@ def run(
 
 
 def rows(run_dir: Path, name: str = "rounds.csv") -> list[dict[str, str]]:
-    with (run_dir / name).open() as file:
+    with (run_dir / name).open(encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 

@@ -1,4 +1,4 @@
-"""``al-lightning label RUN --import FILE``: answers of people come into a run."""
+"""``al-lightning label RUN --import FILE``: answers of people come into a run. Imports no torch."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,14 @@ from pathlib import Path
 from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.answers import read_answers
-from al_lightning.labeling.match_answers import settle
+from al_lightning.labeling.conflicts import RULES, Conflicts
+from al_lightning.labeling.filled_tables import take_tables
+from al_lightning.labeling.take_answers import take, words_of
+from al_lightning.labeling.taken_tables import note_taken
+from al_lightning.labeling.tell_answers import tell, tell_open
 from al_lightning.paths import as_path
+from al_lightning.run_folder.files import sha256_of
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.tables import SKIPPED
-
-MOST_NAMED = 20
 
 
 def run(words: list[str]) -> None:
@@ -32,54 +34,53 @@ def run(words: list[str]) -> None:
         metavar="FILE",
         type=as_path,
         help="a .csv with columns label, and index or file, as query.csv is when it is filled in; or a .json that "
-        "Label Studio exported; `skip` takes a sample out of the pool",
+        "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder",
     )
     parser.add_argument(
         "--close",
         action="store_true",
         help="take what is still open back to the pool, so that fit goes on without it",
     )
+    parser.add_argument(
+        "--correct",
+        action="store_true",
+        help="take answers that differ from labels of earlier rounds; the next fit trains on them",
+    )
+    parser.add_argument(
+        "--conflicts",
+        choices=RULES,
+        default="refuse",
+        help="of several answers to one sample, take none, that of the majority, or the latest (default: refuse)",
+    )
     options = parser.parse_args(words)
     folder = RunFolder.edit(options.run)
     try:
-        all_taken = _answer(folder, options.file, options.close)
+        all_taken = _answer(folder, options.file, options.close, options.correct, options.conflicts)
     finally:
         folder.close()
     if not all_taken:
         sys.exit(1)
 
 
-def _answer(folder: RunFolder, file: Path | None, close: bool) -> bool:
+def _answer(folder: RunFolder, file: Path | None, close: bool, correct: bool, conflicts: Conflicts) -> bool:
     """Takes answers into the folder; returns whether all of them could be."""
-    if not folder.asked:
-        raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
-    names = list(folder.identity.get("classes", []))
-    settled = settle(folder.asked, read_answers(file) if file is not None else [], names)
-    open_ones = [question for question in settled.questions if question.label is None]
-    answered = [question for question in settled.questions if question.label is not None]
-    if close and not answered:
-        raise InputError("Expected at least one answer before `--close`, but got none.")
-    done = not open_ones or close
-    if done:
-        if all(query.label == SKIPPED for query in (*folder.queries, *answered)):
-            raise InputError("Expected at least one label to begin with, but all samples were skipped.")
-        folder.commit(queries=answered)
-    elif settled.num_taken:
-        folder.commit(asked=settled.questions)
+    was_open, num_back = bool(folder.asked), 0
     if file is not None:
-        skipped = f", {settled.num_skipped} of them skipped" if settled.num_skipped else ""
-        print(f"Took {settled.num_taken} answers from {file}{skipped}.")
-    for title, lines in (("Note", settled.notes), ("Not taken", settled.problems)):
-        for line in lines[:MOST_NAMED]:
-            print(f"{title}: {line}{'' if line.endswith('?') else '.'}", file=sys.stderr)
-        if len(lines) > MOST_NAMED:
-            print(f"{title}: {len(lines) - MOST_NAMED} more.", file=sys.stderr)
-    if not done:
-        named = [question.file or f"sample {question.index}" for question in open_ones[:MOST_NAMED]]
-        more = ", ..." if len(open_ones) > MOST_NAMED else ""
-        print(f"{len(open_ones)} of {len(settled.questions)} questions are open: {', '.join(named)}{more}.")
-        print("--close goes on without them.")
+        answers = read_answers(file, words_of(folder))
+        taken = take(folder, answers, close, correct, conflicts)
+        is_all, num_back = taken.is_all, taken.num_back
+        tell(taken, str(file))
+        if is_all:
+            note_taken(folder.path, sha256_of(file.read_bytes()))
     else:
-        back = f", {len(open_ones)} went back to the pool" if open_ones else ""
-        print(f"All is answered{back}. To continue: al-lightning fit --config {folder.path / 'config.yaml'}")
-    return not settled.problems
+        found = take_tables(folder, correct, conflicts)
+        if found is None and not was_open:
+            raise InputError(
+                f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on."
+            )
+        is_all = found is not False
+        if close and folder.asked:
+            num_back = take(folder, [], close=True).num_back
+    if was_open or not is_all or file is None or taken.changes:
+        tell_open(folder, num_back)
+    return is_all

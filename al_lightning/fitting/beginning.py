@@ -12,6 +12,7 @@ from al_lightning.fitting.progress import RunProgress
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.fitting.run_record import summary
 from al_lightning.random_streams import stream_seed
+from al_lightning.run_folder.answered_rows import lacking_rows
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.query_rows import query_rows
 
@@ -47,7 +48,10 @@ def begin(
     data, initial = parts.datamodule, prepared.initial
     if not folder.queries and not folder.asked:
         bought = query_rows(0, initial, data.train_targets[initial], data)
-        folder.commit(queries=bought, asked=query_rows(0, prepared.asked, None, data))
+        asked = query_rows(0, prepared.asked, None, data)
+        folder.commit(queries=bought, asked=asked, answers=lacking_rows(folder, bought, initial.tolist(), data.file_of))
+    elif lacking := lacking_rows(folder, folder.queries, initial.tolist(), data.file_of):  # an earlier version began it
+        folder.commit(asked=folder.asked, answers=lacking)
     indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
     if not torch.equal(indices[: len(initial)], initial):
         raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")

@@ -16,6 +16,7 @@ from al_lightning.fitting.round_metrics import OURS
 from al_lightning.fitting.run_loggers import RunLoggers, point_of
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.models.named_metrics import NamedMetrics
+from al_lightning.run_folder.answered_rows import lacking_rows
 from al_lightning.run_folder.events import RunEvents
 from al_lightning.run_folder.files import new_name
 from al_lightning.run_folder.folder import RunFolder
@@ -94,6 +95,7 @@ class WrittenRecord(RunRecord):
         self._data = parts.datamodule
         self._folder = folder
         self._weights = parts.weights
+        self._file_of = parts.datamodule.file_of
         self._metrics = metrics
         self._events = RunEvents(
             folder.path,
@@ -133,7 +135,8 @@ class WrittenRecord(RunRecord):
         logged = {name: value for name, value in known.items() if name not in OURS and name not in self._metrics}
         figures = [Diagnostic(row.round, name, value) for name, value in {**logged, **diagnostics}.items()]
         bought, asked = ([query for query in queries if (query.label is None) is is_open] for is_open in (False, True))
-        self._folder.commit([self._with_columns(row)], bought, calibration, figures, asked)
+        answers = lacking_rows(self._folder, bought, (), self._file_of)
+        self._folder.commit([self._with_columns(row)], bought, calibration, figures, asked, answers)
         self._weights.discard(row.round)
         self._progress.end_round(row)
 

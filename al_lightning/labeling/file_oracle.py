@@ -12,9 +12,8 @@ from al_lightning.labeling.questions import (
     TASKS,
     TASKS_CONFIG,
     is_published,
-    put_aside,
+    publish_table,
     remember,
-    write_query,
     write_whole,
 )
 from al_lightning.run_folder.tables import Query
@@ -29,8 +28,8 @@ class FileOracle(PeopleOracle):
     - ``query.json``: tasks for Label Studio, with the predictions of the model.
     - ``query.xml``: the labeling interface of these tasks.
 
-    Then the program ends. ``al-lightning label RUN --import FILE`` reads the answers, and the same ``fit`` command
-    continues the run.
+    Then the program ends. The same ``fit`` command takes the filled-in table in the run folder, and continues the run.
+    ``al-lightning label RUN --import FILE`` reads answers from other files.
 
     Round 0 trains on the samples of known class. If there are none, the oracle first asks for ``data.num_initial``
     random samples.
@@ -59,8 +58,7 @@ class FileOracle(PeopleOracle):
         if is_published(run_dir, questions):
             return  # people may be editing the files
         names = data.list_class_names()
-        put_aside(run_dir / QUERY)
-        write_query(run_dir / QUERY, questions, names)
+        publish_table(run_dir, questions, names)
         images = all(is_image(question) for question in questions)
         texts = ["" if images else data.text_of(question.index) for question in questions]
         root = getattr(data, "root", None)

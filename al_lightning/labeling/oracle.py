@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
+from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.tables import Query
 
 
@@ -47,3 +48,11 @@ class Oracle(ABC):
     def next_step(self, run_dir: Path) -> str:
         """What people do next, for a message: where the questions are, and the command that takes in the answers."""
         return f"then: al-lightning label {run_dir} --import FILE"
+
+    def collect(self, folder: RunFolder) -> None:  # noqa: B027  most oracles have nothing to collect
+        """Takes answers that wait somewhere, before a run goes on. By default there are none.
+
+        Args:
+            folder: The folder of a run with open questions. :func:`~al_lightning.labeling.take_answers.take` takes
+                answers into it.
+        """

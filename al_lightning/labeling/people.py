@@ -7,7 +7,9 @@ from torch import Tensor
 
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
+from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.oracle import Oracle
+from al_lightning.run_folder.folder import RunFolder
 
 
 class PeopleOracle(Oracle, ABC):
@@ -40,3 +42,7 @@ class PeopleOracle(Oracle, ABC):
 
     def answer(self, data: PoolDataModule, indices: Tensor) -> None:
         return None
+
+    def collect(self, folder: RunFolder) -> None:
+        """Takes the tables that people filled in, in the run folder."""
+        take_tables(folder)

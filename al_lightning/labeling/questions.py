@@ -4,12 +4,12 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from al_lightning.run_folder.files import replace_file
+from al_lightning.labeling.taken_tables import has_new_answers
+from al_lightning.run_folder.files import put_aside, replace_file
 from al_lightning.run_folder.tables import Query
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
@@ -26,6 +26,8 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
         questions: The questions in the order of their rank. The file counts ranks from 1: the first question is worth
             most.
         class_names: Names of the classes.
+
+    The file is separated by commas and begins with a byte order mark, so that Excel shows umlauts.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -34,7 +36,15 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
         predicted = predicted_name(question, class_names)
         confidence = "" if question.confidence is None else f"{question.confidence:.4f}"
         writer.writerow([question.file, question.index, question.order + 1, predicted, confidence, ""])
-    write_whole(path, text.getvalue())
+    replace_file(path, text.getvalue().encode("utf-8-sig"))
+
+
+def publish_table(run_dir: Path, questions: Sequence[Query], class_names: Sequence[str]) -> None:
+    """Writes ``query.csv`` into a run folder. A table of earlier questions with answers that were not taken is kept."""
+    path = run_dir / QUERY
+    if has_new_answers(path):
+        put_aside(path)
+    write_query(path, questions, class_names)
 
 
 def predicted_name(question: Query, class_names: Sequence[str]) -> str:
@@ -52,12 +62,6 @@ def is_published(run_dir: Path, questions: Sequence[Query]) -> bool:
     """Whether the files in a run folder were written for these questions, even if people changed the files later."""
     path = run_dir / PUBLISHED
     return (run_dir / QUERY).exists() and path.exists() and path.read_text() == _digest(questions)
-
-
-def put_aside(path: Path) -> None:
-    """Keeps a table of earlier questions as ``query.old.csv``, because it may have answers that were not imported."""
-    if path.exists():
-        os.replace(path, path.with_name(f"{path.stem}.old{path.suffix}"))
 
 
 def _digest(questions: Sequence[Query]) -> str:

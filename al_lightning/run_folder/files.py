@@ -58,3 +58,16 @@ def read_committed(path: Path, sha256: str) -> str | None:
             if sha256_of(content) == sha256:
                 return content.decode()
     return None
+
+
+def put_aside(path: Path) -> Path:
+    """Renames a file that people may have changed: ``query.old.csv``, ``query.old2.csv`` and so on.
+
+    Returns:
+        The new path. No other file had it.
+    """
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.old{'' if number == 1 else number}{path.suffix}")).exists():
+        number += 1
+    os.replace(path, aside)
+    return aside

@@ -7,6 +7,7 @@
     queries.csv      one row for each label, in the order bought
     asked.csv        one row for each sample that people are asked to label, until all are labeled
     answers.csv      one row for each answer of a person, and for each correction, in the order of import
+    labels.csv       the labels as they are now, for people; no part of the commit
     pool.csv         one row for each sample of a training set that may grow
     calibration.csv  one row for each round and confidence bin: accuracy on the test set
     diagnostics.csv  one row for each round and figure that the strategy reports, or that the model logs besides
@@ -43,6 +44,8 @@ from al_lightning.errors import InputError
 from al_lightning.run_folder.current_labels import current_labels
 from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
+from al_lightning.run_folder.flat import flatten
+from al_lightning.run_folder.labels_file import write_labels
 from al_lightning.run_folder.old_rule import with_old_rule
 from al_lightning.run_folder.settings import SettingsOfObjects, check_same_metrics, comparable_settings, difference
 from al_lightning.run_folder.tables import (
@@ -53,6 +56,8 @@ from al_lightning.run_folder.tables import (
     POOL,
     QUERIES,
     ROUNDS,
+    SKIP,
+    SKIPPED,
     TABLES,
     Answered,
     CalibrationBin,
@@ -272,6 +277,8 @@ class RunFolder:
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
         self.answers, self.pool = all_answers, new_pool
         self.made_with = made_with
+        if all_answers:
+            write_labels(self.path, [*all_queries, *all_asked], all_answers)
 
     def _new(self, name: str) -> Path:
         return new_name(self.path / name)
@@ -386,7 +393,31 @@ class RunFolder:
     @property
     def labels(self) -> list[int]:
         """Class index of each of the queries as it is now, after all corrections; -1 for a skipped sample."""
-        return current_labels(self.queries, self.answers, self.identity.get("classes", ()))
+        return current_labels(self.queries, self.answers, self.class_names)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes; empty in runs of version 0.1."""
+        return list(self.identity.get("classes", []))
+
+    def name_of(self, label: int | None) -> str:
+        """Name of a class by its index; ``skip`` for a skipped sample."""
+        return SKIP if label == SKIPPED or label is None else self.class_names[label]
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether an oracle answers the questions of the run, and not its data set."""
+        return comparable_settings(self._config).get("loop.oracle") is not None
+
+    @property
+    def root(self) -> str | None:
+        """The folder of the data; ``None`` if the data have no folder."""
+        root = flatten(self._config).get("data.root")
+        return root if isinstance(root, str) else None
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        return yaml.safe_load(self._contents.get(CONFIG, "")) or {}
 
     @property
     def next_round(self) -> int:

@@ -47,7 +47,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def questions(tmp_path: Path) -> list[dict[str, str]]:
-    with (tmp_path / "run" / "query.csv").open() as file:
+    with (tmp_path / "run" / "query.csv").open(encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -87,14 +87,12 @@ def test_a_run_asks_is_answered_and_goes_on(photos: Path, capsys: pytest.Capture
     assert len(first) == 12
     assert all(row["predicted"] == row["confidence"] == row["label"] == "" for row in first)
     assert ledger(photos) == []
-    filled_in = (photos / "run" / "query.csv").read_text().replace(",,,", ",,,digit1").replace(",", ";")
-    (photos / "run" / "query.csv").write_text(filled_in)
+    empty = (photos / "run" / "query.csv").read_bytes()
     fit(photos, *FLAGS)  # still waiting
-    assert (photos / "run" / "query.csv").read_text() == filled_in
-    (photos / "run" / "query.csv").write_text(filled_in.replace(";", ",").replace("digit1", ""))
+    assert (photos / "run" / "query.csv").read_bytes() == empty
     assert "waits for 12 labels" in capsys.readouterr().out
     answer_all(photos)
-    assert f"To continue: al-lightning fit --config {photos / 'run' / 'config.yaml'}" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(f"To continue: al-lightning fit {photos / 'run'}\n")
     for round in (1, 2):
         fit(photos, *FLAGS)
         assert "waits for 5 labels" in capsys.readouterr().out
@@ -265,7 +263,7 @@ def test_bad_input_gets_one_sentence_and_changes_nothing(photos: Path, capsys: p
     assert "all samples were skipped" in refused(capsys, "label", run, "--import", write_answers(photos, skips))
     assert {path.name: path.read_bytes() for path in (photos / "run").iterdir() if path.is_file()} == before
     answer_all(photos)
-    assert "Expected open questions" in refused(capsys, "label", run, "--import", write_answers(photos, skips))
+    assert "Expected open questions" in refused(capsys, "label", run)
 
 
 def test_settings_and_data_of_answers_that_were_paid_for_are_not_forgotten(

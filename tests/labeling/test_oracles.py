@@ -80,7 +80,7 @@ def test_questions_about_files(tmp_path: Path) -> None:
     data = Partly(0)
     data.root = Path("photos")
     FileOracle("https://host/{name}").publish(tmp_path, data, FILES)
-    with (tmp_path / "query.csv").open() as file:
+    with (tmp_path / "query.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [question.file for question in FILES]
     assert [(row["index"], row["rank"], row["confidence"], row["label"]) for row in rows] == [
@@ -98,7 +98,7 @@ def test_questions_about_files(tmp_path: Path) -> None:
 def test_an_output_beyond_the_classes_is_no_prediction(tmp_path: Path) -> None:
     asked = [Query(1, order, order, None, predicted=predicted) for order, predicted in enumerate((1, 10))]
     FileOracle().publish(tmp_path, Partly(0), asked)
-    with (tmp_path / "query.csv").open() as file:
+    with (tmp_path / "query.csv").open(encoding="utf-8-sig") as file:
         names = [row["predicted"] for row in csv.DictReader(file)]
     assert names[0] == Partly(0).list_class_names()[1]
     assert names[1] == ""

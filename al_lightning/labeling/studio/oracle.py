@@ -12,7 +12,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.labeling.label_studio import is_image, task
 from al_lightning.labeling.people import PeopleOracle
-from al_lightning.labeling.questions import QUERY, is_published, put_aside, remember, write_query
+from al_lightning.labeling.questions import is_published, publish_table, remember
 from al_lightning.labeling.studio.client import Missing, StudioClient, checked_url
 from al_lightning.labeling.studio.images import Images, on_the_server, uploaded
 from al_lightning.labeling.studio.push import push
@@ -76,8 +76,7 @@ class LabelStudioOracle(PeopleOracle):
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         names = data.list_class_names()
         if not is_published(run_dir, questions):
-            put_aside(run_dir / QUERY)
-            write_query(run_dir / QUERY, questions, names)
+            publish_table(run_dir, questions, names)
             remember(run_dir, questions)
         client = StudioClient(self.url)
         state = self._state(client, run_dir)

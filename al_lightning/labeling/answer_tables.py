@@ -1,0 +1,91 @@
+"""Reads answers from a table, as spreadsheets of several languages write it."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from al_lightning.errors import InputError
+from al_lightning.labeling.answer import MOST_DIGITS, Answer, as_index
+from al_lightning.run_folder.tables import SKIP
+
+DELIMITERS = ",;\t|"
+NEEDED = ("label", "index", "file")
+OPTIONAL = ("annotator", "updated_at", "created_at", "ground_truth")
+TRUE = ("true", "1", "yes")
+
+
+def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
+    """Reads the answers of a table.
+
+    The columns may be in any order, with names in upper or lower case. They may be separated by commas, semicolons,
+    tabs or bars. A row without a label is not an answer; a row with ``skip`` is one.
+
+    Args:
+        path: The file, for messages.
+        text: Its text.
+
+    Raises:
+        InputError: If the text is not a table of answers.
+    """
+    skipped, delimiter = 0, None
+    if found := re.match(r"\s*\"?sep=(.)\"?;*,*[ \t]*(\r\n|\r|\n|$)", text, flags=re.IGNORECASE):  # Excel's hint
+        text, skipped, delimiter = text[found.end() :], len(found[0].splitlines()), found[1]
+    delimiters = [delimiter] if delimiter else list(DELIMITERS)
+    headers = [_header(text, one) for one in delimiters]
+    delimiter, header = max(zip(delimiters, headers, strict=True), key=lambda pair: _fit(pair[1]))
+    if _fit(header) == 0 or any(header.count(name) > 1 for name in NEEDED):
+        got = ", ".join(name for name in header if name) or "none"
+        raise InputError(f"Expected columns `label`, and `index` or `file`, in {path}, but got {got}.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        next(row for row in reader if _has_text(row))  # the header
+        for row in reader:
+            answer = _answer(f"line {reader.line_num + skipped}", header, row, delimiter)
+            if answer is not None:
+                yield answer
+    except csv.Error as error:
+        raise InputError(f"Expected `--import` {path} to be a table, but got: {error}.") from error
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    """The names of the columns, in lower case."""
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return [cell.strip().strip("\ufeff\"'").strip().lower() for cell in next(filter(_has_text, rows), [])]
+    except csv.Error:
+        return []
+
+
+def _has_text(row: Sequence[str]) -> bool:
+    return any(cell.strip() for cell in row)
+
+
+def _fit(header: Sequence[str]) -> int:
+    """How well a delimiter suits a table: the number of its columns; 0 if a column is missing."""
+    is_whole = "label" in header and ("index" in header or "file" in header)
+    return len(header) if is_whole else 0
+
+
+def _answer(where: str, header: Sequence[str], row: Sequence[str], delimiter: str) -> Answer | None:
+    cells = [cell.strip() for cell in row]
+    values = dict(zip(header, cells, strict=False))
+    label, beyond = values.get("label", ""), [cell for cell in cells[len(header) :] if cell]
+    if beyond:  # a delimiter in a cell without quotes: nobody knows which cells belong together
+        label = f"{delimiter} ".join(cells)
+    if not label:
+        return None
+    index, file = values.get("index", ""), values.get("file", "")
+    if index and as_index(index) is None:
+        file = index[:MOST_DIGITS]  # no file has this name, so the row counts as not asked for
+    annotator, updated, created, is_truth = (values.get(name, "") for name in OPTIONAL)
+    return Answer(
+        where,
+        as_index(index),
+        file or None,
+        None if label.lower() == SKIP else label,
+        annotator,
+        updated or created,
+        is_truth.lower() in TRUE,
+    )

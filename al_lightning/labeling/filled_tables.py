@@ -1,0 +1,58 @@
+"""Takes the tables that people filled in, in the folder of the run itself. Needs no torch."""
+
+import re
+from pathlib import Path
+
+from al_lightning.errors import InputError
+from al_lightning.labeling.answers import read_answers
+from al_lightning.labeling.conflicts import Conflicts
+from al_lightning.labeling.questions import QUERY
+from al_lightning.labeling.take_answers import take, words_of
+from al_lightning.labeling.taken_tables import is_taken, note_taken
+from al_lightning.labeling.tell_answers import tell
+from al_lightning.run_folder.files import sha256_of
+from al_lightning.run_folder.folder import RunFolder
+
+
+def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts = "refuse") -> bool | None:
+    """Takes the filled-in tables of a run folder, ``query.csv`` and ``query.old.csv``, and prints what happened.
+
+    Each table is taken once, until somebody saves it with another content. A table with answers that were not accepted
+    is read again, if its questions are still open.
+
+    Args:
+        folder: The folder, open.
+        correct: See :func:`~al_lightning.labeling.take_answers.take`.
+        conflicts: See there.
+
+    Returns:
+        Whether all answers were accepted; ``None`` if no table had anything new.
+
+    Raises:
+        InputError: If ``query.csv`` has another form, or see there. Then answers of older tables may be taken.
+    """
+    results = []
+    for path in _tables(folder.path):
+        sha256 = sha256_of(path.read_bytes())
+        if is_taken(folder.path, sha256):
+            continue
+        try:
+            answers = read_answers(path, words_of(folder))
+        except InputError:
+            if path.name == QUERY:
+                raise
+            continue  # its content stays where it is
+        taken = take(folder, answers, correct=correct, conflicts=conflicts)
+        if taken.changes or not taken.is_all:
+            tell(taken, str(path))
+            results.append(taken.is_all)
+        if answers and (taken.is_all or path.name != QUERY):  # nobody is asked for the rest of an old table
+            note_taken(folder.path, sha256)
+    return all(results) if results else None
+
+
+def _tables(run_dir: Path) -> list[Path]:
+    """The tables of questions, the oldest first."""
+    found = [(re.fullmatch(r"query(\.old(\d*))?\.csv", path.name), path) for path in run_dir.glob("query*.csv")]
+    numbered = [(not match[1], int(match[2] or 1), path) for match, path in found if match is not None]
+    return [path for _, _, path in sorted(numbered)]

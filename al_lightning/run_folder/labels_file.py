@@ -1,0 +1,66 @@
+"""labels.csv: the labels of a run as they are now, for people and other programs."""
+
+import csv
+import io
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from al_lightning.run_folder.files import put_aside, replace_file, sha256_of
+from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, Answered, Query
+
+LABELS = "labels.csv"
+COLUMNS = ("file", "index", "label", "round", "annotator")
+WRITTEN = ".labels"
+"""File that notes the SHA-256 of labels.csv, because people may change labels.csv."""
+
+
+def label_rows(queries: Iterable[Query], answers: Iterable[Answered]) -> list[tuple[str, int, str, int, str]]:
+    """The rows of labels.csv: file, index, label, round and annotator.
+
+    The label is the name of a class, or ``skip``. The round is the first one that trains on this label.
+
+    Args:
+        queries: Labels that were bought, and open questions. Questions without an answer are left out.
+        answers: The rows of answers.csv.
+    """
+    counting = {row.index: row for row in answers if row.kind in (KNOWN, ANSWER, CORRECTION)}
+    rows = []
+    for query in queries:
+        if query.label is None:
+            continue
+        row = counting.get(query.index)
+        if row is not None:  # a run of an earlier version has all rows when fit continued it
+            rows.append((row.file, query.index, row.label, row.round, row.annotator))
+    return rows
+
+
+def write_labels(folder: Path, queries: Iterable[Query], answers: Iterable[Answered]) -> None:
+    """Writes labels.csv, in the form that spreadsheets read.
+
+    A labels.csv that somebody edited is put aside as ``labels.old.csv``, with a warning. If the file cannot be written,
+    for example because a spreadsheet has it open, the next commit writes it.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(label_rows(queries, answers))
+    content = text.getvalue().encode("utf-8-sig")
+    path, written = folder / LABELS, folder / WRITTEN
+    try:
+        with suppress(FileNotFoundError):
+            found = path.read_bytes()
+            if found == content:
+                return
+            if not (written.exists() and written.read_text() == sha256_of(found)):
+                aside = put_aside(path)
+                warnings.warn(
+                    f"{path} was edited; it is now {aside.name}. To take its labels: al-lightning label {folder} "
+                    f"--import {aside} --correct",
+                    stacklevel=2,
+                )
+        replace_file(path, content)
+        replace_file(written, sha256_of(content).encode())
+    except OSError as error:
+        warnings.warn(f"Expected to write {path}, but got: {error.strerror}.", stacklevel=2)
