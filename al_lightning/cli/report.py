@@ -6,14 +6,18 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import NoReturn
+
+import pandas as pd
 
 from al_lightning.cli.seeds import parse_seeds
 from al_lightning.errors import InputError
 from al_lightning.paths import as_path
 from al_lightning.report.analysis import Analysis, analyse
 from al_lightning.report.claims.judge import Claim, judge
+from al_lightning.report.findings import LEAST_SEEDS
 from al_lightning.report.markdown import to_markdown
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.report.study import read_study
@@ -24,6 +28,8 @@ examples:
   al-lightning report runs/study --out report
   al-lightning report runs/badge runs/random runs/margin --out report --max_labels 5000
   al-lightning report runs/study --arms random,margin,bald --seeds 0-2 --claims
+  al-lightning report runs/photos --out report
+  al-lightning report runs/small_batch runs/large_batch --vary data.batch_size --out report
   al-lightning report runs/study --markdown > report.md
 """
 
@@ -49,7 +55,7 @@ def run(args: Sequence[str]) -> None:
     if options.out is not None:
         _check_out(options.out)
     seeds = None if options.seeds is None else parse_seeds(options.seeds)
-    study = read_study(options.runs, arms, options.max_labels, seeds)
+    study = read_study(options.runs, arms, options.max_labels, seeds, options.vary)
     analysis = analyse(study, options.baseline)
     factorial = (
         [read_run(path) for path in find_runs([options.factorial]) if not has_no_round(path)]
@@ -57,7 +63,10 @@ def run(args: Sequence[str]) -> None:
         else []
     )
     planted = read_study([options.planted], max_labels=options.max_labels) if options.planted else None
-    claims = judge(analysis, factorial, planted) if options.claims or options.factorial or planted else []
+    asks_for_claims = options.claims or options.factorial or planted
+    if asks_for_claims and not study.is_tested:
+        raise InputError("Expected runs with test accuracies for `--claims`, but these have none.")
+    claims = judge(analysis, factorial, planted) if asks_for_claims else []
     notes = [*analysis.notes, *(f"In {options.planted}: {note}" for note in (planted.notes if planted else []))]
     print(to_markdown(analysis, claims, notes) if options.markdown else _text(analysis, claims, notes), end="")
     if options.out is not None:
@@ -86,7 +95,8 @@ def _named(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="al-lightning report",
-        description="Compares runs that differ in their strategy or model, paired by seed.",
+        description="Compares runs that differ in their strategy or model, paired by seed. Of a run with people, it "
+        "shows what was asked and answered.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -106,14 +116,33 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", help="the seeds to compare, as of sweep: n for 0 to n-1, or 0-4, or 0,3,5-7; all if not given"
     )
     parser.add_argument("--baseline", help="the arm to compare the others with; the one of Random if not given")
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a setting by which arms may differ besides strategy and model, such as data.batch_size, "
+        "data.train_transform or trainer.max_epochs; may be repeated",
+    )
     parser.add_argument("--max_labels", type=int, help="leave out rounds with more labels")
     parser.add_argument("--data_root", help="where the images for the gallery are, as in --data.root")
     return parser
 
 
 def _text(analysis: Analysis, claims: Sequence[Claim], notes: Sequence[str]) -> str:
-    """Returns the notes, the primary endpoint and the claims as text."""
-    parts = [*(f"Note: {note}" for note in notes), _endpoints(analysis), *([f"\n{_claims(claims)}"] if claims else [])]
+    """Returns what came out, the notes, the primary endpoint or the answers of people, and the claims as text."""
+    study = analysis.study
+    parts = [
+        *(line for sentence in analysis.findings for line in textwrap.wrap(sentence, 110, subsequent_indent="  ")),
+        *(f"Note: {note}" for note in notes),
+        *(
+            [f"\n{_endpoints(analysis)}"]
+            if study.is_tested and not (study.is_of_people and len(study.arms) == 1)
+            else []
+        ),
+        *([f"\n{_asked(analysis.asked)}"] if len(analysis.asked) else []),
+        *([f"\n{_claims(claims)}"] if claims else []),
+    ]
     return "".join(f"{part}\n" for part in parts)
 
 
@@ -124,14 +153,32 @@ def _endpoints(analysis: Analysis) -> str:
     rows = table[table["endpoint"] == primary].sort_values("mean", ascending=False)
     width = max(map(len, rows["arm"]))
     seeds = len(analysis.study.seeds)
-    lines = [f"{primary}, {seeds} seed{'s' * (seeds != 1)}; difference to {analysis.baseline}, 95 % intervals:"]
+    compared = f"; difference to {analysis.baseline}{', 95 % intervals' * (seeds > 1)}" if len(rows) > 1 else ""
+    lines = [f"{primary}, {seeds} seed{'s' * (seeds != 1)}{compared}:"]
     for row in rows.itertuples():
         line = f"  {row.arm:{width}}  {row.mean:.4f}"
         if row.arm != analysis.baseline:
             line += f"  {row.difference:+.4f}"
             if seeds > 1:
-                line += f" [{row.difference_low:+.4f}, {row.difference_high:+.4f}]  p {row.p_holm:.3g} (Holm)"
+                line += f" [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
+                line += f"  p {row.p_holm:.3g} (Holm{', of two seeds: worth nothing' * (seeds < LEAST_SEEDS)})"
         lines.append(line)
+    return "\n".join(lines)
+
+
+def _asked(table: pd.DataFrame) -> str:
+    """Returns the rounds of people as text."""
+    lines = [
+        "asked of people:",
+        f"  {'round':>5}  {'labels':>7}  {'asked':>5}  {'skipped':>7}  {'predicted':>9}  {'accuracy':>8}",
+    ]
+    several = len(table[["arm", "seed"]].drop_duplicates()) > 1
+    for row in table.to_dict("records"):
+        agreed = "-" if isnan(row["agreed"]) else f"{100 * row['agreed']:.0f} %"
+        accuracy = "-" if isnan(row["test_acc"]) else f"{row['test_acc']:.4f}"
+        line = f"  {row['round']:>5}  {row['num_labeled']:>7,}  {row['asked']:>5}  {row['skipped']:>7}"
+        run = f"  {row['arm']} seed {row['seed']}" if several else ""
+        lines.append(f"{line}  {agreed:>9}  {accuracy:>8}{run}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,10 @@ from al_lightning.errors import InputError
 from al_lightning.report.baseline import find_baseline
 from al_lightning.report.calibration import calibration_table, notes_on_calibration
 from al_lightning.report.endpoints import endpoint_table, primary_rounds
+from al_lightning.report.findings import findings
 from al_lightning.report.logged import diagnostic_table, metric_table
+from al_lightning.report.machines import machine_table
+from al_lightning.report.people import asked_table, class_table
 from al_lightning.report.read_run import Run
 from al_lightning.report.stats.collapsed_fits import FALL, falls, median_around
 from al_lightning.report.stats.curves import pointwise_band, simultaneous_band
@@ -35,13 +38,18 @@ UNEQUAL_CAPS = 10
 
 @dataclass(frozen=True)
 class Analysis:
-    """Tables about a study of K arms, S seeds and R rounds. An unknown value is NaN."""
+    """Tables about a study of K arms, S seeds and R rounds. An unknown value is NaN.
+
+    Runs without a test set have no ``bands`` and no rows in the tables of accuracies.
+    """
 
     study: Study
     baseline: str
     """The arm that the others are compared with."""
     notes: tuple[str, ...]
     """Sentences that readers need beside the tables: about runs left out, fits cut short and fits that fell."""
+    findings: tuple[str, ...]
+    """What came out, in sentences: see :mod:`~al_lightning.report.findings`."""
     bands: Mapping[str, pd.DataFrame]
     """By arm, one row a round. ``num_labeled, mean, low, high`` are of the test accuracy: pointwise 95 % intervals.
     ``difference, difference_low, difference_high`` are of the paired difference to the baseline, pointwise too.
@@ -78,6 +86,14 @@ class Analysis:
     falls: pd.DataFrame
     """One row a fit that fell far below the fits around it: ``arm, seed, num_labeled, accuracy, around``. ``around`` is
     the running median of :mod:`~al_lightning.report.stats.collapsed_fits`."""
+    asked: pd.DataFrame
+    """One row a round of each run with people: ``arm, seed, round, num_labeled, asked, labeled, skipped, agreed,
+    agreed_low, agreed_high, test_acc, fit, score, select, test``. ``agreed`` is the share of the labels that the model
+    had predicted, with Wilson's 95 % interval. The parts are seconds of the fit with these labels."""
+    classes: pd.DataFrame
+    """One row a class of each run with people: ``arm, seed, name, labels, share``."""
+    machines: pd.DataFrame
+    """One row for each set of versions and hardware, with the rounds that they made."""
 
 
 def analyse(study: Study, baseline: str | None = None) -> Analysis:
@@ -95,12 +111,14 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
         baseline = find_baseline(study)
     if baseline not in study.arms:
         raise InputError(f"Expected the baseline to be one of {', '.join(study.arms)}, but got `{baseline}`.")
+    endpoints, asked = endpoint_table(study, baseline), asked_table(study)
     return Analysis(
         study=study,
         baseline=baseline,
         notes=(*study.notes, *_notes_on_caps(study), *_notes_on_falls(study), *notes_on_calibration(study)),
-        bands={arm: _bands(study, arm, baseline) for arm in study.arms},
-        endpoints=endpoint_table(study, baseline),
+        findings=findings(study, baseline, endpoints, asked),
+        bands={arm: _bands(study, arm, baseline) for arm in study.arms} if study.is_tested else {},
+        endpoints=endpoints,
         efficiency=_efficiency(study, baseline),
         penalty=_penalty(study),
         overlap=_overlap(study),
@@ -110,6 +128,9 @@ def analyse(study: Study, baseline: str | None = None) -> Analysis:
         diagnostics=diagnostic_table(study),
         metrics=metric_table(study),
         falls=_falls(study),
+        asked=asked,
+        classes=class_table(study),
+        machines=machine_table(study),
     )
 
 
@@ -135,7 +156,7 @@ def _notes_on_falls(study: Study) -> list[str]:
     """Says which fits fell: a mean counts a failed fit in full."""
     chosen = primary_rounds(study)
     notes = []
-    for arm, curves in study.accuracy.items():
+    for arm, curves in study.accuracy.items() if study.is_tested else ():
         found = falls(curves)
         if found.any():
             notes.append(
@@ -154,8 +175,8 @@ def _range(study: Study, chosen: np.ndarray) -> str:
 
 def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
     curves, others = study.accuracy[arm], study.accuracy[baseline]
-    band, difference = pointwise_band(curves), pointwise_band(curves - others)
-    together = simultaneous_band(curves, others) if len(curves) > 1 else difference
+    band, difference = pointwise_band(curves).within(0, 1), pointwise_band(curves - others).within(-1, 1)
+    together = simultaneous_band(curves, others).within(-1, 1) if len(curves) > 1 else difference
     return pd.DataFrame(
         {
             "num_labeled": study.num_labeled,
@@ -174,8 +195,8 @@ def _bands(study: Study, arm: str, baseline: str) -> pd.DataFrame:
 def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
     labels, random = study.num_labeled, study.accuracy[baseline]
     targets = [n for n in TARGETS if n in labels] or [int(labels[-1])]
-    if len(labels) == 1:  # one round does not tell how many labels a target takes
-        targets = []
+    if len(labels) == 1 or not study.is_tested:  # one round does not tell how many labels a target takes
+        return pd.DataFrame(columns=EFFICIENCY)
     rising = isotonic_regression(random.mean(axis=0)).x  # a spike as a target might never be reached again
     rows = []
     for arm, n in product(study.arms, targets):
@@ -200,7 +221,7 @@ def _efficiency(study: Study, baseline: str) -> pd.DataFrame:
 
 
 def _penalty(study: Study) -> pd.DataFrame:
-    if len(study.seeds) > 1:
+    if len(study.seeds) > 1 and study.is_tested:
         return penalty_matrix(study.num_labeled, study.accuracy)
     return pd.DataFrame(nan, index=study.arms, columns=study.arms)  # one seed shows nothing
 
@@ -222,22 +243,23 @@ def _overlap(study: Study) -> pd.DataFrame:
 
 def _balance(study: Study) -> pd.DataFrame:
     num_classes = max(2, 1 + max(int(run.queries["label"].max()) for runs in study.runs.values() for run in runs))
+    budgets = np.unique(study.num_labeled)  # people may skip a whole query
     tables = []
     for arm, runs in study.runs.items():
-        found = [class_balance(run.queries["label"].to_numpy(int), num_classes, study.num_labeled) for run in runs]
+        found = [class_balance(run.queries["label"].to_numpy(int), num_classes, budgets) for run in runs]
         shares = np.mean([balance.shares for balance in found], axis=0)  # (R, C)
         columns = {
             "entropy": np.mean([balance.entropy for balance in found], axis=0),
             "least": shares.min(axis=1),
             "most": shares.max(axis=1),
         }
-        tables.append(pd.DataFrame({"arm": arm, "num_labeled": study.num_labeled, **columns}))
+        tables.append(pd.DataFrame({"arm": arm, "num_labeled": budgets, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
 def _falls(study: Study) -> pd.DataFrame:
     rows = []
-    for arm, curves in study.accuracy.items():
+    for arm, curves in study.accuracy.items() if study.is_tested else ():
         around = median_around(curves)
         for s, r in np.argwhere(falls(curves)):
             rows.append((arm, study.seeds[s], int(study.num_labeled[r]), curves[s, r], around[s, r]))

@@ -1,11 +1,12 @@
 """Endpoints: the numbers by which a report compares arms, declared before the runs were made."""
 
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from al_lightning.report.logged import logged_curves, metric_names
+from al_lightning.report.logged import logged_curves, metric_names, range_of
 from al_lightning.report.stats.collapsed_fits import falls
 from al_lightning.report.stats.curves import aubc, final_accuracy, pointwise_band
 from al_lightning.report.stats.multiple import best_probability, holm
@@ -20,23 +21,33 @@ MARGIN = 0.003
 """Smaller differences of accuracy have no practical importance."""
 
 
+COLUMNS = [
+    *("arm", "endpoint", "mean", "low", "high", "difference", "difference_low", "difference_high"),
+    *("p", "p_holm", "p_sign_flip", "p_same", "seeds_needed", "best"),
+]
+"""Columns of :attr:`Analysis.endpoints`."""
+
+
 def endpoint_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
     """Returns the endpoints by name, the primary one first: by arm, a value for each seed, ``(S,)``.
 
     The primary endpoint is the accuracy with 10,000 labels, or with the last labels of shorter runs. It is the mean of
     the last five rounds up to there. If one of these fits fell, the median of the five is the second endpoint. Then
     come the areas under the learning curve, its early part and its late part, and the accuracy of the last round.
+    Without test accuracies there is no endpoint.
     """
+    if not study.is_tested:
+        return {}
     labels, last = study.num_labeled, int(study.num_labeled[-1])
     final, rounds = _primary(study)
     chosen = primary_rounds(study)
     values = {
-        _endpoint("accuracy", final, rounds): {
+        _endpoint("accuracy", study): {
             arm: final_accuracy(labels, curves, at=final, last=rounds) for arm, curves in study.accuracy.items()
         }
     }
     if any(falls(curves)[:, chosen].any() for curves in study.accuracy.values()):
-        values[f"accuracy at {final:,} labels, median of {rounds} rounds"] = {
+        values[_endpoint("accuracy", study, "median")] = {
             arm: np.median(curves[:, chosen], axis=1) for arm, curves in study.accuracy.items()
         }
     ranges = [("AUBC", int(labels[0]), last), *part_ranges(study)]
@@ -55,7 +66,6 @@ def metric_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
 
     The value is the mean of the rounds of the primary endpoint. Arms without the metric in these rounds are left out.
     """
-    final, rounds = _primary(study)
     chosen = study.num_labeled[primary_rounds(study)]
     values: dict[str, dict[str, np.ndarray]] = {}
     for name in metric_names(study):
@@ -65,12 +75,16 @@ def metric_values(study: Study) -> dict[str, dict[str, np.ndarray]]:
             if np.isin(chosen, labels).all():
                 by_arm[arm] = curves[:, np.isin(labels, chosen)].mean(axis=1)
         if by_arm:
-            values[_endpoint(name, final, rounds)] = by_arm
+            values[_endpoint(name, study)] = by_arm
     return values
 
 
-def _endpoint(name: str, final: int, rounds: int) -> str:
-    return f"{name} at {final:,} labels, mean of {rounds} round{'s' * (rounds != 1)}"
+def _endpoint(name: str, study: Study, average: str = "mean") -> str:
+    """Returns, for example, ``accuracy, mean of 5 rounds, 9,600 to 10,000 labels``."""
+    labels = study.num_labeled[primary_rounds(study)]
+    if len(labels) == 1:
+        return f"{name} at {labels[0]:,} labels"
+    return f"{name}, {average} of {len(labels)} rounds, {labels[0]:,} to {labels[-1]:,} labels"
 
 
 def _primary(study: Study) -> tuple[int, int]:
@@ -96,7 +110,7 @@ def part_ranges(study: Study) -> list[tuple[str, int, int]]:
 def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
     """Compares the arms by each endpoint and each further metric: :attr:`Analysis.endpoints`."""
     metrics = metric_values(study)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for endpoint, by_arm in (endpoint_values(study) | metrics).items():
         best = [nan] * len(by_arm)
         if len(study.seeds) > 1 and endpoint not in metrics:  # a higher value of a metric may be worse
@@ -105,8 +119,10 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
         contrasts = {arm: contrast(by_arm[arm], by_arm[baseline]) for arm in others}
         adjusted = dict(zip(contrasts, _holm([found.p_t for found in contrasts.values()]), strict=True))
         for (arm, values), probability in zip(by_arm.items(), best, strict=True):
-            band = pointwise_band(values[:, None])
+            low, high = range_of(endpoint.split(",")[0].split(" at ")[0]) if endpoint in metrics else (0.0, 1.0)
+            band = pointwise_band(values[:, None]).within(low, high)
             found = contrasts.get(arm)
+            width = high - low
             rows.append(
                 {
                     "arm": arm,
@@ -115,8 +131,8 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
                     "low": band.low[0],
                     "high": band.high[0],
                     "difference": found.mean if found else nan,
-                    "difference_low": found.low if found else nan,
-                    "difference_high": found.high if found else nan,
+                    "difference_low": max(found.low, -width) if found else nan,
+                    "difference_high": min(found.high, width) if found else nan,
                     "p": found.p_t if found else nan,
                     "p_holm": adjusted.get(arm, nan),
                     "p_sign_flip": found.p_sign_flip if found else nan,
@@ -125,15 +141,15 @@ def endpoint_table(study: Study, baseline: str) -> pd.DataFrame:
                     "best": probability,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def seeds_to_resolve(a: np.ndarray, b: np.ndarray) -> float:
+def seeds_to_resolve(a: np.ndarray, b: np.ndarray, alpha: float = 0.05) -> float:
     """Returns how many seeds find a true difference as large as the one seen, with 80 % power. NaN without one."""
     gaps = differences(a, b)
     if len(gaps) < 2 or gaps.mean() == 0 or gaps.std() == 0:
         return nan
-    return seeds_needed(float(gaps.std(ddof=1)), abs(float(gaps.mean())))
+    return seeds_needed(float(gaps.std(ddof=1)), abs(float(gaps.mean())), alpha=alpha)
 
 
 def _holm(p: list[float]) -> list[float]:

@@ -1,6 +1,8 @@
 """What runs log besides the known columns: further metrics in rounds.csv, and diagnostics."""
 
+import re
 from collections.abc import Iterable
+from math import inf
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,24 @@ from al_lightning.report.stats.curves import pointwise_band
 from al_lightning.report.study import Study
 from al_lightning.run_folder.tables import COLUMNS, ROUNDS
 
+SHARES = frozenset({"acc", "accuracy", "auroc", "f1", "f1score", "precision", "recall", "specificity"})
+"""Words in the names of metrics from 0 to 1."""
+
 
 def metric_names(study: Study) -> list[str]:
     """Returns the columns of rounds.csv after the known ones, of any run."""
     columns = [str(name) for runs in study.runs.values() for run in runs for name in run.rounds]
     return [name for name in dict.fromkeys(columns) if name not in COLUMNS[ROUNDS]]
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """Returns the range of a metric by its name: 0 to 1 for shares such as an F1, and no limits for any other.
+
+    Example:
+        >>> range_of("test_macro_f1"), range_of("test_loss")
+        ((0.0, 1.0), (-inf, inf))
+    """
+    return (0.0, 1.0) if set(re.split(r"[^a-z0-9]+", name.lower())) & SHARES else (-inf, inf)
 
 
 def metric_table(study: Study) -> pd.DataFrame:
@@ -58,7 +73,7 @@ def _table(study: Study, names: Iterable[str]) -> pd.DataFrame:
             labels, curves = logged_curves(study, arm, name)
             if not len(labels):
                 continue
-            band = pointwise_band(curves)
+            band = pointwise_band(curves).within(*range_of(name))
             found = {"num_labeled": labels, "name": name, "mean": band.mean, "low": band.low, "high": band.high}
             tables.append(pd.DataFrame({"arm": arm, **found}))
     columns = ["arm", "num_labeled", "name", "mean", "low", "high"]

@@ -15,8 +15,9 @@ NOTHING = ""
 
 
 def to_markdown(analysis: Analysis, claims: Sequence[Claim] = (), notes: Sequence[str] = ()) -> str:
-    """Returns notes and all tables, each table below a heading and a marker ``<!-- report: NAME -->``."""
-    parts = ["## Notes\n\n" + "".join(f"- {_escape(note)}\n" for note in notes)] if notes else []
+    """Returns what came out, notes, and all tables. Each table is below a heading and ``<!-- report: NAME -->``."""
+    lists = {"What came out": analysis.findings, "Notes": notes}
+    parts = [f"## {title}\n\n" + "".join(f"- {_escape(x)}\n" for x in texts) for title, texts in lists.items() if texts]
     for name, table in tables(analysis, claims).items():
         heading = name.replace("_", " ").capitalize().replace("aubc", "AUBC").replace("Aubc", "AUBC")
         parts.append(f"## {heading}\n\n<!-- report: {name} -->\n{table}<!-- end -->\n")
@@ -27,8 +28,8 @@ def tables(analysis: Analysis, claims: Sequence[Claim] = ()) -> dict[str, str]:
     """Returns the tables of a report as Markdown, by name.
 
     The names are ``accuracy`` (the primary endpoint), ``accuracy_median``, ``aubc``, ``early_aubc``, ``late_aubc`` and
-    ``last_round``, then ``efficiency``, ``cost``, ``balance``, ``overlap``, ``penalty``, ``falls`` and ``claims``. A
-    table without rows is left out.
+    ``last_round``, then ``efficiency``, ``cost``, ``balance``, ``overlap``, ``penalty``, ``falls``, ``asked``,
+    ``classes`` and ``claims``. A table without rows is left out.
 
     Args:
         analysis: What is reported.
@@ -42,6 +43,8 @@ def tables(analysis: Analysis, claims: Sequence[Claim] = ()) -> dict[str, str]:
         "overlap": _matrix(analysis.overlap),
         "penalty": _matrix(analysis.penalty),
         "falls": _falls(analysis.falls),
+        "asked": _asked(analysis.asked),
+        "classes": _classes(analysis.classes),
         "claims": _claims(claims),
     }
     return {name: table for name, table in found.items() if table}
@@ -124,6 +127,24 @@ def _falls(table: pd.DataFrame) -> str:
         for row in table.itertuples()
     ]
     return _table(["arm", "seed", "labels", "accuracy", "median around it"], rows)
+
+
+def _asked(table: pd.DataFrame) -> str:
+    rows = [
+        (
+            *(row.arm, row.seed, row.round, f"{row.num_labeled:,}", row.asked, row.skipped),
+            _with_interval(row.agreed, row.agreed_low, row.agreed_high, ".2f"),
+            *(_number(x, ".2f") for x in (row.fit, row.score, row.select)),
+        )
+        for row in table.itertuples()
+    ]
+    columns = ["asked of people", "seed", "round", "labels", "asked", "skipped", "agreed with the prediction"]
+    return _table([*columns, "fit", "score", "select"], rows)
+
+
+def _classes(table: pd.DataFrame) -> str:
+    rows = [(row.arm, row.seed, row.name, row.labels, f"{row.share:.1%}") for row in table.itertuples(index=False)]
+    return _table(["classes given by people", "seed", "class", "labels", "share"], rows)
 
 
 def _claims(claims: Sequence[Claim]) -> str:

@@ -18,11 +18,14 @@ from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder.files import read_committed
+from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.folder import COMMIT, CONFIG
 from al_lightning.run_folder.settings import comparable_settings
-from al_lightning.run_folder.tables import CALIBRATION, COLUMNS, DIAGNOSTICS, QUERIES, ROUNDS
+from al_lightning.run_folder.tables import ASKED, CALIBRATION, COLUMNS, DIAGNOSTICS, QUERIES, ROUNDS
 
 FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
+FOLDERS = ("data.root", "loop.run_dir")
+"""Settings that name folders. They do not identify a run, but they lead to its data."""
 MAX_CLASSES = 100_000
 """Larger labels are refused: tables of classes are as wide as the largest label."""
 
@@ -52,8 +55,21 @@ class Run:
     """The table calibration.csv. It is empty if the run has none."""
     diagnostics: pd.DataFrame
     """The table diagnostics.csv. It is empty if the run has none."""
+    asked: pd.DataFrame
+    """The table asked.csv: the questions that people have not settled yet. It is empty if there are none."""
     num_rounds: int
-    """Number of planned rounds: each is one fit."""
+    """Number of planned rounds: each is one fit. Without a planned end these are the rounds so far."""
+    class_names: tuple[str, ...] | None
+    """Names of the classes by their index, if the run has recorded them."""
+    made_with: tuple[Mapping[str, Any], ...]
+    """Versions and hardware, each row with the first round that they made, ``from_round``."""
+    folders: Mapping[str, str]
+    """``data.root`` and ``loop.run_dir`` as they were given, where they were."""
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether people answered, and not the labels of the data set."""
+        return self.settings.get("loop.oracle") is not None
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -95,7 +111,7 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
     """
     try:
         config = yaml.load(contents[CONFIG], Loader=_LOADER)
-        settings = comparable_settings(config)
+        settings, flat = comparable_settings(config), flatten(config)
         seed, num_queries = int(settings["seed_everything"]), config["loop"]["num_rounds"]
         num_rounds = None if num_queries is None else int(num_queries) + 1
         if int(settings["loop.query_size"]) < 1 or not all(isinstance(name, str) for name in settings):
@@ -106,6 +122,10 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
     queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
     _check_rounds(path, rounds)
     _check_queries(path, queries, len(rounds))
+    try:
+        origin = parse_origin(path, contents)
+    except InputError:  # the tables are whole, and a report can do without
+        origin = {}
     return Run(
         path=path,
         arm=arm_of(path),
@@ -116,7 +136,11 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
         all_queries=queries,
         calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
         diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
+        asked=_table(path, ASKED, contents, ["round", "order", "index", "label"]),
         num_rounds=len(rounds) if num_rounds is None else num_rounds,  # without an end, it has all it was to have
+        class_names=tuple(map(str, origin.get("data", {}).get("classes") or ())) or None,
+        made_with=tuple(origin.get("made_with", ())),
+        folders={name: str(value) for name in FOLDERS if (value := flat.get(name)) is not None},
     )
 
 
@@ -163,7 +187,7 @@ def read_texts(path: Path) -> dict[str, str]:
     for _ in range(50):
         commit = _read(path / COMMIT)
         sha256 = _sha256_of(commit)
-        committed = {name: read_committed(path / name, sha256[name]) for name in FILES if name in sha256}
+        committed = {name: read_committed(path / name, sha256[name]) for name in (*FILES, ASKED) if name in sha256}
         whole = {name: text for name, text in committed.items() if text is not None}
         contents = {name: text for name in FILES if (text := _read(path / name)) is not None} | whole
         for name in (CONFIG, ROUNDS, QUERIES):
@@ -228,10 +252,12 @@ def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
         raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
     if rounds["round"].tolist() != list(range(len(rounds))):
         raise InputError(f"Expected the rounds 0 to {len(rounds) - 1} in {where}, but one is missing or out of place.")
-    if not rounds["test_acc"].between(0, 1).all():  # NaN is not between either
+    accuracy = rounds["test_acc"]
+    if not (accuracy.between(0, 1).all() or accuracy.isna().all()):  # without a test set, all are NaN
         raise InputError(f"Expected test accuracies from 0 to 1 in {where}, but one is not.")
-    if not is_integer_dtype(rounds["num_labeled"]) or (np.diff(rounds["num_labeled"], prepend=0) <= 0).any():
-        raise InputError(f"Expected more labels in each round of {where}, but they do not ascend.")
+    more = np.diff(rounds["num_labeled"], prepend=0)
+    if not is_integer_dtype(rounds["num_labeled"]) or more[0] <= 0 or (more < 0).any():  # people may skip a whole query
+        raise InputError(f"Expected as many or more labels in each round of {where}, but they descend.")
     seconds = rounds[[name for name in rounds if str(name).startswith("seconds_")]].to_numpy(float)
     if not (np.isfinite(seconds) & (seconds >= 0)).all():
         raise InputError(f"Expected seconds from 0 on in {where}, but a value is missing, negative or infinite.")

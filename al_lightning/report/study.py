@@ -1,20 +1,23 @@
 """Reads runs as a study, and refuses runs that cannot be compared."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from al_lightning.errors import InputError
+from al_lightning.errors import InputError, did_you_mean
 from al_lightning.report.read_run import Run, arm_of, find_runs, has_no_round, read_run
 from al_lightning.run_folder.settings import differing
-from al_lightning.run_folder.tables import QUERIES
+from al_lightning.run_folder.tables import ASKED, QUERIES
 
 METHOD = ("loop.strategy", "model")
 """The settings that make an arm: its query and its training. All other settings are the protocol."""
+SEED = "seed_everything"
+NEVER_VARIED = ("data", "data.num_initial", "loop", "loop.query_size", SEED, "trainer")
+"""Names that ``vary`` does not take: arms with other data, or with other numbers of labels, cannot be paired."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Study:
     """Labels in each round, int, shape ``(R,)``."""
     notes: tuple[str, ...]
     """Sentences about what was left out, and why."""
+    varied: tuple[str, ...] = ()
+    """Further settings by which arms may differ. They belong to the training of an arm."""
 
     @property
     def arms(self) -> list[str]:
@@ -39,6 +44,26 @@ class Study:
     @property
     def num_rounds(self) -> int:
         return len(self.num_labeled)
+
+    @property
+    def all_runs(self) -> list[Run]:
+        return [run for runs in self.runs.values() for run in runs]
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether people answered the questions of a run."""
+        return any(run.is_of_people for run in self.all_runs)
+
+    @cached_property
+    def is_tested(self) -> bool:
+        """Whether all runs have a curve of test accuracies over labels.
+
+        Runs of people may have no test set. If people skip a whole query, two rounds have the same number of labels,
+        and there is no such curve either.
+        """
+        return bool((np.diff(self.num_labeled) > 0).all()) and not any(
+            run.rounds["test_acc"].isna().any() for run in self.all_runs
+        )
 
     def curves(self, arm: str, column: str = "test_acc") -> np.ndarray:
         """Returns a column of rounds.csv, float, shape ``(S, R)``."""
@@ -51,7 +76,7 @@ class Study:
 
     def method(self, arm: str) -> dict[str, Any]:
         """Settings by which an arm differs from the protocol."""
-        return {name: value for name, value in self.runs[arm][0].settings.items() if _is_method(name)}
+        return {name: value for name, value in self.runs[arm][0].settings.items() if self._is_method(name)}
 
     def recipe(self, arm: str) -> dict[str, Any]:
         """Settings of an arm's training. Arms with the same recipe and seed have the same round 0."""
@@ -61,7 +86,10 @@ class Study:
     def protocol(self) -> dict[str, Any]:
         """Settings that all runs share."""
         settings = next(iter(self.runs.values()))[0].settings
-        return {name: value for name, value in settings.items() if not _is_method(name) and name != "seed_everything"}
+        return {name: value for name, value in settings.items() if not (self._is_method(name) or name == SEED)}
+
+    def _is_method(self, name: str) -> bool:
+        return _is_below(name, (*METHOD, *self.varied))
 
 
 def read_study(
@@ -69,6 +97,7 @@ def read_study(
     arms: Sequence[str] | None = None,
     max_labels: int | None = None,
     seeds: Sequence[int] | None = None,
+    vary: Sequence[str] = (),
 ) -> Study:
     """Reads the runs at or below some folders.
 
@@ -77,9 +106,11 @@ def read_study(
         arms: The arms to keep, in this order. By default all arms, sorted.
         max_labels: Rounds with more labels are left out.
         seeds: The seeds to keep, which all arms must have. By default the seeds that all arms have.
+        vary: Settings of the protocol by which arms may differ, such as ``data.batch_size``.
 
     Raises:
-        InputError: If there are no runs, or their protocols differ. The message names the setting that differs.
+        InputError: If there are no runs, or their protocols differ. The message names the setting that differs. Also if
+            ``vary`` is not a setting of the runs.
     """
     runs: dict[tuple[str, int], Run] = {}
     notes = []
@@ -92,7 +123,7 @@ def read_study(
         if arms is not None and arm_of(path) not in arms:
             continue
         if has_no_round(path):
-            notes.append(f"{path} has no finished round yet: left out.")
+            notes.append(f"{path} has no finished round yet{_waiting(path)}: left out.")
             continue
         run = read_run(path)
         other = runs.setdefault((run.arm, run.seed), run)
@@ -102,7 +133,8 @@ def read_study(
         if not any(run.arm == arm for run in runs.values()):
             raise InputError(f"Expected a run of `{arm}` with a finished round, but there is none yet.")
     if not runs:
-        raise InputError(f"Expected runs with finished rounds in {', '.join(map(str, paths))}, but found none.")
+        where, waiting = ", ".join(map(str, paths)), "".join(map(_waiting, found[:1]))
+        raise InputError(f"Expected runs with finished rounds in {where}, but found none{waiting}.")
     names = list(arms) if arms is not None else sorted({arm for arm, _ in runs})
     by_arm = {
         name: sorted((run for run in runs.values() if run.arm == name), key=lambda run: run.seed) for name in names
@@ -110,37 +142,80 @@ def read_study(
     if seeds is not None:
         _check_seeds(by_arm, seeds)
         by_arm = _of_seeds(by_arm, seeds)
-    _check_settings(by_arm)
+    _check_varied(runs.values(), vary)
+    _check_settings(by_arm, vary)
     common = _common_seeds(by_arm, notes)
     by_arm = _of_seeds(by_arm, common)
     num_labeled = _common_rounds(by_arm, max_labels, notes)
     _check_queries(by_arm, num_labeled)
-    return Study(by_arm, common, num_labeled, tuple(notes))
+    study = Study(by_arm, common, num_labeled, tuple(notes), tuple(vary))
+    return replace(study, notes=(*notes, *_notes_on_tests(study)))
+
+
+def _waiting(path: Path) -> str:
+    """Words for a run that waits for its first labels; empty for any other run."""
+    return f", because it waits for labels: al-lightning label {path}" if (path / ASKED).is_file() else ""
+
+
+def _notes_on_tests(study: Study) -> list[str]:
+    """Says why there is no accuracy."""
+    if study.is_tested:
+        return []
+    without = [run for run in study.all_runs if run.rounds["test_acc"].isna().any()]
+    if without:
+        where = "" if len(without) == len(study.all_runs) else f" of {', '.join(str(run.path) for run in without)}"
+        return [f"There is no test set{where}, so that the accuracy is not known."]
+    return ["A whole query was skipped, so that two rounds have the same labels: curves over labels are left out."]
 
 
 # --------------------------------------------------------------------------------------------------- what is compared
 
 
-def _is_method(name: str) -> bool:
-    return any(name == method or name.startswith(f"{method}.") for method in METHOD)
+def _is_below(name: str, groups: Collection[str]) -> bool:
+    """Whether a setting is one of some names, or below one, as ``data.train_transform.size`` is."""
+    return any(name == group or name.startswith(f"{group}.") for group in groups)
 
 
-def _check_settings(by_arm: Mapping[str, Sequence[Run]]) -> None:
+def _check_varied(runs: Iterable[Run], vary: Sequence[str]) -> None:
+    """Raises :class:`InputError` unless arms may differ by these settings, and a run has them."""
+    names = sorted({name for run in runs for name in run.settings})
+    for name in vary:
+        if name in NEVER_VARIED:
+            raise InputError(
+                f"Expected `--vary` to name a setting of the training, such as `data.batch_size`, but got `{name}`."
+            )
+        if not any(_is_below(known, [name]) for known in names):
+            raise InputError(
+                f"Expected `--vary` to name a setting of the runs, but got `{name}`{did_you_mean(name, names)}."
+            )
+
+
+def _check_settings(by_arm: Mapping[str, Sequence[Run]], vary: Sequence[str]) -> None:
     """Raises :class:`InputError` if runs of an arm differ beyond the seed, or arms differ beyond the method."""
     first = next(iter(by_arm.values()))[0]
-    for runs in by_arm.values():
+    method = (*METHOD, *vary)
+    for arm, runs in by_arm.items():
         for run in runs:
-            _check_same(run, runs[0], lambda name: name != "seed_everything")
-            _check_same(run, first, lambda name: name != "seed_everything" and not _is_method(name))
+            for name, was, now in _differing(runs[0], run, ()):
+                raise InputError(
+                    f"Expected runs of `{arm}` that differ in their seeds only, but `{name}` is {was} in "
+                    f"{runs[0].path} and {now} in {run.path}."
+                )
+            for name, was, now in _differing(first, run, method):
+                hint = "" if name in NEVER_VARIED else f"; `--vary {name}` compares them all the same"
+                raise InputError(
+                    f"Expected runs of one protocol, but `{name}` is {was} in {first.path} and {now} in {run.path}"
+                    f"{hint}."
+                )
 
 
-def _check_same(run: Run, other: Run, counts: Callable[[str], bool]) -> None:
-    """Raises :class:`InputError` if two runs differ in a setting that counts."""
-    here, there = ({name: value for name, value in one.settings.items() if counts(name)} for one in (run, other))
-    for name, (was, now) in differing(there, here).items():
-        raise InputError(
-            f"Expected runs of one protocol, but `{name}` is {was} in {other.path} and {now} in {run.path}."
-        )
+def _differing(run: Run, other: Run, ignored: Collection[str]) -> list[tuple[str, Any, Any]]:
+    """Returns the settings besides the seed that differ between two runs, with both values."""
+    there, here = (
+        {name: value for name, value in one.settings.items() if not _is_below(name, (SEED, *ignored))}
+        for one in (run, other)
+    )
+    return [(name, was, now) for name, (was, now) in differing(there, here).items()]
 
 
 def _of_seeds(by_arm: Mapping[str, Sequence[Run]], seeds: Collection[int]) -> dict[str, list[Run]]:
@@ -174,7 +249,7 @@ def _common_seeds(by_arm: Mapping[str, Sequence[Run]], notes: list[str]) -> tupl
             for left_out, names in arms_of.items()
         )
         notes.append(f"Not all arms have all seeds, and these are left out: {listed}.")
-    if len(common) == 1:
+    if len(common) == 1 and (len(by_arm) > 1 or not next(iter(by_arm.values()))[0].is_of_people):
         notes.append("There is one seed only: no interval and no test is possible, and a lead may be chance.")
     return tuple(sorted(common))
 
@@ -198,7 +273,10 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
     num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
     for run in runs:
         if not np.array_equal(run.rounds["num_labeled"].to_numpy(int)[:common], num_labeled):
-            raise InputError(f"Expected the same numbers of labels in {run.path} and {shortest.path}, but they differ.")
+            raise InputError(
+                f"Expected the same numbers of labels in {run.path} and {shortest.path}, but they differ"
+                f"{'; report runs of people one by one' if run.is_of_people else ''}."
+            )
     if max_labels is not None:
         if max_labels < num_labeled[0]:
             raise InputError(f"Expected `--max_labels` to be at least {num_labeled[0]}, but got {max_labels}.")

@@ -38,6 +38,8 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
         "seeds": study.seeds,
         "num_labeled": study.num_labeled,
         "protocol": study.protocol,
+        "varied": study.varied,
+        "findings": analysis.findings,
         "notes": analysis.notes,
         "claims": [vars(claim) for claim in claims],
         "endpoints": analysis.endpoints,
@@ -51,6 +53,9 @@ def summary_json(analysis: Analysis, claims: Sequence[Claim] = ()) -> str:
         "diagnostics": analysis.diagnostics,
         "metrics": analysis.metrics,
         "falls": analysis.falls,
+        "asked": analysis.asked,
+        "classes": analysis.classes,
+        "machines": analysis.machines,
         "versions": versions(),
     }
     return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

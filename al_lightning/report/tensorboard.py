@@ -44,7 +44,8 @@ def write_tensorboard(analysis: Analysis, figures: Mapping[str, bytes], gallery:
             for s, run in enumerate(study.runs[arm]):
                 writer.add_hparams(
                     {"arm": arm, **{name: _value(run, name) for name in differing}},
-                    _metrics(study.num_labeled, study.accuracy[arm][s]) | _last_metrics(study, run),
+                    (_metrics(study.num_labeled, study.accuracy[arm][s]) if study.is_tested else {})
+                    | _last_metrics(study, run),
                     run_name=f"{arm}/seed{run.seed}",
                     global_step=int(study.num_labeled[-1]),
                 )

@@ -6,6 +6,7 @@ import pytest
 
 from al_lightning.cli import main
 from tests.report.made_up_runs import learning_curve, settings, write_run, write_study
+from tests.report.people_runs import write_people_run
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,8 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 def test_the_primary_endpoint_is_printed_best_first(study: Path, capsys: pytest.CaptureFixture) -> None:
     main(["report", str(study)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "accuracy at 1,100 labels, mean of 5 rounds, 3 seeds; difference to random, 95 % intervals:"
+    lines = lines[lines.index("") + 1 :]
+    assert lines[0] == "accuracy, mean of 5 rounds, 700 to 1,100 labels, 3 seeds; difference to random, 95 % intervals:"
     assert lines[1].split()[0] == "margin"
     assert "p " in lines[1]
     assert lines[2].split()[0] == "random"
@@ -35,7 +37,7 @@ def test_the_primary_endpoint_is_printed_best_first(study: Path, capsys: pytest.
 
 def test_seeds_are_chosen(study: Path, capsys: pytest.CaptureFixture) -> None:
     main(["report", str(study), "--seeds", "0,2"])
-    assert "mean of 5 rounds, 2 seeds" in capsys.readouterr().out
+    assert "mean of 5 rounds, 700 to 1,100 labels, 2 seeds" in capsys.readouterr().out
 
 
 def test_claims_are_printed_with_their_verdicts(study: Path, capsys: pytest.CaptureFixture) -> None:
@@ -122,7 +124,54 @@ def test_markdown_has_all_tables_and_nothing_else(
     monkeypatch.setattr("al_lightning.cli.report.write_report", lambda analysis, out, **kwargs: out / "report.html")
     main(["report", str(study), "--markdown", "--claims", "--out", str(tmp_path / "report")])
     out, err = capsys.readouterr()
-    assert out.startswith("## Accuracy\n\n<!-- report: accuracy -->\n| accuracy at 1,100 labels, mean of 5 rounds |")
+    assert out.startswith("## What came out\n\n- margin has the highest mean, ")
+    table = "## Accuracy\n\n<!-- report: accuracy -->\n| accuracy, mean of 5 rounds, 700 to 1,100 labels |"
+    assert table in out
     assert out.endswith("<!-- end -->\n")
     assert "<!-- report: claims -->" in out
     assert f"Wrote {tmp_path / 'report' / 'report.html'}" in err  # it would not be Markdown
+
+
+def test_what_came_out_is_printed_first(study: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study)])
+    assert capsys.readouterr().out.startswith("margin has the highest mean, 0.")
+
+
+def test_p_values_of_two_seeds_are_said_to_be_worth_nothing(study: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["report", str(study), "--seeds", "2"])
+    assert "(Holm, of two seeds: worth nothing)" in capsys.readouterr().out
+    main(["report", str(study)])
+    assert "worth nothing" not in capsys.readouterr().out
+
+
+def test_a_run_of_people_is_reported_while_questions_are_open(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_people_run(tmp_path / "photos", num_open=2)
+    main(["report", str(path), "--out", str(tmp_path / "report")])
+    out = capsys.readouterr().out
+    assert out.startswith("The run has 10 labels and 3 finished rounds; people skipped 2 samples.\n")
+    assert "2 questions are open" in out
+    rows = [line.split() for line in out.split("asked of people:\n")[1].splitlines()[1:4]]
+    assert [row[:4] for row in rows] == [["0", "3", "4", "1"], ["1", "6", "4", "1"], ["2", "10", "4", "0"]]
+    assert [row[4:] for row in rows] == [["-", "-"], ["67", "%", "-"], ["100", "%", "-"]]
+    assert {"report.html", "summary.csv", "summary.json"} <= {path.name for path in (tmp_path / "report").iterdir()}
+    main(["report", str(path), "--markdown"])
+    out = capsys.readouterr().out
+    assert "<!-- report: asked -->" in out
+    assert "| photos | 0 | hot dog | 5 | 50.0% |" in out
+
+
+def test_claims_need_accuracies(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_people_run(tmp_path / "photos")
+    assert "runs with test accuracies for `--claims`, but these have none" in refused(capsys, str(path), "--claims")
+
+
+def test_arms_that_differ_in_their_batches_are_compared_when_asked_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for arm, size in (("small", 32), ("large", 256)):
+        given = settings(num_rounds=1)
+        given["data"]["init_args"]["batch_size"] = size
+        write_run(tmp_path / arm / "seed0", given, [0.7, 0.75])
+    assert "`--vary data.batch_size` compares them all the same" in refused(capsys, str(tmp_path))
+    main(["report", str(tmp_path), "--vary", "data.batch_size"])
+    assert "large" in capsys.readouterr().out

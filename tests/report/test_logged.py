@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from al_lightning import InputError
 from al_lightning.report.analysis import Analysis, analyse
-from al_lightning.report.logged import logged_curves, metric_names
+from al_lightning.report.logged import logged_curves, metric_names, range_of
 from al_lightning.report.markdown import tables
 from al_lightning.report.page.figures.draw import draw
 from al_lightning.report.study import read_study
@@ -17,7 +17,7 @@ from al_lightning.report.write import write_report
 from tests.report.made_up_runs import settings, write_run
 
 METRIC = "test_macro_f1"
-ENDPOINTS = ["accuracy at 800 labels, mean of 4 rounds", "AUBC 500-800", "last round, 800"]
+ENDPOINTS = ["accuracy, mean of 4 rounds, 500 to 800 labels", "AUBC 500-800", "last round, 800"]
 ACCURACY = [0.7, 0.71, 0.72, 0.73]
 F1 = {"random": [0.5, 0.52, 0.54, 0.56], "margin": [0.5, 0.62, 0.64, 0.66]}
 
@@ -46,7 +46,7 @@ def test_the_arms_that_have_a_metric_have_its_curve(analysis: Analysis) -> None:
 
 
 def test_arms_are_compared_by_a_metric_as_by_the_accuracy(analysis: Analysis) -> None:
-    endpoint = f"{METRIC} at 800 labels, mean of 4 rounds"
+    endpoint = f"{METRIC}, mean of 4 rounds, 500 to 800 labels"
     found = analysis.endpoints[analysis.endpoints["endpoint"] == endpoint].set_index("arm")
     assert list(found.index) == ["margin", "random"]
     assert found["difference"]["margin"] == pytest.approx(0.075)
@@ -132,3 +132,17 @@ def test_a_column_of_words_is_refused(tmp_path: Path) -> None:
     rounds.write_text(rounds.read_text().replace(",0.2\n", ",good\n"))
     with pytest.raises(InputError, match=r"^Expected numbers in the column `f1` of .*rounds.csv, but got something"):
         read_study([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("test_macro_f1", (0, 1)),
+        ("test_balanced_acc", (0, 1)),
+        ("AUROC", (0, 1)),
+        ("test_loss", (-np.inf, np.inf)),
+        ("accident", (-np.inf, np.inf)),
+    ],
+)
+def test_a_metric_that_is_a_share_has_limits(name: str, limits: tuple[float, float]) -> None:
+    assert range_of(name) == limits

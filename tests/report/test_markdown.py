@@ -39,8 +39,8 @@ def test_each_table_has_a_name_that_does_not_depend_on_the_runs() -> None:
 
 def test_the_numbers_of_an_endpoint_are_not_in_its_name() -> None:
     names = {
-        "accuracy at 10,000 labels, mean of 5 rounds": "accuracy",
-        "accuracy at 10,000 labels, median of 5 rounds": "accuracy_median",
+        "accuracy, mean of 5 rounds, 9,600 to 10,000 labels": "accuracy",
+        "accuracy, median of 5 rounds, 9,600 to 10,000 labels": "accuracy_median",
         "AUBC 500-10,500": "aubc",
         "early AUBC 500-2,000": "early_aubc",
         "late AUBC 8,000-10,000": "late_aubc",
@@ -61,7 +61,7 @@ def test_endpoints_are_those_of_the_analysis_best_first() -> None:
     tables_of = analysis()
     header, *rows = rows_of(tables(tables_of)["accuracy"])
     assert header == [
-        "accuracy at 170 labels, mean of 5 rounds",
+        "accuracy, mean of 5 rounds, 90 to 170 labels",
         "mean",
         "minus random, 95 % interval",
         "Holm's p",
@@ -117,7 +117,8 @@ def test_matrices_balance_cost_and_falls_are_those_of_the_analysis() -> None:
 
 def test_the_document_has_each_table_between_its_markers() -> None:
     text = to_markdown(analysis(), [CLAIM], ["A note of x < y."])
-    assert text.startswith("## Notes\n\n- A note of x &lt; y.\n\n## Accuracy\n")
+    assert text.startswith("## What came out\n\n- &lt;b&gt;&amp; has the highest mean, ")
+    assert "\n\n## Notes\n\n- A note of x &lt; y.\n\n## Accuracy\n" in text
     for name, table in tables(analysis(), [CLAIM]).items():
         assert f"\n\n<!-- report: {name} -->\n{table}<!-- end -->\n" in text
     assert "| C1 | A \\| B | replicated | +0.0150; [+0.0100, +0.0200] |" in text

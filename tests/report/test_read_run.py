@@ -12,6 +12,7 @@ from al_lightning.errors import InputError
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.run_folder import Query, Round, RunFolder
 from tests.report.made_up_runs import learning_curve, settings, write_published_run, write_run, write_study
+from tests.report.people_runs import write_people_run
 
 ACCURACY = [0.7, 0.75, 0.8]
 
@@ -257,3 +258,30 @@ def test_a_comma_after_each_row_is_no_column(tmp_path: Path) -> None:
     head, *rows = (path / "rounds.csv").read_text().splitlines()
     (path / "rounds.csv").write_text("\n".join([head, *(f"{row}," for row in rows)]))
     assert read_run(path).rounds.equals(before.rounds)
+
+
+def test_accuracies_may_be_missing_in_all_rounds_but_not_in_some(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), [float("nan")] * 3)
+    assert read_run(path).rounds["test_acc"].isna().all()
+    other = write_run(tmp_path / "random" / "seed1", settings(seed=1), [0.7, float("nan"), 0.8])
+    with pytest.raises(InputError, match="test accuracies from 0 to 1 in .*rounds.csv, but one is not"):
+        read_run(other)
+
+
+def test_what_people_have_not_settled_yet_is_read_with_the_commit(tmp_path: Path) -> None:
+    path = write_people_run(tmp_path / "photos", num_open=2, num_partly=1)
+    run = read_run(path)
+    assert run.asked["label"].isna().tolist() == [False, True, True]
+    assert run.class_names == ("kühl", "hot dog", "two")
+    assert run.made_with == ({"from_round": 0, "torch": "9.9"},)
+    assert run.is_of_people
+    (path / "asked.csv").write_text("torn")
+    with pytest.raises(InputError, match="as they were committed, but one was edited or is torn"):
+        read_run(path)
+
+
+def test_a_run_that_asks_nobody_has_no_questions_even_if_an_old_file_lies_there(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "random" / "seed0", settings(), ACCURACY)
+    (path / "asked.csv").write_text("left over")
+    assert read_run(path).asked.empty
+    assert not read_run(path).is_of_people

@@ -151,3 +151,66 @@ def test_other_initial_sets_are_refused_by_run(tmp_path: Path) -> None:
 def test_arms_that_are_not_asked_for_may_be_torn(study: Path) -> None:
     (study / "margin" / "seed0" / "rounds.csv").write_text("torn")
     assert read_study([study], arms=["random"]).arms == ["random"]
+
+
+def batch(size: int, **trainer: int) -> dict:
+    given = settings("Margin", num_rounds=2, **trainer)
+    given["data"]["init_args"]["batch_size"] = size
+    return given
+
+
+def test_arms_may_differ_in_a_setting_of_training_when_asked_to(tmp_path: Path) -> None:
+    for arm, size in (("small", 32), ("large", 256)):
+        write_run(tmp_path / arm / "seed0", batch(size), ACCURACY)
+    with pytest.raises(
+        InputError,
+        match=r"`data.batch_size` is 256 in .*large.* and 32 in .*small.*; `--vary data.batch_size` compares them",
+    ):
+        read_study([tmp_path])
+    read = read_study([tmp_path], vary=["data.batch_size"])
+    assert read.recipe("small") != read.recipe("large")
+    assert read.recipe("small")["data.batch_size"] == 32
+    assert "data.batch_size" not in read.protocol
+    assert read.protocol["data"] == "al_lightning.FashionMNIST"
+
+
+def test_each_setting_that_differs_has_to_be_asked_for(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", batch(32, max_epochs=5), ACCURACY)
+    write_run(tmp_path / "b" / "seed0", batch(64, max_epochs=9), ACCURACY)
+    with pytest.raises(InputError, match="`--vary trainer.max_epochs` compares them all the same"):
+        read_study([tmp_path], vary=["data.batch_size"])
+    read = read_study([tmp_path], vary=["data.batch_size", "trainer.max_epochs"])
+    assert read.varied == ("data.batch_size", "trainer.max_epochs")
+
+
+def test_an_augmentation_is_one_setting_with_all_its_arguments(tmp_path: Path) -> None:
+    for arm, transform in (
+        ("plain", None),
+        ("flipped", {"class_path": "torchvision.transforms.v2.RandomRotation", "init_args": {"degrees": 9}}),
+    ):
+        given = settings(num_rounds=2)
+        given["data"]["init_args"]["train_transform"] = transform
+        write_run(tmp_path / arm / "seed0", given, ACCURACY)
+    read = read_study([tmp_path], vary=["data.train_transform"])
+    assert read.recipe("flipped")["data.train_transform.degrees"] == 9
+    assert not any(name.startswith("data.train_transform") for name in read.protocol)
+
+
+def test_runs_of_one_arm_may_not_differ_even_when_asked_to(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", batch(32), ACCURACY)
+    write_run(tmp_path / "a" / "seed1", {**batch(64), "seed_everything": 1}, ACCURACY)
+    with pytest.raises(InputError, match="runs of `a` that differ in their seeds only, but `data.batch_size` is 32"):
+        read_study([tmp_path], vary=["data.batch_size"])
+
+
+@pytest.mark.parametrize("name", ["data", "data.num_initial", "loop.query_size", "seed_everything", "trainer"])
+def test_what_arms_cannot_be_paired_over_is_never_varied(study: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"`--vary` to name a setting of the training, .*, but got `{name}`"):
+        read_study([study], vary=[name])
+
+
+def test_a_setting_that_no_run_has_is_not_varied(study: Path) -> None:
+    with pytest.raises(
+        InputError, match="setting of the runs, but got `trainer.max_epoch`; did you mean trainer.max_e"
+    ):
+        read_study([study], vary=["trainer.max_epoch"])

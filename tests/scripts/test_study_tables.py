@@ -33,8 +33,8 @@ def test_a_table_is_that_of_its_command_with_its_options(tmp_path: Path, monkeyp
     study_tables.main()
     before, whole, short = document.read_text().split("<!-- report: ")
     assert before == TEXT.format(runs=runs()).split("<!-- report: ")[0]
-    assert whole.startswith("main: accuracy -->\n| accuracy at 170 labels")
-    assert short.startswith("main --max_labels 90: accuracy -->\n| accuracy at 90 labels")
+    assert whole.startswith("main: accuracy -->\n| accuracy, mean of 5 rounds, 90 to 170 labels")
+    assert short.startswith("main --max_labels 90: accuracy -->\n| accuracy, mean of 3 rounds, 50 to 90 labels")
     assert "| entropy | 0." in whole
     assert "an old table" not in whole
     assert whole.endswith("<!-- end -->\n\nText that stays.\n\n")

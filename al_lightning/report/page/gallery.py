@@ -3,10 +3,11 @@
 import inspect
 import io
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from math import isqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pandas as pd
 from PIL import Image
 
 from al_lightning.errors import InputError
+from al_lightning.paths import expanded
+from al_lightning.report.read_run import Run
 from al_lightning.report.study import Study
 
 if TYPE_CHECKING:
@@ -73,7 +76,8 @@ def gallery(study: Study, root: str | None = None, num_images: int = 12) -> Gall
 
     Args:
         study: The runs.
-        root: Folder of the data set, for data with a `root` argument. By default the default of the data.
+        root: Folder of the data set, for data with a `root` argument. By default the folder of the run's settings, if
+            it is there, and else the default of the data.
         num_images: Images of a query.
     """
     seed = study.seeds[0]
@@ -102,8 +106,8 @@ def _data_that_may_fail() -> Iterator[None]:
 
 def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images: int) -> Iterator[Row]:
     """Raises :class:`_NoPictures` if the data cannot be loaded, lack queried samples or are not images."""
-    with _data_that_may_fail():
-        data = _load(study.protocol, root)
+    with _data_that_may_fail(), redirect_stdout(io.StringIO()):  # data may print what they found
+        data = _load(next(iter(study.runs.values()))[0], root)
         inputs, num_samples = data.sample_inputs(), len(data.train_targets)
     if not hasattr(inputs, "shape") or not inputs.is_floating_point():
         raise _NoPictures(": samples of several tensors, or of integers, are no images.")
@@ -117,6 +121,8 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
         queries = study.runs[arm][0].queries
         for stage, round in stages.items():
             query = queries[queries["round"] == round].sort_values("order").head(num_images)
+            if query.empty:  # people skipped all of it
+                continue
             if query["index"].max() >= num_samples:
                 raise _NoPictures(f": {arm} asked for samples that the data do not have.")
             with _data_that_may_fail():  # they may have fewer names than classes, too
@@ -139,21 +145,47 @@ def _stages(num_rounds: int) -> dict[str, int]:
     return stages
 
 
-def _load(settings: Mapping[str, Any], root: str | None) -> "PoolDataModule":
+def _load(run: Run, root: str | None) -> "PoolDataModule":
     """Makes the data of a run's settings.
 
     Raises:
         InputError: If the settings do not name a class. Errors of the module and the class are passed on.
     """
-    name = str(settings.get("data"))
+    name = str(run.settings.get("data"))
     module, _, cls = name.rpartition(".")
     if not module:
         raise InputError(f"Expected `data` to be the dotted path of a class, but got `{name}`.")
     data_class = getattr(import_module(module), cls)
-    args = {key.removeprefix("data."): value for key, value in settings.items() if key.startswith("data.")}
+    args = {key.removeprefix("data."): value for key, value in run.settings.items() if key.startswith("data.")}
+    nested = {name.split(".")[0] for name in args if "." in name}  # objects, such as an augmentation: images need none
+    args = {name: value for name, value in args.items() if name.split(".")[0] not in nested}
+    root = root or _root_of(run)
     if root is not None and "root" in inspect.signature(data_class).parameters:
         args["root"] = root
     return data_class(**args)
+
+
+def _root_of(run: Run) -> str | None:
+    """Returns ``data.root`` of a run, seen from here. ``None`` if the run names none, or there is no such folder.
+
+    A relative path is relative to the folder in which the run was begun. That is the part of the run's path before
+    ``loop.run_dir``, or a folder above the run.
+    """
+    root = run.folders.get("data.root")
+    if root is None:
+        return None
+    path, given = Path(expanded(root)), Path(expanded(run.folders.get("loop.run_dir", "")))
+    if path.is_absolute():
+        return str(path) if path.exists() else None
+    here = run.path.resolve()
+    begun = (
+        [here.parents[len(given.parts) - 1]] if given.parts and here.parts[-len(given.parts) :] == given.parts else []
+    )
+    for folder in (*begun, Path.cwd(), *here.parents):
+        found = (folder / path).resolve()
+        if found.exists() and found != here and found not in here.parents:
+            return str(found)
+    return None
 
 
 def _image_shape(shape: Sequence[int]) -> tuple[int, ...] | None:

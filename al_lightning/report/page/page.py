@@ -12,9 +12,11 @@ from markupsafe import Markup
 
 from al_lightning.report.analysis import Analysis
 from al_lightning.report.claims.judge import Claim
+from al_lightning.report.findings import LEAST_SEEDS, least_seeds, smallest_p
 from al_lightning.report.page.figures.parts import Drawing
 from al_lightning.report.page.gallery import Gallery
 from al_lightning.report.page.style import ArmStyle, arm_styles, inline
+from al_lightning.report.people import by_run
 from al_lightning.report.summary import versions
 
 TILE_HEIGHT = 56
@@ -62,10 +64,21 @@ def render(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"number": number, "signed": signed, "interval": interval, "p_value": p_value}
+    environment.filters |= {
+        "number": number,
+        "signed": signed,
+        "interval": interval,
+        "p_value": p_value,
+        "percent": percent,
+    }
     return environment.get_template("report.html.jinja").render(
         study=study,
         notes=analysis.notes,
+        findings=analysis.findings,
+        contents=contents(analysis, [drawing.name for drawing in drawings], len(claims)),
+        is_void=len(study.seeds) < LEAST_SEEDS,  # two seeds: a p-value is worth nothing
+        least_p=smallest_p(len(study.seeds)),
+        least_seeds=least_seeds(1),
         baseline=analysis.baseline,
         arms=_arm_rows(analysis),
         chips={arm: _chip(style) for arm, style in styles.items()},
@@ -76,6 +89,9 @@ def render(
         narrow_svgs={name: Markup(inline(svg, f"narrow-{name}")) for name, svg in narrow_svgs.items()},
         efficiency=_rows(analysis.efficiency[analysis.efficiency["arm"] != analysis.baseline]),
         cost=_rows(analysis.cost),
+        asked=_of_runs(analysis.asked),
+        classes=_of_runs(analysis.classes),
+        machines=_rows(analysis.machines),
         gallery=gallery,
         sprites=[base64.b64encode(row.sprite()).decode() for row in gallery.rows],
         tile_height=TILE_HEIGHT,
@@ -87,6 +103,77 @@ def render(
         command=command,
         versions=versions(),
     )
+
+
+# ----------------------------------------------------------------------------------------------------------- contents
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page, for the table of contents."""
+
+    id: str
+    title: str
+    parts: tuple["Part", ...] = ()
+
+
+def contents(analysis: Analysis, figures: Sequence[str], num_claims: int) -> list[Part]:
+    """Returns the parts of the page that have something to show, in their order.
+
+    Args:
+        analysis: The tables to report.
+        figures: Names of the figures.
+        num_claims: Number of judged claims.
+    """
+    study = analysis.study
+    endpoints = analysis.endpoints["endpoint"].unique()
+    metrics = [name for name in figures if name.startswith("metric_")]
+    curves = ["learning_curves", *metrics, "learning_curves_zoom", "differences", "penalty"]
+    found = [
+        Part("asked", "What people were asked") if len(analysis.asked) else None,
+        Part("compared", "What was compared" if len(study.arms) > 1 else "The run"),
+        Part("results", "Results", tuple(Part(f"endpoint{i}", _title(name)) for i, name in enumerate(endpoints))),
+        Part("claims", "Claims") if num_claims else None,
+        Part("curves", "Curves", _figures(curves, figures)),
+        Part("labels", "Labels saved") if (analysis.efficiency["arm"] != analysis.baseline).any() else None,
+        Part("costs", "Cost", _figures(["cost", "wall_time"], figures)),
+        Part("predictions", "Calibration") if study.is_tested else None,
+        Part("queries", "What was queried", _figures(["agreement", "balance", "overlap", "diagnostics"], figures)),
+        Part("gallery", "Gallery"),
+        Part("reproduce", "How to reproduce"),
+    ]
+    empty = {"results": not len(endpoints), "curves": not set(curves) & set(figures)}
+    return [part for part in found if part is not None and not empty.get(part.id)]
+
+
+TITLES = {
+    "learning_curves": "Learning curves",
+    "learning_curves_zoom": "Early and late",
+    "differences": "Paired differences",
+    "penalty": "Who beats whom",
+    "cost": "Seconds of a round",
+    "wall_time": "Accuracy against time",
+    "agreement": "Prediction and answer",
+    "balance": "Class balance",
+    "overlap": "Query overlap",
+    "diagnostics": "Diagnostics",
+}
+"""Short titles of figures."""
+
+
+def _figures(names: Sequence[str], there: Sequence[str]) -> tuple[Part, ...]:
+    return tuple(
+        Part(name, TITLES.get(name) or _title(name.removeprefix("metric_"))) for name in names if name in there
+    )
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _of_runs(table: pd.DataFrame) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """Rows of each run, with its arm and seed."""
+    return [(arm, seed, _rows(rows)) for (arm, seed), rows in by_run(table).items()]
 
 
 # ------------------------------------------------------------------------------------------------------------ numbers
@@ -113,6 +200,11 @@ def interval(low: Any, high: Any, digits: int = 4, sign: bool = False) -> str:
         return ""
     write = signed if sign else number
     return f"[{write(low, digits)}, {write(high, digits)}]"
+
+
+def percent(value: Any) -> str:
+    """A share in percent."""
+    return NOTHING if pd.isna(value) else f"{100 * value:.0f} %"
 
 
 def p_value(value: Any) -> str:

@@ -30,6 +30,16 @@ class Band:
     high: Floats
     critical: float
 
+    def within(self, low: float, high: float) -> "Band":
+        """Returns the band cut to a range, such as 0 to 1 for accuracies. An infinite end stays: it is no bound.
+
+        Example:
+            >>> pointwise_band([[0.9], [1.0]]).within(0, 1).high.tolist()
+            [1.0]
+        """
+        cut = [np.where(np.isinf(end), end, np.clip(end, low, high)) for end in (self.low, self.high)]
+        return Band(self.mean, cut[0], cut[1], self.critical)
+
 
 def aubc(num_labeled: ArrayLike, accuracy: ArrayLike, low: float | None = None, high: float | None = None) -> Floats:
     """Area under the learning curve by the trapezoidal rule, divided by the width: the mean accuracy over labels.

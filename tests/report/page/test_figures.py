@@ -5,15 +5,19 @@ import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from al_lightning.report.analysis import analyse
 from al_lightning.report.page.figures.draw import draw
 from al_lightning.report.page.figures.parts import NARROW, WIDE, Drawing
 from al_lightning.report.page.style import GRID, INK, arm_styles, inline, label_ends, to_png, to_svg
+from al_lightning.report.study import read_study
+from tests.report.people_runs import people_settings, write_people_run
 from tests.report.reports import analysis, study
 
 ALL = {
@@ -137,3 +141,37 @@ def test_names_at_the_ends_of_curves_do_not_collide() -> None:
     assert gap > 8.5  # points, the size of the letters
     assert heights["ent…"] <= 1
     assert heights["<b>&"] == pytest.approx(0.2)
+
+
+def test_axes_show_the_means_and_not_the_intervals_of_two_seeds() -> None:
+    tables = analysis()
+    wide = {arm: band.assign(low=0.0, high=1.0) for arm, band in tables.bands.items()}
+    axes = draw(replace(tables, bands=wide))[0].figure.axes[0]
+    means = np.concatenate([band["mean"] for band in tables.bands.values()])
+    low, high = axes.get_ylim()
+    assert low <= means.min() < means.max() <= high
+    assert high - low <= 1.5 * np.ptp(means) + 1e-9
+
+
+def test_narrow_intervals_are_shown_whole() -> None:
+    tables = analysis()
+    narrow = {arm: band.assign(low=band["mean"] - 1e-3, high=band["mean"] + 1e-3) for arm, band in tables.bands.items()}
+    axes = draw(replace(tables, bands=narrow))[0].figure.axes[0]
+    low, high = axes.get_ylim()
+    assert all(low <= band["low"].min() and band["high"].max() <= high for band in narrow.values())
+
+
+def test_the_zero_of_a_difference_is_in_view() -> None:
+    figures = {drawing.name: drawing.figure for drawing in drawn(WIDE)}
+    low, high = figures["differences"].axes[0].get_ylim()
+    assert low < 0 < high
+
+
+def test_agreement_is_drawn_for_each_run_of_people(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_people_run(tmp_path / "photos" / f"seed{seed}", people_settings(seed=seed))
+    figures = {drawing.name: drawing for drawing in draw(analyse(read_study([tmp_path])))}
+    assert figures.keys() == {"cost", "agreement", "balance"}
+    lines = [line for line in figures["agreement"].figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert [line.get_ydata().tolist() for line in lines] == [[2 / 3, 1.0]] * 2
+    assert "photos seed 0 100%" in figures["agreement"].alt

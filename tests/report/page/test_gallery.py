@@ -13,6 +13,7 @@ from al_lightning.report.read_run import Run, read_run
 from al_lightning.report.study import Study, read_study
 from tests.digits import Digits
 from tests.helpers import digits
+from tests.report.people_runs import ROUNDS, people_settings, write_people_run
 from tests.report.reports import ARMS, QUERY_SIZE, runs, study, write_run
 
 
@@ -170,3 +171,68 @@ def test_data_that_cannot_be_shown_leave_a_note(tmp_path: Path, name: str, words
     found = gallery(other_data(tmp_path, name))
     assert found.rows == ()
     assert words in str(found.note)
+
+
+def named_run(base: Path, run_dir: str, root: str) -> Study:
+    """A run of people that was begun in ``base``, on a folder of data."""
+    given = people_settings(root=root)
+    given["data"]["class_path"] = f"{__name__}.Folder"
+    given["loop"]["run_dir"] = run_dir
+    return read_study([write_people_run(base / run_dir, given)])
+
+
+class Folder(Digits):
+    """Digits that need a folder with a file in it."""
+
+    def __init__(self, num_initial: int = 4, root: str = "data", train_transform: object = None) -> None:
+        super().__init__(num_initial)
+        self.root = root
+
+    def load(self):
+        if not Path(self.root, "here").exists():
+            raise OSError(f"no digits in {self.root}")
+        print("Found digits.")
+        return super().load()
+
+
+@pytest.mark.parametrize("where", [".", "elsewhere"])
+def test_images_of_ones_own_are_found_by_the_run(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Also from another folder, and if the run's own folder has the name of the data."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "here").touch()
+    found = named_run(tmp_path, "runs/photos", "photos")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / where)
+    rows = gallery(found).rows
+    assert [row.stage for row in rows] == ["early", "late"]
+    assert [tile.index for tile in rows[0].tiles] == [4, 5, 6]  # the fourth was skipped
+    assert capsys.readouterr().out == ""  # a report as Markdown goes there
+
+
+def test_an_absolute_folder_is_taken_as_it_is_and_may_be_replaced(tmp_path: Path) -> None:
+    for name in ("photos", "moved"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "photos" / "here").touch()
+    found = named_run(tmp_path, "run", str(tmp_path / "photos"))
+    assert gallery(found).rows
+    assert gallery(found, root=str(tmp_path / "moved")).note is not None
+
+
+def test_an_augmentation_does_not_keep_the_images_away(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "here").touch()
+    given = people_settings(root=str(tmp_path / "photos"))
+    given["data"]["class_path"] = f"{__name__}.Folder"
+    given["data"]["init_args"]["train_transform"] = {
+        "class_path": "torchvision.transforms.v2.RandomRotation",
+        "init_args": {"degrees": 9},
+    }
+    assert gallery(read_study([write_people_run(tmp_path / "run", given)])).rows
+
+
+def test_a_query_that_was_skipped_as_a_whole_has_no_row(tmp_path: Path) -> None:
+    answers = [ROUNDS[0], [(-1, 0)] * 4, ROUNDS[2]]
+    found = gallery(read_study([write_people_run(tmp_path / "run", answers=answers)]))
+    assert [row.stage for row in found.rows] == ["late"]

@@ -2,18 +2,21 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from al_lightning.report.analysis import Analysis
+from al_lightning.report.analysis import Analysis, analyse
 from al_lightning.report.claims.judge import Claim
 from al_lightning.report.page.figures.draw import draw
 from al_lightning.report.page.figures.parts import NARROW
 from al_lightning.report.page.gallery import gallery
 from al_lightning.report.page.page import interval, number, p_value, render, signed
 from al_lightning.report.page.style import to_svg
+from al_lightning.report.study import read_study
+from tests.report.people_runs import write_people_run
 from tests.report.reports import analysis, study
 
 VOID = {"meta", "wbr"}
@@ -138,7 +141,8 @@ def test_one_seed_says_that_no_test_is_possible() -> None:
 def test_one_arm_with_one_round() -> None:
     text = Page(page(analysis(study(["random"], max_rounds=1, num_seeds=1)))).text
     assert "1 arm, 1 seed, 1 round: 50 labels" in text
-    assert "There is nothing to compare." in text
+    assert "Labels saved" not in text
+    assert "baseline" not in text
     assert "There are no pictures" in text
 
 
@@ -163,3 +167,66 @@ def test_one_arm_with_one_round() -> None:
 )
 def test_numbers_are_written_as(written: str, expected: str) -> None:
     assert written == expected
+
+
+def people(tmp_path: Path, **kwargs: object) -> Analysis:
+    return analyse(read_study([write_people_run(tmp_path / "photos", **kwargs)]))  # type: ignore[arg-type]
+
+
+def test_a_run_of_people_without_a_test_set_has_a_page(tmp_path: Path) -> None:
+    html = page(people(tmp_path, num_open=2))
+    parsed = Page(html)
+    assert "There is no test set" in parsed.text
+    assert "2 questions are open in round 3" in parsed.text
+    for words in ("What people were asked", "hot dog", "67 %", "100 %", "51 % to 100 %"):
+        assert words in parsed.text, words
+    for words in ("baseline", "Labels saved", "Learning curves", "Calibration", "NaN", "nan"):
+        assert words not in parsed.text, words
+    ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {"agreement", "balance", "cost"} <= set(ids)
+
+
+def test_a_run_of_people_with_a_test_set_has_its_curve(tmp_path: Path) -> None:
+    parsed = Page(page(people(tmp_path, accuracy=[0.5, 0.6, 0.9])))
+    assert "0.9000" in parsed.text
+    assert "learning_curves" in [attrs.get("id") for _, attrs in parsed.tags]
+
+
+def test_the_contents_lead_to_each_part_that_is_there(html: str) -> None:
+    parsed = Page(html)
+    links = [str(attrs["href"])[1:] for attrs in parsed.all("a")]
+    sections = [attrs["id"] for attrs in parsed.all("section")]
+    assert [link for link in links if link in sections] == sections
+    assert {"learning_curves", "differences", "endpoint0", "overlap"} <= set(links)
+    assert html.index('id="findings"') < html.index('id="contents"') < html.index('id="compared"')
+
+
+def test_the_page_opens_with_what_came_out(html: str) -> None:
+    for sentence in analysis().findings:
+        assert sentence in Page(html).text
+
+
+def test_p_values_of_two_seeds_are_marked_as_worth_nothing(html: str) -> None:
+    text = Page(html).text
+    assert "† Two seeds: these p-values, and the seeds that follow from them, are worth nothing." in text
+    assert "Holm p†" in text
+    assert "0.500†" in text  # the smallest exact p-value of two seeds
+    three = replace(analysis(), study=replace(study(), seeds=(0, 1, 2)))
+    assert "†" not in Page(page(three, figures=False)).text
+
+
+def test_the_difference_stands_right_beside_the_mean(html: str) -> None:
+    assert '<th scope="col" class="n">Mean</th><th scope="col" class="n">Difference</th>' in html
+
+
+def test_the_machine_is_the_one_that_the_runs_record(tmp_path: Path) -> None:
+    text = Page(page(people(tmp_path), figures=False)).text
+    assert "9.9" in text
+    assert "not recorded" not in text
+    assert "not recorded" in Page(page(analysis(), figures=False)).text
+
+
+def test_settings_that_were_varied_are_named() -> None:
+    tables = replace(analysis(), study=replace(study(), varied=("data.batch_size",)))
+    assert "The arms were also allowed to differ in data.batch_size." in Page(page(tables, figures=False)).text

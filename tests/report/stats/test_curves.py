@@ -263,3 +263,11 @@ def test_a_planted_lead_is_found_where_it_starts():
     lead = np.where(LABELS >= 3000, 0.02, 0.0)
     d = rng.normal(0, 0.001, (10, 101)) + lead
     assert first_lasting_lead(LABELS, simultaneous_band(d, np.zeros_like(d))) == 3000
+
+
+def test_a_band_is_cut_to_a_range_and_says_where_it_has_no_bound() -> None:
+    band = Band(np.array([0.5, 0.9]), np.array([-0.2, -np.inf]), np.array([1.4, np.inf]), 2.0).within(0, 1)
+    assert (band.low.tolist(), band.high.tolist()) == ([0, -np.inf], [1, np.inf])
+    assert band.mean.tolist() == [0.5, 0.9]
+    alone = pointwise_band([[0.5]]).within(0, 1)
+    assert np.isnan([alone.low, alone.high]).all()

@@ -10,9 +10,11 @@ from al_lightning.report.page.figures.parts import Drawing, Look, make_panels, m
 from al_lightning.report.page.style import LABEL_SIZE, label_ends
 
 
-def wall_time(analysis: Analysis, look: Look) -> Drawing:
+def wall_time(analysis: Analysis, look: Look) -> Drawing | None:
     """Test accuracy over the hours of a run so far."""
     study = analysis.study
+    if not study.is_tested:
+        return None
     figure, grid = make_panels(look, 1, 1, 3.4 + 0.11 * len(study.arms), look.margin(study.arms))
     axes = grid[0][0]
     ends, hours = [], {}

@@ -7,16 +7,26 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from al_lightning.report.analysis import Analysis
-from al_lightning.report.page.figures.parts import Drawing, Look, band_words, fill, make_panels, mean_of
+from al_lightning.report.page.figures.parts import (
+    Drawing,
+    Look,
+    band_words,
+    fill,
+    make_panels,
+    mean_of,
+    scale_by_means,
+)
 from al_lightning.report.page.style import INK, label_ends
 
 EARLY, LATE = (500, 2_000), (8_000, 10_000)
 """The ranges of labels that the protocol looks at closely."""
 
 
-def learning_curves(analysis: Analysis, look: Look) -> Drawing:
+def learning_curves(analysis: Analysis, look: Look) -> Drawing | None:
     """Test accuracy over labels, all arms."""
-    arms = analysis.study.arms
+    arms = list(analysis.bands)
+    if not arms:
+        return None
     figure, grid = make_panels(look, 1, 1, 3.4 + 0.11 * len(arms), look.margin(arms))
     axes = grid[0][0]
     _draw_bands(axes, analysis, arms, look)
@@ -37,7 +47,7 @@ def zooms(analysis: Analysis, look: Look) -> Drawing | None:
     """The early and the late part, in separate panels for each way of training: one may be far above the other."""
     study = analysis.study
     windows = _windows(study.num_labeled)
-    if windows is None:
+    if windows is None or not analysis.bands:
         return None
     groups: list[list[str]] = []
     for arm in study.arms:
@@ -78,7 +88,7 @@ def zooms(analysis: Analysis, look: Look) -> Drawing | None:
 
 def differences(analysis: Analysis, look: Look) -> Drawing | None:
     """Paired differences to the baseline, a panel for each arm."""
-    arms = [arm for arm in analysis.study.arms if arm != analysis.baseline]
+    arms = [arm for arm in analysis.bands if arm != analysis.baseline]
     if not arms:
         return None
     columns = min(look.columns(3), len(arms))
@@ -104,6 +114,7 @@ def differences(analysis: Analysis, look: Look) -> Drawing | None:
         axes.tick_params(labelbottom=i + columns >= len(arms), labelleft=i % columns == 0)
         if i + columns >= len(arms):
             axes.set_xlabel("labels")
+    scale_by_means(grid[0][0], [[0.0], *(analysis.bands[arm]["difference"] for arm in arms)], room=1.0)
     if len(analysis.study.seeds) == 1:
         bands = "one seed: no bands"
     else:
@@ -128,11 +139,14 @@ def _draw_bands(
         band = analysis.bands[arm]
         band = band[band["num_labeled"].between(low, high)]
         fill(axes, band["num_labeled"], band["low"], band["high"], look.styles[arm].color, 0.14)
+    means = []
     for arm in arms:
         band = analysis.bands[arm]
         band = band[band["num_labeled"].between(low, high)]
         axes.plot(band["num_labeled"], band["mean"], zorder=3, **look.styles[arm].line(len(band)))
+        means.append(band["mean"])
     axes.margins(x=0.02)
+    scale_by_means(axes, means)
 
 
 def _label_last(axes: Axes, analysis: Analysis, arms: Sequence[str], look: Look, high: float = np.inf) -> None:

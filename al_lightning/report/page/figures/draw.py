@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import matplotlib as mpl
 
 from al_lightning.report.analysis import Analysis
+from al_lightning.report.page.figures.agreement import agreement
 from al_lightning.report.page.figures.balance import balance
 from al_lightning.report.page.figures.calibration import calibration
 from al_lightning.report.page.figures.costs import cost, wall_time
@@ -33,6 +34,7 @@ def draw(analysis: Analysis, width: float = WIDE) -> list[Drawing]:
         wall_time,
         cost,
         calibration,
+        agreement,
         balance,
         overlap,
         diagnostics,

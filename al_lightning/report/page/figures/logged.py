@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from al_lightning.report.analysis import Analysis
-from al_lightning.report.page.figures.parts import Drawing, Look, arms_of, band_words, fill, make_panels
+from al_lightning.report.page.figures.parts import Drawing, Look, arms_of, band_words, fill, make_panels, scale_by_means
 from al_lightning.report.page.style import label_ends
 
 
@@ -66,5 +66,6 @@ def _draw(axes: Axes, table: pd.DataFrame, arms: list[str], look: Look) -> list[
         fill(axes, x, rows["low"], rows["high"], style.color, 0.2)
         axes.plot(x, rows["mean"], **style.line(len(x)))
         ends.append((arm, float(rows["mean"].iloc[-1])))
+    scale_by_means(axes, [table["mean"]])
     label_ends(axes, ends, look.styles, look.max_name)
     return ends

@@ -1,12 +1,13 @@
 """Parts of all figures: their look, their panels and the words about seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from al_lightning.report.analysis import Analysis
 from al_lightning.report.page.style import ArmStyle, label_margin, short
@@ -77,6 +78,22 @@ def fill(axes: Axes, x: pd.Series, low: pd.Series, high: pd.Series, color: str, 
     known = np.isfinite(low.to_numpy(float)) & np.isfinite(high.to_numpy(float))
     if known.any():
         axes.fill_between(x, low, high, where=known.tolist(), color=color, alpha=alpha, linewidth=0)
+
+
+def scale_by_means(axes: Axes, means: Iterable[ArrayLike], room: float = 0.25) -> None:
+    """Sets the vertical limits by mean curves, with some room: intervals of few seeds are far wider than any curve.
+
+    Args:
+        axes: Where curves and intervals are drawn.
+        means: The mean curves.
+        room: Room above and below, as a share of the range of the means.
+    """
+    values = np.concatenate([np.ravel(np.asarray(mean, float)) for mean in means])
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(values) > 0:
+        low, high = axes.get_ylim()
+        margin = room * np.ptp(values)
+        axes.set_ylim(max(low, values.min() - margin), min(high, values.max() + margin))
 
 
 def arms_of(analysis: Analysis, table: pd.DataFrame) -> list[str]:
