@@ -19,7 +19,7 @@ from al_lightning.fitting.fresh_start import FreshStart, others
 from al_lightning.fitting.lightning_insides import callbacks_of, no_gpu_queries, quiet, with_callback
 from al_lightning.fitting.model_maker import MakeModel
 from al_lightning.fitting.opened import opened
-from al_lightning.fitting.preflight import Experiment, Prepared, prepare
+from al_lightning.fitting.preflight import Experiment, Prepared, pool_size, prepare
 from al_lightning.fitting.progress import RunProgress
 from al_lightning.fitting.ranks import Ranks, joined
 from al_lightning.fitting.round_fit import RoundFit
@@ -33,9 +33,11 @@ from al_lightning.fitting.starting_weights import REINIT, Reinit, StartingWeight
 from al_lightning.fitting.stopping import use_rule_of_run
 from al_lightning.fitting.validation import steady_validation
 from al_lightning.labeling import Oracle, SimulatedOracle
+from al_lightning.labeling.people import PeopleOracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.paths import expanded
 from al_lightning.random_streams import stream_seed
+from al_lightning.run_folder.begun import keeps_its_pool, read_begun
 from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, fingerprints_in_python
 from al_lightning.run_folder.folder import RunFolder
@@ -68,6 +70,8 @@ class ActiveLearningLoop(Callback):
             are there.
         metrics: More metrics of the test set by name, see :class:`~al_lightning.models.named_metrics.NamedMetrics`.
             Each is a column of rounds.csv, a curve of TensorBoard and a figure of ``al-lightning report``.
+        pool_may_grow: Whether new samples join the pool of a run that goes on, and samples without a label may leave.
+            Runs with people always may. Set it when a run begins, because such a run keeps a list of its samples.
 
     Raises:
         InputError: If an argument is out of range.
@@ -84,6 +88,7 @@ class ActiveLearningLoop(Callback):
         reinit: Reinit = "scratch",
         oracle: Oracle | None = None,
         metrics: dict[str, Any] | str | None = None,
+        pool_may_grow: bool = False,
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -102,6 +107,7 @@ class ActiveLearningLoop(Callback):
         self.reinit: Reinit = reinit
         self.oracle = SimulatedOracle() if oracle is None else oracle
         self.metrics = NamedMetrics(metrics)
+        self.pool_may_grow = pool_may_grow
 
     def run(
         self,
@@ -133,6 +139,7 @@ class ActiveLearningLoop(Callback):
         experiment = Experiment(
             self.strategy, self.query_size, self.num_rounds, self.seed, self.reinit, self.oracle, self.metrics
         )
+        self._arrange(model, datamodule, is_trial=bool(trainer.fast_dev_run))  # type: ignore[attr-defined]
         with with_callback(trainer, self):
             prepared = prepare(experiment, trainer, model, datamodule, make_model, others(trainer, self))
             with (
@@ -146,12 +153,28 @@ class ActiveLearningLoop(Callback):
                     warnings.simplefilter("ignore")  # the first process gives the same warnings
                 if self.shared_dir is not None:
                     warnings.warn(SHARED_DIR_IS_IGNORED, FutureWarning, stacklevel=2)
-                last, estimates = self._last_round(len(datamodule.train_targets) - len(prepared.initial))
+                last, estimates = self._last_round(pool_size(datamodule, prepared.initial))
                 progress = RunProgress(last, estimates, enabled=shows_progress and ranks.is_writer)
                 if trainer.fast_dev_run:  # type: ignore[attr-defined]
                     self._try_out(trainer, prepared, datamodule, ranks, progress)
                 else:
                     self._run(trainer, prepared, datamodule, settings, ranks, progress)
+
+    def _arrange(self, model: L.LightningModule | MakeModel, datamodule: PoolDataModule, is_trial: bool) -> None:
+        """Gives the samples the indices that they have in the run, if its pool may grow or has grown before."""
+        path = self.run_dir
+        if path is None and isinstance(model, L.LightningModule):
+            path = default_run_dir(self.strategy, model, self.seed)
+        begun = None if path is None or is_trial else read_begun(path)
+        datamodule.arrange(begun if self._may_grow or keeps_its_pool(begun) else None)
+
+    @property
+    def _may_grow(self) -> bool:
+        return self.pool_may_grow or self._asks_people
+
+    @property
+    def _asks_people(self) -> bool:
+        return isinstance(self.oracle, PeopleOracle)
 
     def _try_out(
         self, trainer: L.Trainer, prepared: Prepared, datamodule: PoolDataModule, ranks: Ranks, progress: RunProgress
@@ -264,7 +287,7 @@ class ActiveLearningLoop(Callback):
         assert folder is not None, "only the process that writes begins a run"
         if folder.asked:
             self.oracle.collect(folder)
-        start = begin(folder, prepared, parts, self.num_rounds, progress)
+        start = begin(folder, prepared, parts, self.num_rounds, progress, self._may_grow, self._asks_people)
         if folder.asked:
             self._ask(folder, parts.datamodule)
         return start

@@ -30,6 +30,7 @@ from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.fitting.settings_of_objects import accelerator_of
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
+from al_lightning.run_folder.begun import read_begun
 from al_lightning.version import __version__
 
 
@@ -188,6 +189,7 @@ class ActiveLearningCLI(LightningCLI):
         check_method(self.model, method)
         checkpoint = checkpoint_file(ckpt_path)
         self.datamodule.prepare_data()
+        self.datamodule.arrange(read_begun(Path(checkpoint).parent))
         settle_classes(self.model, self.datamodule)
         notes = check_data(Path(checkpoint), self.datamodule)
         if self.trainer.is_global_zero:

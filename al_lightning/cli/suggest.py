@@ -21,6 +21,7 @@ from al_lightning.labeling.label_studio import task
 from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
+from al_lightning.run_folder.begun import read_begun
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 from al_lightning.run_folder.folder import CONFIG, RunFolder
 from al_lightning.run_folder.tables import SKIPPED, Query
@@ -94,6 +95,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
             f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
             f"{type(data).__name__}."
         )
+    data.arrange(read_begun(run_dir))
     load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
     settle_classes(model, data)

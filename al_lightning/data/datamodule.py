@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning.pytorch as L
@@ -14,9 +15,11 @@ from torch import Tensor
 from al_lightning.data.alike import check_arrays
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows
 from al_lightning.data.collating import form_of, in_form
+from al_lightning.data.growth import Begun, Growth, KnownFile
 from al_lightning.data.inputs import map_tensors, tensors_of
 from al_lightning.data.labeled_pool import LabeledPool
-from al_lightning.data.labels import class_indices, numbers_with_gaps, renumbered
+from al_lightning.data.labels import UNKNOWN, class_indices, numbers_with_gaps, renumbered
+from al_lightning.data.placed_rows import PlacedRows
 from al_lightning.data.source import Arrays, Source, as_source
 from al_lightning.errors import InputError
 from al_lightning.models.protocol import traits
@@ -65,6 +68,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Stream of the unlabeled samples in a semi-supervised fit. The loop sets a new one for each round."""
         self.transform_generator: torch.Generator | None = None
         """Stream of the random transforms of training samples. The loop sets a new one for each round."""
+        self.begun: Begun | None = None
+        """What the run that goes on knows of the samples; see :meth:`arrange`."""
+        self._there: Tensor | None = None
+        """Mask of the samples that are there; ``None`` if no sample has left. Set by :meth:`load`."""
+        self._growth = Growth()
+        self._given_names: Sequence[str] | None = None
         self._gets_form = False
         self._source: Source | None = None
         self._labeled_rows: Rows | None = None
@@ -87,13 +96,86 @@ class PoolDataModule(L.LightningDataModule, ABC):
         return []
 
     def fingerprint(self) -> str:
-        """Returns a text that identifies the training samples and their order; here, a hash of their targets."""
+        """Returns a text that identifies the training samples and their order; here, a hash of their targets.
+
+        For a run that goes on, only the samples that it knows count: see :meth:`arrange`.
+        """
         self.setup()
-        return hashlib.sha256(self._given[0].numpy().tobytes()).hexdigest()
+        num_known = None if self.begun is None else self.begun.num_known
+        return hashlib.sha256(self._given[0][:num_known].numpy().tobytes()).hexdigest()
+
+    def content(self) -> str | None:
+        """Returns an exact digest of the samples that a run knows; ``None`` if the fingerprint is enough."""
+        return None
+
+    # -------------------------------------------------------------------------------------------- a pool that may grow
+
+    def arrange(self, begun: Begun | None) -> None:
+        """Gives the samples the training-set indices that they have in a run that goes on.
+
+        New samples come after the samples of the run. A sample that left the data set keeps its index, but is in no
+        pool. The loop calls this method before it uses the data.
+
+        Args:
+            begun: What the run knows of its samples; ``None`` for a new run, or for a run whose data may not change.
+        """
+        if begun == self.begun:
+            return
+        if self._source is not None:
+            self._source, self._labeled_rows, self._there = None, None, None
+            self._growth = Growth()
+            self.class_names = self._given_names
+        self.begun = begun
+
+    def growth(self) -> Growth:
+        """The samples that joined or left since the run looked last, and the samples that changed."""
+        self.setup()
+        if self.begun is None or self.begun.files:
+            return self._growth
+        return Growth(new=range(self.begun.num_known, len(self.train_targets)))
+
+    def known_indices(self) -> Tensor | None:
+        """Training-set indices that the fingerprints of the run cover, ascending.
+
+        Returns:
+            All samples for a new run. ``None`` if a sample of the run left or changed: then its fingerprint of the
+            inputs cannot be compared.
+        """
+        there = self.indices_there
+        if self.begun is None:
+            return there
+        if self._growth.left or self._growth.changed:
+            return None
+        new = torch.tensor(self.growth().new, dtype=torch.int64)
+        return there[~torch.isin(there, new)]
+
+    @property
+    def indices_there(self) -> Tensor:
+        """Training-set indices of all samples that did not leave the data set, ascending."""
+        self.setup()
+        return torch.arange(len(self._state.targets)) if self._there is None else self._there.nonzero().squeeze(1)
+
+    def accept_growth(self) -> None:
+        """Takes all samples for known: the run has written down which ones joined or left."""
+        if self.begun is None:
+            return
+        files = tuple(self.known_files()) if self.begun.files else ()
+        self._growth = Growth()
+        self.begun = replace(self.begun, num_known=len(self.indices_there), files=files)
+        self.begun = replace(self.begun, samples=self.fingerprint(), content=self.content())
+
+    def known_files(self) -> list[KnownFile]:
+        """All samples, if they have files of their own: a run keeps this list. Otherwise nothing."""
+        return []
+
+    def name_of(self, index: int) -> str:
+        """Name of a training sample in tables: its path in the folder of the data, or its row in a file."""
+        return self.file_of(index) or f"row {index}"
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the data. Lightning calls this before every fit and every test; only the first call does anything."""
         if self._source is None:
+            self._given_names = self.class_names
             source = as_source(self.load(), type(self).__name__)
             if isinstance(source, Arrays):
                 check_arrays(*source, name=type(self).__name__)
@@ -113,8 +195,19 @@ class PoolDataModule(L.LightningDataModule, ABC):
                 )
             self._source = source
             self._rows = self._source.rows()
+            if self._there is not None:
+                self._leave_places()
             self._take_classes()
             self._warn_of_untrained_classes()
+
+    def _leave_places(self) -> None:
+        """Leaves the places of samples that left empty."""
+        assert self._there is not None
+        indices = self._there.nonzero().squeeze(1)
+        targets = torch.full((len(self._there),), UNKNOWN)
+        targets[indices] = self._given[0]
+        self._given = [targets, self._given[1]]
+        self._rows = PlacedRows(self._rows, indices, len(self._there))
 
     def _take_classes(self) -> None:
         """Finds out whether the classes are numbers that are not indices: numbers from 1 to K, or numbers with gaps."""
@@ -150,7 +243,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.class_names = tuple(map(str, self._gaps)) if from_0 else None
             if from_0:
                 self._train_targets, self._test_targets = (renumbered(part, index_of) for part in self._given)
-        self._state = LabeledPool(self._train_targets)
+        self._state = LabeledPool(self._train_targets, self._there)
 
     def suit_outputs(self, num_outputs: int) -> None:
         """Numbers the classes as a model needs them, if they are numbers with gaps; this forgets all labels.
@@ -240,7 +333,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     def sample_inputs(self, num: int = 1) -> Any:
         """The first ``num`` training inputs, or all if there are fewer, as they are scored; see :meth:`inputs_at`."""
-        return self.inputs_at(torch.arange(min(num, len(self.train_targets))))
+        return self.inputs_at(self.indices_there[:num])
 
     @property
     def labeled(self) -> Tensor:
@@ -286,12 +379,14 @@ class PoolDataModule(L.LightningDataModule, ABC):
             InputError: If there are too few samples, or too few samples of a class for a balanced set.
         """
         targets = self.train_targets
-        if self.num_initial > len(targets):
+        size = len(self.indices_there)
+        if self.num_initial > size:
             raise InputError(
-                f"Expected `data.num_initial` to be at most the training set size {len(targets)}, "
-                f"but got {self.num_initial}."
+                f"Expected `data.num_initial` to be at most the training set size {size}, but got {self.num_initial}."
             )
         order = torch.randperm(len(targets), generator=generator)
+        if self._there is not None:
+            order = order[self._there[order]]
         if self.initial == "random":
             return order[: self.num_initial]
         return order[self._balanced(targets[order], generator)]

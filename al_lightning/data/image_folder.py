@@ -14,6 +14,7 @@ from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets
 from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_layout, part_of
 from al_lightning.data.folder_summary import class_folders, describe, listed
+from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place, relative_name
 from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
 from al_lightning.data.labels import UNKNOWN, check_class_names
 from al_lightning.data.memory import hold
@@ -92,8 +93,11 @@ class ImageFolder(PoolDataModule):
         self._files: list[Path] = []
         self._test_files: list[Path] = []
         self._num_unreadable = 0
+        self._is_drawn = False
+        self._digests: dict[Path, str] = {}
 
     def load(self) -> Arrays | Datasets:
+        self._num_unreadable, self._digests = 0, {}
         layout = self._layout()
         parts = (layout.train, *([layout.test] if layout.test else []), *layout.left_out)
         found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
@@ -111,6 +115,7 @@ class ImageFolder(PoolDataModule):
             others += more.others
         train_targets = torch.cat([train_targets, torch.full((len(train_files) - len(train_targets),), UNKNOWN)])
         test_part = None if layout.test is None else descended(layout.test, self.class_names)
+        self._is_drawn = test_part is None
         if test_part is not None:
             of_test = find_files(test_part)
             others += of_test.others
@@ -120,15 +125,17 @@ class ImageFolder(PoolDataModule):
             if (test_targets == UNKNOWN).any():
                 raise InputError(f"Expected all images in {layout.test} to be in folders of classes, but some are not.")
         else:
-            train, test = draw_test_set(train_targets, self.test_fraction)
+            train, test = self._drawn(train_files, train_targets)
             test_files, test_targets = [train_files[i] for i in test.tolist()], train_targets[test]
             train_files, train_targets = [train_files[i] for i in train.tolist()], train_targets[train]
         if not train_files:
             raise InputError(f"Expected images to train on in {layout.train}, but got none.")
+        all_files, there = self._placed(train_files)
+        train_files, train_targets = [train_files[i] for i in there.tolist()], train_targets[there]
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             of_train = self.class_names, train_files, train_targets
             print(describe(self.root, layout, *of_train, len(test_files), others, self._num_unreadable))
-        self._files, self._test_files = train_files, test_files
+        self._files, self._test_files = all_files, test_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
         return hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
@@ -141,8 +148,24 @@ class ImageFolder(PoolDataModule):
         self.setup()
         return [str(path) for path in self._test_files]
 
+    def name_of(self, index: int) -> str:
+        self.setup()
+        return relative_name(self._files[index], self.root)
+
+    def known_files(self) -> list[KnownFile]:
+        """All samples, those of a drawn test set first. A run keeps this list, see :meth:`arrange`."""
+        self.setup()
+        is_there = self._there.tolist() if self._there is not None else [True] * len(self._files)
+        drawn = self._test_files if self._is_drawn else []
+        rows = [KnownFile(TEST, relative_name(path, self.root), self._digest(path)) for path in drawn]
+        for index, path in enumerate(self._files):
+            rows.append(KnownFile(index, relative_name(path, self.root), self._digest(path), is_there[index]))
+        return rows
+
     def fingerprint(self) -> str:
         self.setup()
+        if self.begun is not None and self.begun.files:
+            return self.begun.samples  # the run's list of files takes the place of a fingerprint
         names = "\n".join(path.relative_to(self.root).as_posix() for path in self._files)
         return hashlib.sha256(os.fsencode(names)).hexdigest()
 
@@ -173,6 +196,41 @@ class ImageFolder(PoolDataModule):
                 )
             targets.append(UNKNOWN if index is None else index)
         return files, torch.tensor(targets, dtype=torch.int64)
+
+    def _drawn(self, files: Sequence[Path], targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions of the training and the test samples. A run that goes on keeps its test set."""
+        if self.begun is None or not self.begun.files:
+            return draw_test_set(targets, self.test_fraction)
+        test = self._place(files).test
+        return torch.tensor([i for i in range(len(files)) if i not in set(test)]), torch.tensor(test, dtype=torch.int64)
+
+    def _placed(self, files: Sequence[Path]) -> tuple[list[Path], Tensor]:
+        """Gives training samples their indices in a run that goes on.
+
+        Returns:
+            The files by training-set index, and the positions of the samples that are there in the order of their
+            indices.
+        """
+        if self.begun is None or not self.begun.files:
+            return list(files), torch.arange(len(files))
+        placed = self._place(files)
+        self._growth = placed.growth
+        found = torch.tensor(placed.found, dtype=torch.int64)
+        if (found < 0).any():
+            self._there = found >= 0
+        paths = [self.root / name if i < 0 else files[i] for name, i in zip(placed.names, placed.found, strict=True)]
+        self._digests |= dict(zip(paths, placed.digests, strict=True))
+        return paths, found[found >= 0]
+
+    def _place(self, files: Sequence[Path]) -> Placed:
+        assert self.begun is not None
+        names = [relative_name(path, self.root) for path in files]
+        return place(self.begun.files, names, [self._digest(path) for path in files])
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]
 
     def _check_classes(self, folder: Path, targets: Tensor) -> None:
         """Refuses classes without a readable image, unless the user named the classes."""

@@ -15,10 +15,13 @@ class LabeledPool:
 
     Args:
         targets: Class indices that the data set knows, int64, shape ``(N,)``, -1 where unknown.
+        there: Mask of the samples that are there, bool, shape ``(N,)``. The others left the data set: they keep their
+            index, but are not in the pool. By default all samples are there.
     """
 
-    def __init__(self, targets: Tensor) -> None:
+    def __init__(self, targets: Tensor, there: Tensor | None = None) -> None:
         self._given = targets
+        self._left = torch.zeros(len(targets), dtype=torch.bool) if there is None else ~there
         self.targets = targets.clone()
         """Class indices with all answers so far, int64, shape ``(N,)``, -1 where unknown."""
         self.labeled = torch.zeros(len(targets), dtype=torch.bool)
@@ -28,7 +31,7 @@ class LabeledPool:
     @property
     def unlabeled_indices(self) -> Tensor:
         """Training-set indices of the pool: position ``i`` in the pool is sample ``unlabeled_indices[i]``."""
-        return (~(self.labeled | self._skipped)).nonzero().squeeze(1)
+        return (~(self.labeled | self._skipped | self._left)).nonzero().squeeze(1)
 
     def indices_of(self, query: Tensor) -> Tensor:
         """Turns positions in the pool into training-set indices.

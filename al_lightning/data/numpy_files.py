@@ -29,6 +29,7 @@ NAMES = {
 }
 """Names of the parts in a .npz file."""
 MOST_CLASSES = 100_000  # a larger number of classes means that the targets number the samples
+ROWS = 4096  # rows to read in one step
 MOST_NAMED = 5  # at most so many features are named in a message
 
 
@@ -108,11 +109,14 @@ class NumpyFiles(PoolDataModule):
         self.num_workers = num_workers
         self.max_memory = max_memory
         self._inputs = np.empty(0)
+        self._targets = torch.empty(0, dtype=torch.int64)
+        self._test_parts: tuple[np.ndarray, Tensor] | None = None
         self._differs = False
         self._chosen: Tensor | None = None
         """Rows of the file that form the training set, if a test set was drawn."""
 
     def load(self) -> Arrays | Datasets:
+        self._chosen, self._test_parts, self._differs = None, None, False
         parts = self._read_npz(Path(self.path)) if self.path is not None else self._read_npy()
         train_x, test_x = parts["train_inputs"], parts.get("test_inputs")
         targets = self._class_indices([parts[name] for name in ("train_targets", "test_targets") if name in parts])
@@ -121,18 +125,22 @@ class NumpyFiles(PoolDataModule):
                 raise InputError(
                     f"Expected as many {name}_targets as {name}_inputs, {len(inputs)}, but got {len(labels)}."
                 )
+        num_first = self._num_first(len(train_x), is_drawn=test_x is None)
+        self._targets = targets[0]
         if test_x is None:
-            train, test = draw_test_set(targets[0], self.test_fraction)
+            train, test = draw_test_set(targets[0][:num_first], self.test_fraction)
             scale = self._scale(train_x, train.numpy(), train_x, test.numpy())
+            train = torch.cat([train, torch.arange(num_first, len(train_x))])
             rows = _Rows(train_x, scale)
             train_set: Dataset = Subset(rows, train.tolist())
             test_set: Dataset = Subset(rows, test.tolist())
             targets = [targets[0][train], targets[0][test]]
             self._chosen = train
         else:
+            self._test_parts = test_x, targets[1]
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
-            scale = self._scale(train_x, None, test_x, None)
+            scale = self._scale(train_x[:num_first], None, test_x, None)
             train_set, test_set = _Rows(train_x, scale), _Rows(test_x, scale)
         self._inputs = train_x
         if len(targets[0]) == 0:
@@ -143,6 +151,9 @@ class NumpyFiles(PoolDataModule):
         """The file and the row in it, from 0."""
         return f"{self.path or self._files['train_inputs']}:{self._row(index)}"
 
+    def name_of(self, index: int) -> str:
+        return Path(self.file_of(index)).name
+
     def text_of(self, index: int) -> str:
         return ", ".join(_text(value) for value in np.asarray(self._inputs[self._row(index)]).ravel().tolist())
 
@@ -152,14 +163,40 @@ class NumpyFiles(PoolDataModule):
 
     def fingerprint(self) -> str:
         self.setup()
-        digest = hashlib.sha256()
-        if self._differs:  # a run that began with rounded features must not continue with exact ones
-            digest.update(b"standardized in float64")
+        if self.begun is not None and self.begun.content == self.content():
+            return self.begun.samples  # another file may hold the same samples, and more
+        digest = self._begin_digest()
         for file in filter(None, (self.path, *self._files.values())):
             with Path(file).open("rb") as content:
                 while chunk := content.read(2**20):
                     digest.update(chunk)
         return digest.hexdigest()
+
+    def content(self) -> str:
+        self.setup()
+        digest = self._begin_digest()
+        num_rows = len(self._inputs)
+        if self.begun is not None:
+            num_rows = min(num_rows, self.begun.num_known + (0 if self._test_parts else self.begun.num_test))
+        parts = [(self._inputs[:num_rows], self._targets[:num_rows])]
+        for inputs, targets in (*parts, *([self._test_parts] if self._test_parts else [])):
+            digest.update(f"{inputs.dtype.str} {inputs.shape} ".encode())
+            for start in range(0, len(inputs), ROWS):
+                digest.update(np.ascontiguousarray(inputs[start : start + ROWS]).tobytes())
+            digest.update(targets.numpy().tobytes())
+        return digest.hexdigest()
+
+    def _begin_digest(self) -> Any:
+        digest = hashlib.sha256()
+        if self._differs:  # a run that began with rounded features must not continue with exact ones
+            digest.update(b"standardized in float64")
+        return digest
+
+    def _num_first(self, num_rows: int, is_drawn: bool) -> int:
+        """Number of rows when the run began: these decide on the test set and on the standardization."""
+        if self.begun is None:
+            return num_rows
+        return min(num_rows, self.begun.num_first + (self.begun.num_test if is_drawn else 0))
 
     def _read_npz(self, path: Path) -> dict[str, np.ndarray]:
         parts = {}

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
+from al_lightning.fitting.growing import grow, pool_rows
 from al_lightning.fitting.model_maker import RESET, ModelMaker, check_same_draws
 from al_lightning.fitting.preflight import Prepared
 from al_lightning.fitting.progress import RunProgress
@@ -28,7 +30,13 @@ class Start(NamedTuple):
 
 
 def begin(
-    folder: RunFolder, prepared: Prepared, parts: RunParts, num_rounds: int | None, progress: RunProgress
+    folder: RunFolder,
+    prepared: Prepared,
+    parts: RunParts,
+    num_rounds: int | None,
+    progress: RunProgress,
+    may_grow: bool = False,
+    asks_people: bool = False,
 ) -> Start | None:
     """Writes the initial set of a new run, or reads the progress of an old one.
 
@@ -38,6 +46,8 @@ def begin(
         parts: The parts of the run.
         num_rounds: Number of queries of the whole run; ``None`` for as many as the pool has.
         progress: The display that reports a continued run.
+        may_grow: Whether samples may join or leave the pool.
+        asks_people: Whether samples of known class are labeled without a question.
 
     Returns:
         The point where the run goes on; ``None`` if the run is finished or waits for labels.
@@ -49,21 +59,24 @@ def begin(
     if not folder.queries and not folder.asked:
         bought = query_rows(0, initial, data.train_targets[initial], data)
         asked = query_rows(0, prepared.asked, None, data)
-        folder.commit(queries=bought, asked=asked, answers=lacking_rows(folder, bought, initial.tolist(), data.file_of))
-    elif lacking := lacking_rows(folder, folder.queries, initial.tolist(), data.file_of):  # an earlier version began it
-        folder.commit(asked=folder.asked, answers=lacking)
+        answers = lacking_rows(folder, bought, initial.tolist(), data.file_of)
+        folder.commit(queries=bought, asked=asked, answers=answers, pool=pool_rows(data) if may_grow else None)
+    elif lacking := lacking_rows(folder, folder.queries, _brought(folder, data), data.file_of):
+        folder.commit(asked=folder.asked, answers=lacking)  # an earlier version began it
+    has_all_rounds = num_rounds is not None and len(folder.rounds) > num_rounds
+    if not has_all_rounds:
+        grow(folder, data, may_grow, takes_known=asks_people)
     indices = torch.tensor([query.index for query in folder.queries], dtype=torch.int64)
     if not torch.equal(indices[: len(initial)], initial):
         raise InputError(f"Expected the initial set in {folder.path} to be that of this data set, but it differs.")
-    if folder.asked:
+    if folder.asked or not folder.queries:
         return None
     if num_rounds is not None and folder.next_round > num_rounds:
         raise InputError(
             f"Expected `loop.num_rounds` to be at least {folder.next_round}, where the run in {folder.path} has "
             f"got to, but got {num_rounds}."
         )
-    pool_is_used_up = len({query.index for query in folder.queries}) == len(data.train_targets)
-    has_all_rounds = num_rounds is not None and len(folder.rounds) > num_rounds
+    pool_is_used_up = set(data.indices_there.tolist()) <= set(indices.tolist())
     if has_all_rounds or (pool_is_used_up and len(folder.rounds) > folder.next_round):
         used_up = ", and the pool is used up" if pool_is_used_up else ""
         # shown even without a progress bar
@@ -81,6 +94,11 @@ def begin(
             )
     labels = torch.tensor(folder.labels, dtype=torch.int64)
     return Start(folder.next_round, indices, labels)
+
+
+def _brought(folder: RunFolder, data: PoolDataModule) -> list[int]:
+    """Training-set indices of the initial samples whose class the data know."""
+    return [query.index for query in folder.queries if query.round == 0 and int(data.train_targets[query.index]) >= 0]
 
 
 def _keep_maker(folder: RunFolder, maker: ModelMaker | None, seed: int) -> None:

@@ -52,7 +52,7 @@ class Prepared:
     identity: dict[str, Any]
     """Fingerprints of the parts, see :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`."""
     initial: Tensor
-    """Training-set indices of the samples that round 0 trains on, int64."""
+    """Training-set indices of the samples that round 0 trains on, int64; empty if the run folder has them."""
     asked: Tensor
     """Training-set indices of samples that need a label from the oracle first."""
     maker: ModelMaker | None
@@ -90,9 +90,13 @@ def prepare(
         model = ByConstructor(make_model).new(stream_seed(experiment.seed, "weights"))
     settle_classes(model, datamodule)
     datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of an earlier run
-    initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
+    begun = datamodule.begun
+    if begun is not None and begun.has_begun:  # its initial set is in its folder
+        initial, asked = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    else:
+        initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
     if experiment.num_rounds and type(experiment.oracle) is SimulatedOracle:  # of people, the last query is smaller
-        check_sizes(len(datamodule.labeled) - len(initial) - len(asked), experiment.query_size, experiment.num_rounds)
+        check_sizes(pool_size(datamodule, initial), experiment.query_size, experiment.num_rounds)
 
     def finish(made: L.LightningModule) -> None:
         materialise(made, datamodule.sample_inputs(1))
@@ -118,6 +122,12 @@ def check_trainer(trainer: L.Trainer) -> None:
         _check_devices(trainer)
     if trainer.limit_test_batches == 0:
         raise InputError("Expected `trainer.limit_test_batches` to leave something to test, but got 0.")
+
+
+def pool_size(datamodule: PoolDataModule, initial: Tensor) -> int:
+    """Size of the pool after the initial set, with the samples that joined since."""
+    num_initial = len(initial) if datamodule.begun is None else datamodule.begun.num_initial
+    return len(datamodule.indices_there) - num_initial
 
 
 def check_sizes(pool_size: int, query_size: int, num_rounds: int) -> None:

@@ -47,7 +47,13 @@ from al_lightning.run_folder.fingerprint.differences import changed_callbacks, c
 from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.labels_file import write_labels
 from al_lightning.run_folder.old_rule import with_old_rule
-from al_lightning.run_folder.settings import SettingsOfObjects, check_same_metrics, comparable_settings, difference
+from al_lightning.run_folder.settings import (
+    FILES_OF_DATA,
+    SettingsOfObjects,
+    check_same_metrics,
+    comparable_settings,
+    difference,
+)
 from al_lightning.run_folder.tables import (
     ANSWERS,
     ASKED,
@@ -360,9 +366,11 @@ class RunFolder:
         old = with_old_rule(settings, config)
         stored, given = comparable_settings(config), comparable_settings(old or settings)
         if not self.rounds and stored.get("loop.oracle") is None:
-            self.queries, self.identity = [], {}
+            self.queries, self.pool, self.identity = [], [], {}
             return None
         check_same_metrics(self.path, config, settings)
+        if stored.get("loop.oracle") is not None or (settings.get("loop") or {}).get("pool_may_grow"):
+            free = (*free, *FILES_OF_DATA)  # the fingerprints of the samples guard these
         details = difference(stored, given, free)
         if details:
             raise InputError(

@@ -20,6 +20,7 @@ FREE_SETTINGS = frozenset(
         "loop.oracle.images",
         "loop.oracle.project",
         "loop.oracle.url",
+        "loop.pool_may_grow",
         "loop.run_dir",
         "loop.shared_dir",
         "trainer.default_root_dir",
@@ -32,6 +33,9 @@ FREE_SETTINGS = frozenset(
     }
 )
 """Settings that may change when a run is continued, because they do not change a round."""
+
+FILES_OF_DATA = ("data.path", "data.train_inputs", "data.train_targets", "data.test_inputs", "data.test_targets")
+"""Settings that may change when a run whose pool may grow is continued: a new file has more samples."""
 
 ONLY_IN_PYTHON = "only in Python: "
 """Beginning of the text that replaces a value that a config cannot hold."""

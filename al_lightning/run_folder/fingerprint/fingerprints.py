@@ -20,6 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from al_lightning.data import Arrays, Datasets, PoolDataModule
+from al_lightning.data.inputs import map_tensors
 from al_lightning.run_folder.digest import digest
 from al_lightning.run_folder.fingerprint.arguments import arguments_of
 from al_lightning.run_folder.fingerprint.code_digest import digest_of_class, is_own
@@ -87,13 +88,18 @@ def fingerprints(
 
 
 def fingerprints_of_data(datamodule: PoolDataModule) -> dict[str, Any]:
-    """Describes the samples, the classes, the training inputs and the test set."""
-    return {
-        "samples": datamodule.fingerprint(),
-        "classes": datamodule.list_class_names(),
-        "inputs": _inputs(datamodule, len(datamodule.train_targets), is_test=False),
-        "test": _test_set(datamodule),
-    }
+    """Describes the samples, the classes, the training inputs and the test set.
+
+    Of a run that goes on, the samples that it knows are described: see
+    :meth:`~al_lightning.data.PoolDataModule.arrange`. Without an entry ``inputs``, the inputs cannot be compared.
+    """
+    found: dict[str, Any] = {"samples": datamodule.fingerprint(), "classes": datamodule.list_class_names()}
+    known = datamodule.known_indices()
+    if known is not None:
+        found["inputs"] = _train_inputs(datamodule, known)
+    found["test"] = _test_set(datamodule)
+    content = datamodule.content()
+    return found if content is None else {**found, "content": content}
 
 
 def fingerprints_in_python(
@@ -176,21 +182,31 @@ def _configured(value: Any) -> str:
     return text_of(value)
 
 
-def _inputs(datamodule: PoolDataModule, num_rows: int, is_test: bool) -> list[dict[str, Any]]:
-    """Sketches of the inputs as they are scored: of all inputs in memory, or of some samples that are read."""
+def _train_inputs(datamodule: PoolDataModule, indices: Tensor) -> list[dict[str, Any]]:
+    """Sketches of training inputs as they are scored: of all in memory, or of some samples that are read."""
+    if len(indices) == 0:
+        return []
+    if not isinstance(datamodule.source, Arrays):
+        blocks = list(datamodule.train_blocks(indices[_sample(len(indices))]))
+    elif len(indices) == len(datamodule.indices_there):
+        blocks = list(datamodule.train_blocks())
+    else:  # chosen rows of a tensor share the memory of a block
+        blocks = [map_tensors(Tensor.clone, block) for block in datamodule.train_blocks(indices)]
+    return sketch(blocks, len(indices), _is_decoded(datamodule))
+
+
+def _test_inputs(datamodule: PoolDataModule, num_rows: int) -> list[dict[str, Any]]:
+    """Sketches of the test inputs: of all in memory, or of some samples that are read."""
     if num_rows == 0:
         return []
     source = datamodule.source
-    in_memory = isinstance(source, Arrays)
-    is_decoded = not in_memory or hasattr(datamodule, "blocks_of")
-    chosen = None if in_memory else _sample(num_rows)
-    if not is_test:
-        blocks = datamodule.train_blocks(chosen)
-    elif isinstance(source, Datasets):
-        blocks = source.test_blocks(chosen)
-    else:
-        blocks = source.test_blocks()
-    return sketch(list(blocks), num_rows, is_decoded)
+    blocks = source.test_blocks(_sample(num_rows)) if isinstance(source, Datasets) else source.test_blocks()
+    return sketch(list(blocks), num_rows, _is_decoded(datamodule))
+
+
+def _is_decoded(datamodule: PoolDataModule) -> bool:
+    """Whether the values come from a decoder of images, or may do so."""
+    return not isinstance(datamodule.source, Arrays) or hasattr(datamodule, "blocks_of")
 
 
 def _sample(num_rows: int) -> Tensor:
@@ -206,7 +222,7 @@ def _test_set(datamodule: PoolDataModule) -> dict[str, Any]:
     found: dict[str, Any] = {
         "size": len(targets),
         "targets": hashlib.sha256(targets.numpy().tobytes()).hexdigest(),
-        "inputs": _inputs(datamodule, len(targets), is_test=True),
+        "inputs": _test_inputs(datamodule, len(targets)),
     }
     names = _relative(datamodule.test_files(), getattr(datamodule, "root", None))
     if names:

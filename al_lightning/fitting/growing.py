@@ -1,0 +1,179 @@
+"""Takes in what changed in the data of a run since its last round: samples that joined, left or got a class."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from al_lightning.data import PoolDataModule
+from al_lightning.data.growth import Growth
+from al_lightning.errors import InputError
+from al_lightning.run_folder.answered_rows import lacking_rows
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints_of_data
+from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.query_rows import query_rows
+from al_lightning.run_folder.tables import SKIPPED, Query, Sample
+
+MOST_NAMED = 5
+
+
+@dataclass
+class Taken:
+    """What a commit is to write, and what people are told of it."""
+
+    known: list[Query] = field(default_factory=list)
+    """Samples whose class the data know now."""
+    asked: list[Query] = field(default_factory=list)
+    """Open questions that stay."""
+    notes: list[str] = field(default_factory=list)
+
+
+def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: bool) -> None:
+    """Brings the ledger of a run up to date with its data, in one commit.
+
+    Samples that joined are in the pool from now on. Samples without a label may leave; their open questions are closed.
+
+    Args:
+        folder: The folder of the run, open. The run has begun.
+        data: The data, arranged as in the run; see :meth:`~al_lightning.data.PoolDataModule.arrange`.
+        may_grow: Whether the pool of this run may change.
+        takes_known: Whether samples whose class the data know are labeled without a question.
+
+    Raises:
+        InputError: If the pool may not change, or a labeled sample left or changed. Then nothing is written.
+    """
+    growth = data.growth()
+    if growth and not may_grow:
+        what = f"{len(growth.new)} came, {len(growth.left)} went and {len(growth.changed)} changed"
+        raise InputError(
+            f"Expected the samples of the run in {folder.path}, but {what}; `loop.pool_may_grow` takes in new ones."
+        )
+    _check_labeled(folder, data, growth)
+    taken = Taken(asked=[question for question in folder.asked if not _is_gone(question, growth)])
+    if takes_known:
+        _take_known(taken, folder, data)
+    first = _round_of(folder, taken)
+    has_list = not may_grow or bool(folder.pool) or not data.known_files()
+    if not growth and not taken.known and has_list:
+        return
+    _tell(taken, folder, data, growth, first)
+    pool = pool_rows(data, folder.pool, growth, first) if may_grow else None
+    if growth:
+        data.accept_growth()
+        folder.identity |= fingerprints_of_data(data)
+    answers = lacking_rows(folder, taken.known, [query.index for query in taken.known], data.file_of)
+    folder.commit(queries=taken.known, asked=taken.asked, answers=answers, pool=pool)
+    for note in taken.notes:
+        print(note)
+
+
+def pool_rows(
+    data: PoolDataModule, rows: Sequence[Sample] = (), growth: Growth | None = None, round: int = 0
+) -> list[Sample]:
+    """The rows of pool.csv: all samples that have files of their own, or else the samples that joined.
+
+    Args:
+        data: The data.
+        rows: The rows so far; none for a new run.
+        growth: What changed since.
+        round: The first round that can ask for new samples.
+    """
+    growth = growth or Growth()
+    new, before = set(growth.new), {sample.index: sample for sample in rows if sample.index >= 0}
+    known = data.known_files()
+    if not known:
+        return [*rows, *(Sample(index, data.name_of(index), "", round) for index in growth.new)]
+    found = []
+    for sample in known:
+        was = before.get(sample.index)
+        joined = round if sample.index in new else was.joined if was else 0
+        left = None if sample.is_there else was.left if was is not None and was.left is not None else round
+        found.append(Sample(sample.index, sample.file, sample.digest, joined, left))
+    return found
+
+
+def _check_labeled(folder: RunFolder, data: PoolDataModule, growth: Growth) -> None:
+    """Refuses data without a sample that has a label, or with another content of it."""
+    labeled = [replace(query, label=label) for query, label in zip(folder.queries, folder.labels, strict=True)]
+    labeled += [question for question in folder.asked if question.label is not None]
+    left, changed = set(growth.left), set(growth.changed)
+    lost = [query for query in labeled if query.label != SKIPPED and query.index in left | changed]
+    if not lost:
+        return
+    first = lost[0]
+    name = data.list_class_names()[first.label or 0]
+    what = "it is missing; put it back" if first.index in left else "its content changed; put it back as it was"
+    more = f", and the same is true for {len(lost) - 1} more" if len(lost) > 1 else ""
+    raise InputError(
+        f"Expected {data.name_of(first.index)}, which was labeled {name} in round {first.round}, to be in "
+        f"{getattr(data, 'root', 'the data')}, but {what}{more}."
+    )
+
+
+def _take_known(taken: Taken, folder: RunFolder, data: PoolDataModule) -> None:
+    """Labels the samples whose class the data know, such as images in folders of classes."""
+    has_label = {query.index for query in folder.queries}
+    targets = data.train_targets
+    known = [i for i in data.indices_there.tolist() if int(targets[i]) >= 0 and i not in has_label]
+    if known:
+        taken.asked = [question for question in taken.asked if question.index not in set(known)]
+        indices = torch.tensor(known)
+        rows = query_rows(len(folder.rounds), indices, targets[indices], data)
+        taken.known = [replace(row, order=row.order + len(folder.asked)) for row in rows]
+
+
+def _round_of(folder: RunFolder, taken: Taken) -> int:
+    """The round that trains on new labels, and whose query is the first that can ask for new samples."""
+    return len(folder.rounds) if taken.known or folder.asked or not folder.queries else folder.next_round
+
+
+def _is_gone(question: Query, growth: Growth) -> bool:
+    return question.label is None and question.index in set(growth.left)
+
+
+def _tell(taken: Taken, folder: RunFolder, data: PoolDataModule, growth: Growth, round: int) -> None:
+    """Says in plain words what changed."""
+    what = "image" if hasattr(data, "blocks_of") else "sample"
+    if growth.new:
+        taken.notes.append(
+            f"{_count(len(growth.new), f'new {what}')} joined the pool of {folder.path}: its round {round} is the "
+            f"first that can ask for {'it' if len(growth.new) == 1 else 'them'}."
+        )
+    if taken.known:
+        names = _listed(data.name_of(query.index) for query in taken.known)
+        taken.notes.append(
+            f"The data know the class of {_count(len(taken.known), what)} without a question: round {round} is the "
+            f"first to train on {'it' if len(taken.known) == 1 else 'them'} ({names})."
+        )
+    if growth.left:
+        names = _listed(map(data.name_of, growth.left))
+        taken.notes.append(f"{_count(len(growth.left), what)} that had no label left the pool: {names}.")
+    closed = [question for question in folder.asked if _is_gone(question, growth)]
+    if closed:
+        names = _listed(data.name_of(question.index) for question in closed)
+        taken.notes.append(f"{_count(len(closed), 'open question')} closed, because the {what} left: {names}.")
+    if growth.changed:
+        names = _listed(map(data.name_of, growth.changed))
+        taken.notes.append(f"{_count(len(growth.changed), what)} without a label changed: {names}.")
+    if growth.renamed:
+        names = _listed(f"{data.name_of(index)} was {was}" for index, was in growth.renamed.items())
+        taken.notes.append(f"{_count(len(growth.renamed), what)} moved or got another name: {names}.")
+    labels = dict(zip((query.index for query in folder.queries), folder.labels, strict=True))
+    classes = data.list_class_names()
+    for index in growth.renamed:
+        said, target = labels.get(index, SKIPPED), int(data.train_targets[index])
+        if said != SKIPPED and target >= 0 and target != said:
+            taken.notes.append(
+                f"{data.name_of(index)} lies in the folder of {classes[target]}, but its label is {classes[said]}: "
+                "the label stays; al-lightning label --correct changes it."
+            )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
