@@ -49,7 +49,8 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
             f"Expected the samples of the run in {folder.path}, but {what}; `loop.pool_may_grow` takes in new ones."
         )
     _check_labeled(folder, data, growth)
-    taken = Taken(asked=[question for question in folder.asked if not _is_gone(question, growth)])
+    asked = [question for question in folder.asked if not _is_gone(question, growth)]
+    taken = Taken(asked=[replace(question, file=data.file_of(question.index) or "") for question in asked])
     if takes_known:
         _take_known(taken, folder, data)
     first = _round_of(folder, taken)

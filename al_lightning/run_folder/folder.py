@@ -284,7 +284,7 @@ class RunFolder:
         self.answers, self.pool = all_answers, new_pool
         self.made_with = made_with
         if all_answers:
-            write_labels(self.path, [*all_queries, *all_asked], all_answers)
+            write_labels(self.path, [*all_queries, *all_asked], all_answers, new_pool)
 
     def _new(self, name: str) -> Path:
         return new_name(self.path / name)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from al_lightning.run_folder.files import put_aside, replace_file, sha256_of
-from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, Answered, Query
+from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, Answered, Query, Sample
 
 LABELS = "labels.csv"
 COLUMNS = ("file", "index", "label", "round", "annotator")
@@ -16,7 +16,9 @@ WRITTEN = ".labels"
 """File that notes the SHA-256 of labels.csv, because people may change labels.csv."""
 
 
-def label_rows(queries: Iterable[Query], answers: Iterable[Answered]) -> list[tuple[str, int, str, int, str]]:
+def label_rows(
+    queries: Iterable[Query], answers: Iterable[Answered], pool: Iterable[Sample] = ()
+) -> list[tuple[str, int, str, int, str]]:
     """The rows of labels.csv: file, index, label, round and annotator.
 
     The label is the name of a class, or ``skip``. The round is the first one that trains on this label.
@@ -24,7 +26,9 @@ def label_rows(queries: Iterable[Query], answers: Iterable[Answered]) -> list[tu
     Args:
         queries: Labels that were bought, and open questions. Questions without an answer are left out.
         answers: The rows of answers.csv.
+        pool: The rows of pool.csv: they have the names of today of files that were moved.
     """
+    moved = {sample.index: sample.file for sample in pool}
     counting = {row.index: row for row in answers if row.kind in (KNOWN, ANSWER, CORRECTION)}
     rows = []
     for query in queries:
@@ -32,11 +36,13 @@ def label_rows(queries: Iterable[Query], answers: Iterable[Answered]) -> list[tu
             continue
         row = counting.get(query.index)
         if row is not None:  # a run of an earlier version has all rows when fit continued it
-            rows.append((row.file, query.index, row.label, row.round, row.annotator))
+            rows.append((moved.get(query.index, row.file), query.index, row.label, row.round, row.annotator))
     return rows
 
 
-def write_labels(folder: Path, queries: Iterable[Query], answers: Iterable[Answered]) -> None:
+def write_labels(
+    folder: Path, queries: Iterable[Query], answers: Iterable[Answered], pool: Iterable[Sample] = ()
+) -> None:
     """Writes labels.csv, in the form that spreadsheets read.
 
     A labels.csv that somebody edited is put aside as ``labels.old.csv``, with a warning. If the file cannot be written,
@@ -45,7 +51,7 @@ def write_labels(folder: Path, queries: Iterable[Query], answers: Iterable[Answe
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(label_rows(queries, answers))
+    writer.writerows(label_rows(queries, answers, pool))
     content = text.getvalue().encode("utf-8-sig")
     path, written = folder / LABELS, folder / WRITTEN
     try:

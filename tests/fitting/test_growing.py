@@ -1,5 +1,6 @@
 """Runs whose pool grows: images and rows that join, leave, move or change between rounds."""
 
+import csv
 import os
 import shutil
 from collections.abc import Iterator
@@ -232,7 +233,8 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
     used = {query.index for query in (*before.queries, *before.asked)}
     free = next(sample for sample in before.pool if sample.index not in used)
     wrong = next(name for name in CLASSES if name != CLASSES[labeled.label or 0])
-    move_to_class(run, before.pool[labeled.index].file, wrong)
+    moved = before.pool[labeled.index].file
+    move_to_class(run, moved, wrong)
     move_to_class(run, Path(asked.file).name)
     move_to_class(run, free.file)
     (new,) = add(run, 1, 50) or [""]
@@ -249,6 +251,10 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
         assert CLASSES[query.label or 0] == Path(after.pool[query.index].file).parent.name
         assert query.round == 1
     assert after.queries[: len(before.queries)] == before.queries
+    with (run / "run" / "labels.csv").open(encoding="utf-8-sig") as file:
+        rows = {int(row["index"]): row for row in csv.DictReader(file)}
+    assert rows[labeled.index]["file"] == f"{wrong}/{moved}"
+    assert (rows[free.index]["label"], rows[free.index]["round"]) == (free.file.split("_")[0], "1")
     answer(run)
     fit(run)
     assert [row.num_labeled for row in open_run(run).rounds] == [4, 4 + 3 + 2]
