@@ -34,7 +34,7 @@ def fit(folder: Path, data: PoolDataModule | None = None, num_rounds: int = 3, *
         enable_model_summary=False,
     )
     data = photos(folder) if data is None else data
-    loop.run(trainer, DropoutMLP(data.sample_inputs(1).numel(), len(CLASSES)), data)
+    loop.run(trainer, DropoutMLP(data.sample_inputs(1).numel(), num_classes=len(CLASSES)), data)
 
 
 def photos(folder: Path, **kwargs) -> ImageFolder:
@@ -347,7 +347,7 @@ def test_rows_of_a_new_file_join(tmp_path: Path, capsys: pytest.CaptureFixture) 
     fit(tmp_path, data(40))
     assert "10 new samples joined the pool of" in capsys.readouterr().out
     after = open_run(tmp_path)
-    assert after.asked == before.asked
+    assert [question.index for question in after.asked] == [question.index for question in before.asked]
     assert after.pool == [Sample(num + i, f"40.npz:{30 + i}", "", 1) for i in range(10)]
     fit(tmp_path, data(40))
     assert open_run(tmp_path).pool == after.pool
