@@ -5,12 +5,14 @@ from pathlib import Path
 
 from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError
+from al_lightning.labeling.agreement import agreement, describe
 from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.conflicts import RULES, Conflicts
 from al_lightning.labeling.filled_tables import take_tables
+from al_lightning.labeling.questions import QUERY
 from al_lightning.labeling.take_answers import take, words_of
 from al_lightning.labeling.taken_tables import note_taken
-from al_lightning.labeling.tell_answers import tell, tell_open
+from al_lightning.labeling.tell_answers import tell, tell_known, tell_open
 from al_lightning.paths import as_path
 from al_lightning.run_folder.files import sha256_of
 from al_lightning.run_folder.folder import RunFolder
@@ -52,35 +54,50 @@ def run(words: list[str]) -> None:
         default="refuse",
         help="of several answers to one sample, take none, that of the majority, or the latest (default: refuse)",
     )
+    parser.add_argument(
+        "--agreement",
+        action="store_true",
+        help="print how far people agree who answered for the same samples; without --import, do nothing else",
+    )
     options = parser.parse_args(words)
     folder = RunFolder.edit(options.run)
     try:
-        all_taken = _answer(folder, options.file, options.close, options.correct, options.conflicts)
+        is_all = True
+        if options.file is not None:
+            is_all = _take_file(folder, options.file, options.close, options.correct, options.conflicts)
+        elif not options.agreement:
+            is_all = _take_tables(folder, options.close, options.correct, options.conflicts)
+        if options.agreement:
+            print(describe(agreement(folder.answers)))
     finally:
         folder.close()
-    if not all_taken:
+    if not is_all:
         sys.exit(1)
 
 
-def _answer(folder: RunFolder, file: Path | None, close: bool, correct: bool, conflicts: Conflicts) -> bool:
-    """Takes answers into the folder; returns whether all of them could be."""
-    was_open, num_back = bool(folder.asked), 0
-    if file is not None:
-        answers = read_answers(file, words_of(folder))
-        taken = take(folder, answers, close, correct, conflicts)
-        is_all, num_back = taken.is_all, taken.num_back
+def _take_file(folder: RunFolder, file: Path, close: bool, correct: bool, conflicts: Conflicts) -> bool:
+    """Takes the answers of a file; returns whether all of them could be taken."""
+    was_open, table = bool(folder.asked), folder.path / QUERY
+    before = sha256_of(table.read_bytes()) if table.exists() else None
+    answers = read_answers(file, words_of(folder))
+    is_table = before == sha256_of(file.read_bytes())  # query.csv, or a copy of it
+    taken = take(folder, answers, close, correct, conflicts)
+    if before is not None and is_table and taken.is_all:
+        note_taken(table, before)
+    if was_open or taken.changes or not taken.is_all or not answers:
         tell(taken, str(file))
-        if is_all:
-            note_taken(folder.path, sha256_of(file.read_bytes()))
+        tell_open(folder, taken.num_back)
     else:
-        found = take_tables(folder, correct, conflicts)
-        if found is None and not was_open:
-            raise InputError(
-                f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on."
-            )
-        is_all = found is not False
-        if close and folder.asked:
-            num_back = take(folder, [], close=True).num_back
-    if was_open or not is_all or file is None or taken.changes:
-        tell_open(folder, num_back)
-    return is_all
+        tell_known(taken, folder)
+    return taken.is_all
+
+
+def _take_tables(folder: RunFolder, close: bool, correct: bool, conflicts: Conflicts) -> bool:
+    """Takes the tables that were filled in, in the folder itself; returns whether all answers could be taken."""
+    was_open = bool(folder.asked)
+    is_all = take_tables(folder, correct, conflicts)
+    if is_all is None and not was_open:
+        raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
+    num_back = take(folder, [], close=True).num_back if close and folder.asked else 0
+    tell_open(folder, num_back)
+    return is_all is not False

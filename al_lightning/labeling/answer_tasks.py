@@ -54,9 +54,8 @@ def answers_of_tasks(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Answer]:
             if choices:
                 label = choices[0] if len(choices) == 1 else _in_json(choices)
                 yield Answer(where, *sample, label, _person(annotation.get("completed_by")), *_mark(annotation))
-        if annotations and not given:
-            last = annotations[-1]
-            yield Answer(where, *sample, None, _person(last.get("completed_by")), *_mark(last))
+        for annotation in annotations if not given else ():
+            yield Answer(where, *sample, None, _person(annotation.get("completed_by")), *_mark(annotation))
 
 
 def _sample(data: Any) -> tuple[int | None, str | None]:

@@ -33,9 +33,9 @@ def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts =
     """
     results = []
     for path in _tables(folder.path):
-        sha256 = sha256_of(path.read_bytes())
-        if is_taken(folder.path, sha256):
+        if is_taken(path):
             continue
+        sha256 = sha256_of(path.read_bytes())  # before it is read: somebody may save it in between
         try:
             answers = read_answers(path, words_of(folder))
         except InputError:
@@ -47,7 +47,7 @@ def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts =
             tell(taken, str(path))
             results.append(taken.is_all)
         if answers and (taken.is_all or path.name != QUERY):  # nobody is asked for the rest of an old table
-            note_taken(folder.path, sha256)
+            note_taken(path, sha256)
     return all(results) if results else None
 
 

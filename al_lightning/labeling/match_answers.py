@@ -66,7 +66,9 @@ class _Matcher:
         self._ledger = ledger
         self._conflicts = conflicts
         self._correct = correct
-        self._class_of = {composed(name): index for index, name in enumerate(ledger.class_names)}
+        names = [composed(name) for name in ledger.class_names]
+        self._class_of = {name.strip(): index for index, name in enumerate(names)}
+        self._class_of |= {name: index for index, name in enumerate(names)}
         self._position_of = {question.index: position for position, question in enumerate(questions)}
         self._samples = Samples(_named(questions, ledger), ledger.root)
         self._test_set = Samples((Named(i, "", name) for i, name in enumerate(ledger.test_files)), ledger.root)

@@ -10,6 +10,7 @@ from al_lightning.errors import InputError
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.oracle import Oracle
 from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.tables import SKIP
 
 
 class PeopleOracle(Oracle, ABC):
@@ -25,6 +26,11 @@ class PeopleOracle(Oracle, ABC):
             raise InputError(
                 f"Expected names of the classes for {name}, so that people can choose among them, but "
                 "the data have none; see `data.classes`."
+            )
+        if SKIP in {class_name.strip().lower() for class_name in data.class_names}:
+            raise InputError(
+                f"Expected another name for the class {SKIP}, because this word is the answer of people who leave a "
+                "sample out; see `data.classes`."
             )
         known = (data.train_targets >= 0).nonzero().squeeze(1)
         if len(known) == len(data.train_targets):

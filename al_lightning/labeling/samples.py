@@ -76,6 +76,8 @@ class Samples:
         """Whether a file may stand for this sample."""
         if not (sample.file or sample.name):
             return True  # nobody knows
+        if file in (sample.file, sample.name):
+            return True
         return any(_parts(file) == _parts(name) for name in (sample.file, sample.name)) or self._is_of(file, sample)
 
     def _is_of(self, file: str, sample: Named) -> bool:

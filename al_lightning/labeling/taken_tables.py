@@ -1,5 +1,6 @@
 """Notes which tables of a run folder were taken, by their content."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,32 +9,33 @@ from al_lightning.labeling.answers import read_answers
 from al_lightning.run_folder.files import replace_file, sha256_of
 
 TAKEN = ".taken"
-"""File of a run folder with the SHA-256 of each table whose answers were taken, one a line."""
+"""File of a run folder with the SHA-256 of each table when its answers were taken last, by its name, in JSON."""
 
 
-def is_taken(run_dir: Path, sha256: str) -> bool:
-    """Whether the answers of a table with this content were taken."""
-    return sha256 in _noted(run_dir)
+def is_taken(table: Path) -> bool:
+    """Whether the answers of a table in a run folder were taken since somebody saved it."""
+    return _noted(table.parent).get(table.name) == sha256_of(table.read_bytes())
 
 
-def note_taken(run_dir: Path, sha256: str) -> None:
-    """Notes that the answers of a table with this content were taken."""
-    noted = _noted(run_dir)
-    if sha256 not in noted:
-        replace_file(run_dir / TAKEN, "".join(f"{line}\n" for line in [*noted, sha256]).encode())
+def note_taken(table: Path, sha256: str) -> None:
+    """Notes that the answers of a table in a run folder were taken, with the SHA-256 that it had."""
+    noted = _noted(table.parent)
+    if noted.get(table.name) != sha256:
+        replace_file(table.parent / TAKEN, json.dumps(noted | {table.name: sha256}, indent=1).encode())
 
 
-def has_new_answers(path: Path) -> bool:
-    """Whether a table of a run folder has answers that were not taken, as far as it can be read."""
-    if not path.exists() or is_taken(path.parent, sha256_of(path.read_bytes())):
+def has_new_answers(table: Path) -> bool:
+    """Whether a table in a run folder has answers that were not taken, as far as it can be read."""
+    if not table.exists() or is_taken(table):
         return False
     try:
-        return bool(read_answers(path))
+        return bool(read_answers(table))
     except InputError:
         return True
 
 
-def _noted(run_dir: Path) -> list[str]:
-    with suppress(FileNotFoundError):
-        return (run_dir / TAKEN).read_text().split()
-    return []
+def _noted(run_dir: Path) -> dict[str, str]:
+    with suppress(FileNotFoundError, ValueError):
+        noted = json.loads((run_dir / TAKEN).read_text())
+        return noted if isinstance(noted, dict) else {}
+    return {}

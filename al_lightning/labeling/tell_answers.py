@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 
+from al_lightning.labeling.questions import QUERY
 from al_lightning.labeling.take_answers import Taken
 from al_lightning.run_folder.folder import RunFolder
 
@@ -20,21 +21,29 @@ def tell(taken: Taken, source: str) -> None:
     settled = taken.settled
     _note("Not taken", settled.problems)
     if settled.has_conflict:
-        print("--conflicts majority or --conflicts latest decides between contradicting answers.", file=sys.stderr)
+        print(
+            "To decide between contradicting answers: --conflicts majority, or --conflicts latest.",
+            file=sys.stderr,
+        )
     _note("Not taken", settled.differing)
     if settled.differing:
-        print("The rounds that trained on these labels are over; --correct takes corrections.", file=sys.stderr)
+        print("These samples have labels already; --correct replaces the labels.", file=sys.stderr)
     sys.stderr.flush()
     if settled.num_taken or not (settled.num_known or settled.corrections):
         skipped = f", {settled.num_skipped} of them skipped" if settled.num_skipped else ""
         print(f"Took {counted(settled.num_taken, 'answer')} from {source}{skipped}.")
     if settled.num_known:
-        print(f"{counted(settled.num_known, 'answer')} {'was' if settled.num_known == 1 else 'were'} known already.")
+        print(_known(taken))
     for line in settled.corrections:
         print(f"{line}; round {taken.next_round} is the first to train on it.")
     _note("Note", settled.notes[:MOST_NAMED])
     if len(settled.notes) > MOST_NAMED:
         _note("Note", [f"{len(settled.notes) - MOST_NAMED} more"])
+
+
+def tell_known(taken: Taken, folder: RunFolder) -> None:
+    """Prints, in one line, that a run without open questions knew all answers, and how to go on."""
+    print(f"{_known(taken)} To continue: al-lightning fit {shlex.quote(str(folder.path))}")
 
 
 def tell_open(folder: RunFolder, num_back: int = 0) -> None:
@@ -50,10 +59,17 @@ def tell_open(folder: RunFolder, num_back: int = 0) -> None:
         named = [question.file or f"sample {question.index}" for question in open_ones[:MOST_NAMED]]
         more = ", ..." if len(open_ones) > MOST_NAMED else ""
         print(f"{len(open_ones)} of {len(folder.asked)} questions are open: {', '.join(named)}{more}.")
+        if (folder.path / QUERY).exists():
+            print(f"Fill in the column `label` of {folder.path / QUERY}, then: al-lightning fit {run}")
         print(f"To go on without them: al-lightning label {run} --close")
     else:
         back = f", {num_back} went back to the pool" if num_back else ""
         print(f"All is answered{back}. To continue: al-lightning fit {run}")
+
+
+def _known(taken: Taken) -> str:
+    number = taken.settled.num_known
+    return f"{counted(number, 'answer')} {'was' if number == 1 else 'were'} known already."
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-import warnings
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +45,7 @@ def write_labels(
 ) -> None:
     """Writes labels.csv, in the form that spreadsheets read.
 
-    A labels.csv that somebody edited is put aside as ``labels.old.csv``, with a warning. If the file cannot be written,
+    A labels.csv that somebody edited is put aside as ``labels.old.csv``, with a note. If the file cannot be written,
     for example because a spreadsheet has it open, the next commit writes it.
     """
     text = io.StringIO()
@@ -61,12 +61,12 @@ def write_labels(
                 return
             if not (written.exists() and written.read_text() == sha256_of(found)):
                 aside = put_aside(path)
-                warnings.warn(
-                    f"{path} was edited; it is now {aside.name}. To take its labels: al-lightning label {folder} "
+                print(
+                    f"Note: {path} was edited; it is now {aside.name}. To take its labels: al-lightning label {folder} "
                     f"--import {aside} --correct",
-                    stacklevel=2,
+                    file=sys.stderr,
                 )
         replace_file(path, content)
         replace_file(written, sha256_of(content).encode())
     except OSError as error:
-        warnings.warn(f"Expected to write {path}, but got: {error.strerror}.", stacklevel=2)
+        print(f"Note: {path} could not be written: {error.strerror}.", file=sys.stderr)

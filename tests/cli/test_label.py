@@ -1,6 +1,7 @@
 """A run that asks people, from the command line: question, answer, go on."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.data.images import ImageFiles, ImageTransform, image_files
 from al_lightning.data.memory import in_memory
 from tests.data.test_images import save_digits
+from tests.labeling.runs import opened, run_of_people
 
 CLASSES = [f"digit{c}" for c in range(10)]
 
@@ -228,6 +230,53 @@ def test_labels_may_come_from_label_studio(photos: Path) -> None:
     assert len(ledger(photos)) == 12
 
 
+def fill_in(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    """Fills in query.csv, as German Excel saves it."""
+    with (tmp_path / "run" / "query.csv").open("w", newline="", encoding="cp1252") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_filled_table_is_taken_by_fit_and_a_correction_is_trained_on(
+    photos: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run = photos / "run"
+    fit(photos, *FLAGS)
+    first = [row | {"label": truth(row)} for row in questions(photos)]
+    fill_in(photos, [*first[:-1], first[-1] | {"label": "digt3"}])
+    fit(photos, *FLAGS)
+    out, err = capsys.readouterr()
+    assert "Took 11 answers from" in out
+    assert "waits for 1 labels" in out
+    assert "line 13: `digt3` is no class; did you mean digit3?" in err
+    fill_in(photos, first)
+    fit(photos, *FLAGS)
+    assert "waits for 5 labels" in capsys.readouterr().out
+    assert not list(run.glob("query.old*"))
+    bought, made = ledger(photos), (run / "rounds.csv").read_bytes()
+    fixed = {"file": Path(first[3]["file"]).name, "label": "skip"}
+    with pytest.raises(SystemExit) as error:
+        label(photos, "--import", write_answers(photos, [fixed]))
+    assert error.value.code == 1
+    label(photos, "--import", write_answers(photos, [fixed]), "--correct")
+    corrected = f"{Path(first[3]['file']).relative_to(photos / 'photos')}: skip instead of {truth(first[3])}"
+    out, err = capsys.readouterr()
+    assert f"Not taken: {corrected} (line 2).\n" in err
+    assert f"{corrected}; round 1 is the first to train on it." in out
+    fill_in(photos, [row | {"label": truth(row)} for row in questions(photos)])
+    fit(photos, *FLAGS)
+    assert ledger(photos)[:12] == bought
+    assert (run / "rounds.csv").read_bytes().startswith(made)
+    with (run / "rounds.csv").open() as file:
+        assert [row["num_labeled"] for row in csv.DictReader(file)] == ["12", "16"]
+    with (run / "labels.csv").open(encoding="utf-8-sig") as file:
+        labels = list(csv.DictReader(file))
+    assert len(labels) == 17
+    assert [(row["label"], row["round"]) for row in labels if row["index"] == first[3]["index"]] == [("skip", "1")]
+    assert all(row["label"] in (truth(row), "skip") for row in labels)
+
+
 def test_what_is_known_is_where_a_run_begins(photos: Path) -> None:
     for index in (3, 5, 8):
         folder = photos / "photos" / "train" / f"digit{load_digits().target[index]}"
@@ -236,6 +285,11 @@ def test_what_is_known_is_where_a_run_begins(photos: Path) -> None:
     fit(photos, *FLAGS)
     assert [row["index"] for row in ledger(photos)] == ["0", "1", "2"]
     assert len(questions(photos)) == 5
+    with (photos / "run" / "answers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["kind"] for row in rows} == {"known"}
+    assert [row["label"] for row in rows] == [truth(row) for row in rows]
+    assert all((photos / "photos" / row["file"]).is_file() for row in rows)
 
 
 def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
@@ -284,3 +338,96 @@ def test_settings_and_data_of_answers_that_were_paid_for_are_not_forgotten(
         fit(photos, *FLAGS)
     assert "in round 0, to be in" in capsys.readouterr().err
     assert ledger(photos) == before
+
+
+# ------------------------------------------------------------------------------------------------------ without a fit
+
+
+def told(capsys: pytest.CaptureFixture, run: Path, *words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of ``label``."""
+    code = 0
+    try:
+        main(["label", str(run), *words])
+    except SystemExit as error:
+        code = int(error.code or 0)
+    return (code, *capsys.readouterr())
+
+
+def table(folder: Path, *rows: str) -> str:
+    (folder / "table.csv").write_text("\n".join(rows) + "\n")
+    return str(folder / "table.csv")
+
+
+def test_answers_that_a_run_knows_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    known = table(tmp_path, "index,label", "0,cat", "1,dog")
+    run = run_of_people(tmp_path / "my run", asked=())
+    line = f"2 answers were known already. To continue: al-lightning fit '{run}'\n"
+    assert told(capsys, run, "--import", known) == (0, line, "")
+    code, out, err = told(capsys, run_of_people(tmp_path / "open"), "--import", known)
+    assert (code, out.splitlines()[0], err) == (0, "2 answers were known already.", "")
+
+
+def test_problems_come_first_and_all_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of_people(tmp_path / "run")
+    answers = ["0,dog", *(f"{index},cat" for index in range(100, 150)), "7,cat", "1,dog"]
+    written = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", written)
+        patch.setattr("sys.stderr", written)
+        with pytest.raises(SystemExit) as error:
+            main(["label", str(run), "--import", table(tmp_path, "index,label", *answers)])
+    assert error.value.code == 1
+    lines = written.getvalue().splitlines()
+    assert [f"sample {index} was not asked for." in lines[index - 100] for index in range(100, 150)] == [True] * 50
+    assert lines[50] == "Not taken: a b/0 ü.jpg: dog instead of cat (line 2)."
+    assert "--correct replaces the labels" in lines[51]
+    assert [line.split(" from ")[0] for line in lines[52:54]] == ["Took 1 answer", "1 answer was known already."]
+    assert lines[-1] == f"To go on without them: al-lightning label {run} --close"
+
+
+def test_the_rule_of_conflicts_and_the_agreement(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = run_of_people(tmp_path / "run", asked=(7, 3, 5, 9))
+    people = table(
+        tmp_path,
+        "index,label,annotator",
+        *("7,cat,anna", "7,cat,ben", "3,cat,anna", "3,dog,ben", "5,dog,anna", "5,dog,ben"),
+    )
+    code, _, err = told(capsys, run, "--import", people)
+    assert code == 1
+    assert "the answers contradict each other: cat (anna, line 4), dog (ben, line 5)." in err
+    assert "--conflicts majority, or --conflicts latest." in err
+    assert told(capsys, run, "--import", people, "--conflicts", "majority")[0] == 1  # a tie
+    assert told(capsys, run, "--import", people, "--conflicts", "latest")[0] == 0
+    assert [(question.index, question.label) for question in opened(run).asked] == [(7, 0), (3, 1), (5, 1), (9, None)]
+    before = (run / "commit.json").read_bytes()
+    code, out, _ = told(capsys, run, "--agreement")
+    assert code == 0
+    assert out.splitlines() == [
+        "3 samples have answers of two people or more: anna, ben.",
+        "66.7 % of the pairs of answers agree. Cohen's kappa is 0.400; a skip counts as a class.",
+        "Most often confused: cat and dog, in 1 pair of answers.",
+    ]
+    assert (run / "commit.json").read_bytes() == before
+    code, _, err = told(capsys, run, "--import", people, "--conflicts", "first")
+    assert (code, "invalid choice: 'first'" in err) == (2, True)
+
+
+def test_what_is_open_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = run_of_people(tmp_path / "run")
+    code, out, err = told(capsys, run)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "3 of 3 questions are open: photos/a b/7 ü.jpg, photos/a b/3 ü.jpg, photos/a b/5 ü.jpg.",
+        f"Fill in the column `label` of {run}/query.csv, then: al-lightning fit {run}",
+        f"To go on without them: al-lightning label {run} --close",
+    ]
+    text = (run / "query.csv").read_text(encoding="utf-8-sig")
+    (run / "query.csv").write_text(text.replace("0.5000,", "0.5000,dog", 2))
+    code, out, err = told(capsys, run, "--close")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"Took 2 answers from {run}/query.csv.",
+        f"All is answered, 1 went back to the pool. To continue: al-lightning fit {run}",
+    ]
