@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
+from al_lightning.errors import InputError
+
 PathT = TypeVar("PathT", str, str | None)
 
 
@@ -15,6 +17,18 @@ def expanded(path: PathT) -> PathT:
         'data/~x'
     """
     return path if path is None else os.path.expanduser(path)
+
+
+def folder_of_images(path: Path) -> Path:
+    """Returns the folder ``data.root``.
+
+    Raises:
+        InputError: If there is no such folder.
+    """
+    if not path.is_dir():
+        what = f"{path} is a file" if path.exists() else f"there is no {path}"
+        raise InputError(f"Expected `data.root` to be a folder of images, but {what}.")
+    return path
 
 
 def as_path(text: str) -> Path:

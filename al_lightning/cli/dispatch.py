@@ -10,18 +10,22 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from al_lightning.cli.beforehand import COMMANDS as COMPLETED, in_full
+from al_lightning.cli.loading import loading
+from al_lightning.cli.people import CHOICES
 from al_lightning.errors import InputError, Interrupted
 from al_lightning.version import __version__
 
 COMMANDS = {
-    "fit": "run an experiment, or continue one: rounds of training, testing, querying and labeling",
+    "fit": "run an experiment: rounds of training, testing, querying and labeling; al-lightning fit RUN continues it",
     "sweep": "run a study, arms x seeds, in parallel processes, or continue one",
-    "test": "test the model of a run: al-lightning test --config RUN/config.yaml --ckpt_path RUN/model.ckpt",
-    "predict": "write its class probabilities of the test images to predictions.csv, likewise",
+    "test": "test the model of a run: al-lightning test RUN",
+    "predict": "write its class probabilities of the test images to predictions.csv: al-lightning predict RUN",
     "label": "take in what people answered: al-lightning label RUN --import answers.csv",
     "suggest": "rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER",
     "report": "compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER",
@@ -32,6 +36,9 @@ COMMANDS = {
 
 LONG = ("fit", "sweep", "test", "predict")
 """Commands that a signal interrupts where they stand, so that they can end in order."""
+
+SLOW = ("fit", "test", "predict", "suggest", "check", "report")
+"""Commands whose imports take seconds."""
 
 COMMAND_LINES = "\n".join(f"  {name:8} {says}" for name, says in COMMANDS.items())
 
@@ -52,8 +59,28 @@ examples:
   al-lightning fit --config badge --loop.strategy BALD --loop.strategy.num_samples 50
   al-lightning fit --config entropy --seed_everything 1 --loop.num_rounds 10 --model.dropout 0.25
   al-lightning fit --config margin --print_config
+  al-lightning fit --data ImageFolder --data.root photos --data.classes 'cat, dog' --loop.oracle FileOracle
+  al-lightning fit runs/photos
   al-lightning sweep --config study
   tensorboard --logdir runs
+"""
+
+HELP_OF_FIT = f"""\
+usage: al-lightning fit [RUN] [--config FILE ...] [--OPTION VALUE ...]
+
+Runs an experiment. With the folder of a run, goes on with that run: al-lightning fit runs/photos.
+
+An oracle that asks people, such as --loop.oracle FileOracle, has defaults of its own for all that you leave out:
+
+{"".join(f"  --{choice.option:18} {choice.why}{chr(10)}" for choice in CHOICES)}\
+  --loop.run_dir       runs/NAME, with the name of the folder or file of the data
+
+examples:
+  al-lightning fit --data ImageFolder --data.root photos --data.classes 'cat, dog' --loop.oracle FileOracle
+  al-lightning fit runs/photos
+  al-lightning fit --config badge --loop.num_rounds 10
+
+--data.classes takes 'cat, dog', a list, or a file with one name a line. All options:
 """
 
 STOPS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
@@ -97,11 +124,19 @@ def main(args: Sequence[str] | None = None) -> None:
             sys.path.append(os.getcwd())
         for signum in signals:
             signal.signal(signum, quit_now)
-        command = import_module(f"al_lightning.cli.{words[0]}")
+        rest = words[1:]
+        if words[0] == "fit" and {"-h", "--help"} & set(rest):
+            print(HELP_OF_FIT)
+        if words[0] in COMPLETED:
+            rest, note = in_full(words[0], rest)
+            if note and os.environ.get("LOCAL_RANK", "0") == "0":
+                print(note, file=sys.stderr if _prints_config(rest) else sys.stdout, flush=True)
+        with loading() if words[0] in SLOW else nullcontext():
+            command = import_module(f"al_lightning.cli.{words[0]}")
         if words[0] in LONG:
             for signum in signals:
                 signal.signal(signum, _interrupt)
-        command.run(words[1:])
+        command.run(rest)
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
@@ -119,6 +154,11 @@ def main(args: Sequence[str] | None = None) -> None:
         if args is not None:  # called from Python, which goes on
             for signum, handler in previous.items():
                 signal.signal(signum, handler)
+
+
+def _prints_config(words: Sequence[str]) -> bool:
+    """Whether standard output is to be a config."""
+    return any(word.startswith("--print_config") for word in words)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from al_lightning.cli.beforehand import in_full
 from al_lightning.cli.lightning_cli import ActiveLearningCLI, innermost, make_cli
 from al_lightning.data import PoolDataModule
 from al_lightning.loop import ActiveLearningLoop
@@ -27,7 +28,8 @@ def settings_of_fit(flags: list[str]) -> dict[str, Any]:
     Raises:
         InputError: If the flags are bad, as far as it can be known without the data.
     """
-    cli = make_cli(CheckingCLI, ["fit", *flags])
+    words, _ = in_full("fit", flags, may_go_on=False)
+    cli = make_cli(CheckingCLI, ["fit", *words])
     settings = cli.settings()
     if cli.config.fit.trainer.accelerator == "auto":
         del settings["trainer"]["accelerator"]

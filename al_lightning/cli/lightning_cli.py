@@ -191,6 +191,8 @@ class ActiveLearningCLI(LightningCLI):
         self.datamodule.prepare_data()
         self.datamodule.arrange(read_begun(Path(checkpoint).parent))
         settle_classes(self.model, self.datamodule)
+        if not len(self.datamodule.test_targets):
+            raise InputError(f"Expected test samples for `{self.subcommand}`, but the data have none.")
         notes = check_data(Path(checkpoint), self.datamodule)
         if self.trainer.is_global_zero:
             for note in notes:

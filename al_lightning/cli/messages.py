@@ -69,7 +69,8 @@ def explain(
     given = re.search(r"NestedArg\(key='\w+', val='(.*?)'\)", text)
     if given and "Subtypes: [list[" in text:
         example = f"[{given[1]}]" if re.fullmatch(r"[^\[\]{}\"']*", given[1]) else "[cat, dog]"
-        return f"Expected `{option}` to be a list, as in '{example}', but got `{given[1]}`."
+        or_names = " or 'cat, dog'" if option == "data.classes" else ""
+        return f"Expected `{option}` to be a list, as in '{example}'{or_names}, but got `{given[1]}`."
     if problems := re.findall(r"Problem with given class_path '([^']+)': (.*?)(?= - |$)", text):
         name, problem = problems[-1]  # the innermost one
         return f"Expected `{option}` to be a class that can be used, but got `{name}`: {problem}"
@@ -106,6 +107,11 @@ def sentence_in_union(text: str) -> str | None:
 
 
 def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str]) -> str:
+    if not name.startswith("-"):
+        return (
+            f"Expected options that begin with --, but got `{name}`: a run folder goes first, and a value with blanks "
+            "needs quotes."
+        )
     options = sorted(
         option
         for option in set(known)

@@ -1,12 +1,12 @@
 """Flags of what a function or a class passes on by ``**kwargs``, such as ``num_classes`` of ``timm.create_model``."""
 
 import inspect
-from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
+
+from al_lightning.cli.given_options import options_of_config
 
 PASSED_ON = "dict_kwargs"
 """The name that jsonargparse has for arguments of which it does not know who takes them."""
@@ -25,41 +25,19 @@ def name_passed_on(words: list[str]) -> list[str]:
     Returns:
         As many words.
     """
-    chosen: dict[str, str] = {}  # by option, the path of what was chosen
+    chosen: dict[str, Any] = {}  # by option, the path of what was chosen
     renamed = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         flag, has_value, value = word.partition("=")
         if flag in ("-c", "--config"):
-            chosen |= _chosen_in(value if has_value else following)
+            chosen |= options_of_config(value if has_value else following)
         elif flag.startswith("--"):
             chosen[flag[2:]] = value if has_value else following
             owner, _, name = flag[2:].rpartition(".")
-            if owner in chosen and name != PASSED_ON and _passes_on(chosen[owner], name):
+            if isinstance(chosen.get(owner), str) and name != PASSED_ON and _passes_on(chosen[owner], name):
                 flag = f"--{owner}.{PASSED_ON}.{name}"
         renamed.append(f"{flag}{'=' if has_value else ''}{value}")
     return renamed
-
-
-def _chosen_in(path: str) -> dict[str, str]:
-    """The classes and functions that a config file names, by option; what is wrong with it is for others to say."""
-    try:
-        with open(path) as file:
-            content = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return dict(_class_paths(content, "", ()))
-
-
-def _class_paths(content: Any, option: str, above: tuple[int, ...]) -> Iterable[tuple[str, str]]:
-    if not isinstance(content, Mapping) or id(content) in above:  # YAML may refer to itself
-        return
-    above = (*above, id(content))
-    if isinstance(content.get("class_path"), str):
-        yield option, content["class_path"]
-        content = content.get("init_args")
-    if isinstance(content, Mapping):
-        for name, part in content.items():
-            yield from _class_paths(part, f"{option}.{name}" if option else str(name), above)
 
 
 def _passes_on(path: str, name: str) -> bool:

@@ -10,18 +10,19 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets
 from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_layout, part_of
 from al_lightning.data.folder_summary import class_folders, describe, listed
 from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place, relative_name
 from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
-from al_lightning.data.labels import UNKNOWN, check_class_names
+from al_lightning.data.labels import UNKNOWN
 from al_lightning.data.memory import hold
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError, composed, did_you_mean
-from al_lightning.paths import expanded
+from al_lightning.paths import expanded, folder_of_images
 
 
 class ImageFolder(PoolDataModule):
@@ -174,10 +175,7 @@ class ImageFolder(PoolDataModule):
         return DatasetBlocks(ImageFiles(paths, self._transform), num_workers=self.num_workers)
 
     def _layout(self) -> Layout:
-        if not self.root.is_dir():
-            what = f"{self.root} is a file" if self.root.exists() else f"there is no {self.root}"
-            raise InputError(f"Expected `data.root` to be a folder of images, but {what}.")
-        return find_layout(self.root, check_class_names(self.classes or ()))
+        return find_layout(folder_of_images(self.root), check_class_names(self.classes or (), IN_OPTION))
 
     def _labeled_files(self, folder: Path, found: FoundFiles) -> tuple[list[Path], Tensor]:
         """The readable images of a part and their class indices."""

@@ -1,7 +1,5 @@
 """Turns labels into class indices. Labels are numbers, names, columns, or rows with a single 1."""
 
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,15 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_lightning.data.class_names import check_class_names
 from al_lightning.data.items import plain
 from al_lightning.data.reading import short
 from al_lightning.errors import InputError, composed
 
 UNKNOWN = -1
 """Target of a training sample of unknown class."""
-
-RESERVED_NAMES = ("skip", "unlabeled")
-"""Names that mean "no class" in answers and in folders."""
 
 
 class ClassIndices(NamedTuple):
@@ -29,28 +25,6 @@ class ClassIndices(NamedTuple):
     """Names of the classes; ``None`` if they are numbers without names."""
     num_classes: int | None
     """Number of classes, if the labels show it: the width of rows with a single 1."""
-
-
-def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Checks names of classes, and returns them.
-
-    Raises:
-        InputError: If a name is empty, begins or ends with a blank, appears twice, means "no class", or is not a text.
-            Two Unicode forms of a name, `é` as one character or two, are the same name.
-    """
-    odd = [names] if isinstance(names, str) else [name for name in names if not isinstance(name, str)]
-    if odd:
-        raise InputError(f"Expected a list of names of classes, each of them text, but got {odd[0]!r}.")
-    counts = Counter(composed(name) for name in names)
-    for name in names:
-        if not name.strip() or name != name.strip() or counts[composed(name)] > 1 or name.lower() in RESERVED_NAMES:
-            raise InputError(
-                "Expected distinct names of classes without blanks around them, other than "
-                f"{' and '.join(RESERVED_NAMES)}, but got `{name}`."
-            )
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):  # no table can hold them
-            raise InputError(f"Expected names of classes that are one line of text, but got {name!a}.")
-    return tuple(names)
 
 
 def class_indices(parts: Sequence[Any], owner: str, names: Sequence[str] | None = None) -> ClassIndices:

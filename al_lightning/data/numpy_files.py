@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
-from al_lightning.data.labels import UNKNOWN, check_class_names, class_indices
+from al_lightning.data.labels import UNKNOWN, class_indices
 from al_lightning.data.memory import hold
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
@@ -240,7 +241,7 @@ class NumpyFiles(PoolDataModule):
         spelled: dict[str, str] = {}  # Unicode may compose the same name in two ways
         for name in sorted({name for part in names for name in part.tolist() if name}):
             spelled.setdefault(composed(name), name)
-        self.class_names = check_class_names(self.classes or list(spelled.values()))
+        self.class_names = check_class_names(self.classes or list(spelled.values()), IN_OPTION if self.classes else "")
         index_of = {composed(name): index for index, name in enumerate(self.class_names)} | {"": UNKNOWN}
         unknown = [name for key, name in spelled.items() if key not in index_of]
         if unknown:
@@ -257,7 +258,7 @@ class NumpyFiles(PoolDataModule):
         if width is not None and not self.classes:
             self.class_names = tuple(map(str, range(width)))  # some columns may be classes without a sample
         if self.classes:
-            self.class_names = check_class_names(self.classes)
+            self.class_names = check_class_names(self.classes, IN_OPTION)
             try:
                 targets = class_indices(targets, "NumpyFiles", self.class_names).targets
             except InputError:

@@ -1,7 +1,6 @@
 """Settings of a run that was started from Python, in the form of the command line: ``fit --config`` continues it."""
 
 import math
-import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -16,6 +15,7 @@ from al_lightning.fitting.convergence import Convergence
 from al_lightning.fitting.lightning_insides import callbacks_of
 from al_lightning.fitting.old_form import describe_in_old_form
 from al_lightning.models import DropoutMLP
+from al_lightning.run_folder.default_folder import named_folder
 from al_lightning.run_folder.fingerprint.arguments import PLAIN, arguments_of, part_of_config
 from al_lightning.run_folder.fingerprint.code_digest import is_own
 from al_lightning.run_folder.fingerprint.same_objects import as_begun
@@ -45,8 +45,7 @@ LIMITS = (
 def default_run_dir(strategy: object, model: L.LightningModule, seed: int) -> Path:
     """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
     parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
-    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(part).__name__).lower() for part in parts]
-    return Path("runs", "_".join(names), f"seed{seed}")
+    return named_folder([type(part).__name__ for part in parts], seed)
 
 
 def accelerator_of(trainer: L.Trainer) -> str:

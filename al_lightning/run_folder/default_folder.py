@@ -1,12 +1,28 @@
 """Chooses the folder of a run without a given folder, apart from the runs of other experiments."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder.folder import RunFolder
+
+
+def named_folder(names: Sequence[str], seed: int) -> Path:
+    """Returns the folder of a run that is named after classes.
+
+    Example:
+        >>> named_folder(["CoreSet", "Backbone"], 1).as_posix()
+        'runs/core_set_backbone/seed1'
+    """
+    return Path("runs", "_".join(map(snake_case, names)), f"seed{seed}")
+
+
+def snake_case(name: str) -> str:
+    """Returns the name of a class as a name of a folder: ``core_set`` for ``CoreSet``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def default_folder(path: Path, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> Path:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from al_lightning import ActiveLearningLoop, Arrays, Classifier, DataModuleAdapter, DatasetPool, Margin
 from al_lightning.data.datamodule import PoolDataModule
-from al_lightning.data.labels import check_class_names, class_indices, numbers_with_gaps
+from al_lightning.data.labels import class_indices, numbers_with_gaps
 from al_lightning.data.targets import Labels
 from al_lightning.errors import InputError
 from tests.digits import Digits
@@ -268,15 +268,3 @@ def test_a_name_that_is_composed_in_two_ways_is_one_class() -> None:
     given = class_indices([["tea", "caf\u00e9"]], "drinks", ["tea", "cafe\u0301"])
     assert given.targets[0].tolist() == [0, 1]
     assert given.names == ("tea", "cafe\u0301")
-
-
-@pytest.mark.parametrize("names", [["no", False], [1, 2], "cat", [None]])
-def test_names_that_are_no_list_of_text_are_refused(names) -> None:
-    with pytest.raises(InputError, match="Expected a list of names of classes, each of them text, but got"):
-        check_class_names(names)
-
-
-@pytest.mark.parametrize("name", ["a\nb", "tab\there", "\udcff"])
-def test_names_that_are_no_line_of_text_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="one line of text"):
-        check_class_names(["b", name])
