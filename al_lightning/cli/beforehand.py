@@ -33,13 +33,19 @@ def in_full(command: str, words: Sequence[str], may_go_on: bool = True) -> tuple
         InputError: If a run, a config, a file of names or the folder of the images does not exist.
     """
     full = _with_lists_of_classes(words_of_run(command, find_configs(list(words))))
-    if command != "fit" or _only_prints(full):
+    if command != "fit" or _asks_for_help(full):
         return full, ""
-    _check_data(given_options(full))
+    if not prints_config(full):
+        _check_data(given_options(full))
     return words_of_people(full, may_go_on)
 
 
-def _only_prints(words: Sequence[str]) -> bool:
+def prints_config(words: Sequence[str]) -> bool:
+    """Whether a command only prints its config."""
+    return any(word.startswith("--print_config") for word in words)
+
+
+def _asks_for_help(words: Sequence[str]) -> bool:
     return any(word in ("-h", "--help") or word.endswith(".help") for word in words)
 
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from al_lightning.cli.beforehand import COMMANDS as COMPLETED, in_full
+from al_lightning.cli.beforehand import COMMANDS as COMPLETED, in_full, prints_config
 from al_lightning.cli.loading import loading
 from al_lightning.cli.people import CHOICES
 from al_lightning.errors import InputError, Interrupted
@@ -130,7 +130,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if words[0] in COMPLETED:
             rest, note = in_full(words[0], rest)
             if note and os.environ.get("LOCAL_RANK", "0") == "0":
-                print(note, file=sys.stderr if _prints_config(rest) else sys.stdout, flush=True)
+                print(note, file=sys.stderr if prints_config(rest) else sys.stdout, flush=True)
         with loading() if words[0] in SLOW else nullcontext():
             command = import_module(f"al_lightning.cli.{words[0]}")
         if words[0] in LONG:
@@ -154,11 +154,6 @@ def main(args: Sequence[str] | None = None) -> None:
         if args is not None:  # called from Python, which goes on
             for signum, handler in previous.items():
                 signal.signal(signum, handler)
-
-
-def _prints_config(words: Sequence[str]) -> bool:
-    """Whether standard output is to be a config."""
-    return any(word.startswith("--print_config") for word in words)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

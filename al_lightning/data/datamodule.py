@@ -369,8 +369,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
 
     # ---------------------------------------------------------------------------------------------------- labeling
 
-    def draw_initial(self, generator: torch.Generator) -> Tensor:
+    def draw_initial(self, generator: torch.Generator, may_be_all: bool = False) -> Tensor:
         """Draws the initial set, without labeling it.
+
+        Args:
+            generator: CPU generator of the draw.
+            may_be_all: Whether to draw all samples if there are fewer than ``num_initial``.
 
         Returns:
             Training-set indices in the order drawn, int64, shape ``(num_initial,)``.
@@ -380,7 +384,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """
         targets = self.train_targets
         size = len(self.indices_there)
-        if self.num_initial > size:
+        if self.num_initial > size and not may_be_all:
             raise InputError(
                 f"Expected `data.num_initial` to be at most the training set size {size}, but got {self.num_initial}."
             )

@@ -17,7 +17,7 @@ class PeopleOracle(Oracle, ABC):
     """Asks people for labels. A run ends with each query, and goes on when the answers are there.
 
     Round 0 trains on the samples of known class. If there are none, the oracle first asks for ``data.num_initial``
-    random samples.
+    random samples, or for all if there are fewer.
     """
 
     def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ class PeopleOracle(Oracle, ABC):
             raise InputError(
                 "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
             )
-        return known, data.draw_initial(generator)
+        return known, data.draw_initial(generator, may_be_all=True)
 
     def answer(self, data: PoolDataModule, indices: Tensor) -> None:
         return None

@@ -28,6 +28,17 @@ def refusal(*words: str) -> str:
         ("label nowhere --imprt a.csv", "unrecognized arguments: --imprt a.csv"),
         ("sweep --nothing", "Expected an option of sweep or of fit, but got `--nothing`."),
         ("configs bagde", "did you mean badge?"),
+        ("fit nowhere", "Expected `RUN` to be the folder of a run, but there is no nowhere."),
+        ("test nowhere", "Expected `RUN` to be the folder of a run, but there is no nowhere."),
+        ("predict nowhere --ckpt_path a", "Expected `RUN` to be the folder of a run, but there is no nowhere."),
+        ("fit --config nowhere.yaml", "Expected `config` to be a file, but there is no nowhere.yaml"),
+        ("fit --data ImageFolder", "Expected `data.root` to be given, the folder of the images, but it is missing."),
+        (
+            "fit --data ImageFolder --data.root nowhere",
+            "`data.root` to be a folder of images, but there is no nowhere.",
+        ),
+        ("fit --data.classes names.txt", "there is no names.txt."),
+        ("fit --data.classes a,b,a", "but got `a` twice."),
     ],
 )
 def test_a_refusal_needs_no_torch(words: str, sentence: str) -> None:

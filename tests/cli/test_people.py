@@ -1,0 +1,79 @@
+"""The defaults of runs that ask people."""
+
+import inspect
+
+import pytest
+
+from al_lightning import Backbone
+from al_lightning.cli.given_options import given_options
+from al_lightning.cli.people import OF_BACKBONE, asks_people, choices
+from al_lightning.data import ImageFolder, Torchvision
+
+PHOTOS = "--data ImageFolder --data.root photos --data.classes [a,b,c] --loop.oracle FileOracle"
+ALL = {
+    "model": "Backbone",
+    "loop.strategy": "Margin",
+    "data.num_initial": "30",
+    "loop.query_size": "20",
+    "loop.num_rounds": "null",
+}
+
+
+def chosen(words: str) -> dict[str, str]:
+    return choices(given_options(words.split()))
+
+
+def without(*options: str) -> dict[str, str]:
+    return {option: value for option, value in ALL.items() if option not in options}
+
+
+def test_all_is_chosen_where_nothing_is_given() -> None:
+    assert chosen(PHOTOS) == ALL
+
+
+@pytest.mark.parametrize(
+    ("flags", "given"),
+    [
+        ("--model DropoutMLP", ["model"]),
+        ("--model my_file.Net", ["model"]),
+        ("--model.input_dim 64", ["model"]),  # DropoutMLP has it, and Backbone has not
+        ("--model.dropout 0.2", []),
+        ("--loop.strategy BALD", ["loop.strategy"]),
+        ("--loop.strategy.num_samples 3", ["loop.strategy"]),
+        ("--data.num_initial 7", ["data.num_initial"]),
+        ("--loop.query_size 7", ["loop.query_size"]),
+        ("--loop.num_rounds null", ["loop.num_rounds"]),
+    ],
+)
+def test_what_is_given_is_not_chosen(flags: str, given: list[str]) -> None:
+    assert chosen(f"{PHOTOS} {flags}") == without(*given)
+
+
+def test_tables_keep_the_perceptron() -> None:
+    words = "--data NumpyFiles --data.path wine.npz --data.classes [a,b] --loop.oracle FileOracle"
+    assert chosen(words) == without("model") | {"data.num_initial": "20"}
+
+
+def test_classes_that_are_not_known_yet_leave_the_initial_set_to_the_data() -> None:
+    assert chosen("--data ImageFolder --data.root photos --loop.oracle FileOracle") == without("data.num_initial")
+
+
+def test_pretrained_weights_are_where_fits_start() -> None:
+    assert chosen(f"{PHOTOS} --model.weights DEFAULT") == ALL | {"loop.reinit": "initial"}
+    assert chosen(f"{PHOTOS} --model.weights DEFAULT --loop.reinit warm") == ALL
+    assert chosen(f"{PHOTOS} --model.weights null") == ALL
+
+
+@pytest.mark.parametrize(
+    ("oracle", "asks"),
+    [("FileOracle", True), ("my_file.Boss", True), ("null", False), ("al_lightning.SimulatedOracle", False)],
+)
+def test_all_oracles_but_the_simulated_one_ask_people(oracle: str, asks: bool) -> None:
+    assert asks_people(given_options(["--loop.oracle", oracle])) is asks
+    assert not asks_people({})
+
+
+def test_the_arguments_of_backbone_are_those_of_its_constructor() -> None:
+    assert set(OF_BACKBONE) == set(inspect.signature(Backbone).parameters)
+    assert ImageFolder.__name__ == "ImageFolder"
+    assert Torchvision.__name__ == "Torchvision"
