@@ -22,7 +22,7 @@ from al_lightning.report.stats.collapsed_fits import FALL, falls, median_around
 from al_lightning.report.stats.curves import pointwise_band, simultaneous_band
 from al_lightning.report.stats.efficiency import label_efficiency
 from al_lightning.report.stats.penalty import penalty_matrix
-from al_lightning.report.stats.queries import capped_share, class_balance, overlap
+from al_lightning.report.stats.queries import ClassBalance, capped_share, class_balance, overlap
 from al_lightning.report.study import Study
 
 TARGETS = (2_500, 5_000, 10_000)
@@ -88,8 +88,9 @@ class Analysis:
     the running median of :mod:`~al_lightning.report.stats.collapsed_fits`."""
     asked: pd.DataFrame
     """One row a round of each run with people: ``arm, seed, round, num_labeled, asked, labeled, skipped, agreed,
-    agreed_low, agreed_high, test_acc, fit, score, select, test``. ``agreed`` is the share of the labels that the model
-    had predicted, with Wilson's 95 % interval. The parts are seconds of the fit with these labels."""
+    agreed_low, agreed_high, corrected, test_acc, fit, score, select, test``. ``agreed`` is the share of the labels of
+    today that the model had predicted, with Wilson's 95 % interval. ``corrected`` counts the answers of the round that
+    were corrected later. The parts are seconds of the fit with these labels."""
     classes: pd.DataFrame
     """One row a class of each run with people: ``arm, seed, name, labels, share``."""
     machines: pd.DataFrame
@@ -228,33 +229,47 @@ def _penalty(study: Study) -> pd.DataFrame:
 
 def bought(run: Run, study: Study) -> np.ndarray:
     """Returns the training-set indices of the last common round, in the order bought."""
-    return run.queries["index"].to_numpy(int)[: study.num_labeled[-1]]
+    return run.queries["index"][run.queries["round"] < study.num_rounds].to_numpy(int)
 
 
 def _overlap(study: Study) -> pd.DataFrame:
     table = pd.DataFrame(1.0, index=study.arms, columns=study.arms)
-    first, last = int(study.num_labeled[0]), int(study.num_labeled[-1])
     for a, b in combinations(study.arms, 2):
         pairs = zip(study.runs[a], study.runs[b], strict=True)
-        shares = [overlap(bought(x, study), bought(y, study), [last], first)[0] for x, y in pairs]
-        table.loc[a, b] = table.loc[b, a] = float(np.mean(shares)) if last > first else nan
+        shares = [_shared(x, y, study) for x, y in pairs]
+        table.loc[a, b] = table.loc[b, a] = float(np.mean(shares))
     return table
+
+
+def _shared(run: Run, other: Run, study: Study) -> float:
+    """Share of the labels after the initial set that two runs have both bought; NaN if there are none."""
+    first = int((run.queries["round"] == 0).sum())
+    a, b = bought(run, study), bought(other, study)
+    last = min(len(a), len(b))  # corrections may have made it fewer in one
+    return float(overlap(a, b, [last], first)[0]) if last > first else nan
 
 
 def _balance(study: Study) -> pd.DataFrame:
     num_classes = max(2, 1 + max(int(run.queries["label"].max()) for runs in study.runs.values() for run in runs))
-    budgets = np.unique(study.num_labeled)  # people may skip a whole query
     tables = []
     for arm, runs in study.runs.items():
-        found = [class_balance(run.queries["label"].to_numpy(int), num_classes, budgets) for run in runs]
+        found = [_balance_of(run, num_classes, study.num_rounds) for run in runs]
         shares = np.mean([balance.shares for balance in found], axis=0)  # (R, C)
         columns = {
             "entropy": np.mean([balance.entropy for balance in found], axis=0),
             "least": shares.min(axis=1),
             "most": shares.max(axis=1),
         }
-        tables.append(pd.DataFrame({"arm": arm, "num_labeled": budgets, **columns}))
+        tables.append(pd.DataFrame({"arm": arm, "num_labeled": study.num_labeled, **columns}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _balance_of(run: Run, num_classes: int, num_rounds: int) -> ClassBalance:
+    """Returns the classes of the labels by round. People may skip a whole query, so that a round adds none."""
+    by_round = np.searchsorted(run.queries["round"].to_numpy(int), np.arange(num_rounds), side="right")
+    budgets, rounds = np.unique(np.maximum(by_round, 1), return_inverse=True)
+    found = class_balance(run.queries["label"].to_numpy(int), num_classes, budgets)
+    return ClassBalance(found.shares[rounds], found.entropy[rounds])
 
 
 def _falls(study: Study) -> pd.DataFrame:

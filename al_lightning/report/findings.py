@@ -187,6 +187,10 @@ def _of_people(study: Study, asked: pd.DataFrame) -> Iterator[str]:
             f"{name} has {labeled:,} label{'s' * (labeled != 1)} and {rounds} finished round{'s' * (rounds != 1)}"
             f"{f'; people skipped {skipped:,} samples' if skipped else ''}."
         )
+        corrected = int(rows["corrected"].sum())
+        if corrected:
+            were = "answers were" if corrected > 1 else "answer was"
+            yield f"{corrected:,} {were} corrected later. The classes below are those of today."
         yield from _of_classes(run.queries["label"].to_numpy(int), run.class_names)
         yield from _of_agreement(rows[rows["agreed"].notna()], run.settings.get("loop.strategy") == RANDOM)
         num_open = int(run.asked["label"].isna().sum())

@@ -12,7 +12,7 @@ from al_lightning.report.study import Study
 
 ASKED = [
     *("arm", "seed", "round", "num_labeled", "asked", "labeled", "skipped", "agreed", "agreed_low", "agreed_high"),
-    *("test_acc", "fit", "score", "select", "test"),
+    *("corrected", "test_acc", "fit", "score", "select", "test"),
 ]
 """Columns of :attr:`Analysis.asked`."""
 CLASSES = ["arm", "seed", "name", "labels", "share"]
@@ -41,13 +41,15 @@ def by_run(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
 
 def _rounds_of(run: Run) -> list[dict[str, Any]]:
     """One row a round: the answers with which it began, and the seconds of its parts."""
-    queries = run.all_queries
+    queries = run.current_queries
+    corrected = queries["round"][queries["label"] != run.all_queries["label"]]
     rows = []
     num_labeled = 0
     for round in range(max(len(run.rounds), 1 + int(queries["round"].max() if len(queries) else 0))):
         answers = queries[queries["round"] == round]
         labeled = answers[answers["label"] >= 0]
-        num_labeled += len(labeled)
+        made = round < len(run.rounds)  # a round whose labels are there may still have to be fitted
+        num_labeled = int(run.rounds["num_labeled"][round]) if made else num_labeled + len(labeled)
         agreed, low, high = _agreement(labeled)
         row = {
             "arm": run.arm,
@@ -60,8 +62,8 @@ def _rounds_of(run: Run) -> list[dict[str, Any]]:
             "agreed": agreed,
             "agreed_low": low,
             "agreed_high": high,
+            "corrected": int((corrected == round).sum()),
         }
-        made = round < len(run.rounds)  # a round whose labels are there may still have to be fitted
         row["test_acc"] = float(run.rounds["test_acc"][round]) if made else nan
         for part in ("fit", "score", "select", "test"):
             row[part] = float(run.rounds[f"seconds_{part}"][round]) if made else nan

@@ -6,7 +6,7 @@ import lzma
 import re
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,30 @@ import yaml
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from al_lightning.errors import InputError
+from al_lightning.run_folder.current_labels import current_labels
 from al_lightning.run_folder.files import read_committed
 from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.folder import COMMIT, CONFIG
 from al_lightning.run_folder.settings import comparable_settings
-from al_lightning.run_folder.tables import ASKED, CALIBRATION, COLUMNS, DIAGNOSTICS, QUERIES, ROUNDS
+from al_lightning.run_folder.tables import (
+    ANSWERS,
+    ASKED,
+    CALIBRATION,
+    COLUMNS,
+    CORRECTION,
+    DIAGNOSTICS,
+    POOL,
+    QUERIES,
+    ROUNDS,
+    Answered,
+    Query,
+    Sample,
+    from_csv,
+)
 
 FILES = (CONFIG, ROUNDS, QUERIES, CALIBRATION, DIAGNOSTICS)
+LEDGER = (ASKED, ANSWERS, POOL)
+"""Files of runs of people, which count only if the commit names them."""
 FOLDERS = ("data.root", "loop.run_dir")
 """Settings that name folders. They do not identify a run, but they lead to its data."""
 MAX_CLASSES = 100_000
@@ -48,9 +65,13 @@ class Run:
     rounds: pd.DataFrame
     """The table rounds.csv with all its metrics. A missing value is NaN."""
     queries: pd.DataFrame
-    """The table queries.csv without samples that a labeler skipped. A missing value is NaN."""
+    """The rows of :attr:`current_queries` that have a label."""
     all_queries: pd.DataFrame
-    """The table queries.csv with the skipped samples."""
+    """The table queries.csv, with the skipped samples. A missing value is NaN."""
+    current_queries: pd.DataFrame
+    """The table queries.csv with the labels of today, after all corrections of answers.csv."""
+    files: Mapping[int, str]
+    """Names of samples by training-set index, where answers.csv or pool.csv have them."""
     calibration: pd.DataFrame
     """The table calibration.csv. It is empty if the run has none."""
     diagnostics: pd.DataFrame
@@ -120,25 +141,27 @@ def parse_run(path: Path, contents: Mapping[str, str]) -> Run:
         raise InputError(f"Expected {path / CONFIG} to have the settings of a run, but got something else.") from error
     rounds = _table(path, ROUNDS, contents, list(COLUMNS[ROUNDS]))
     queries = _table(path, QUERIES, contents, ["round", "order", "index", "label"])
-    _check_rounds(path, rounds)
+    answers, pool = _ledger(path, contents)
+    _check_rounds(path, rounds, must_ascend=not any(row.kind == CORRECTION for row in answers))
     _check_queries(path, queries, len(rounds))
-    try:
-        origin = parse_origin(path, contents)
-    except InputError:  # the tables are whole, and a report can do without
-        origin = {}
+    origin = _origin_if_whole(path, contents)
+    class_names = tuple(map(str, origin.get("data", {}).get("classes") or ()))
+    current = _with_corrections(path, queries, answers, class_names)
     return Run(
         path=path,
         arm=arm_of(path),
         seed=seed,
         settings=settings,
         rounds=rounds,
-        queries=queries[queries["label"] >= 0],
+        queries=current[current["label"] >= 0],
         all_queries=queries,
+        current_queries=current,
+        files={row.index: row.file for row in answers} | {row.index: row.file for row in pool},
         calibration=_table(path, CALIBRATION, contents, ["round", "bin", "count", "confidence", "accuracy"]),
         diagnostics=_table(path, DIAGNOSTICS, contents, ["round", "name", "value"]),
         asked=_table(path, ASKED, contents, ["round", "order", "index", "label"]),
         num_rounds=len(rounds) if num_rounds is None else num_rounds,  # without an end, it has all it was to have
-        class_names=tuple(map(str, origin.get("data", {}).get("classes") or ())) or None,
+        class_names=class_names or None,
         made_with=tuple(origin.get("made_with", ())),
         folders={name: str(value) for name in FOLDERS if (value := flat.get(name)) is not None},
     )
@@ -187,7 +210,7 @@ def read_texts(path: Path) -> dict[str, str]:
     for _ in range(50):
         commit = _read(path / COMMIT)
         sha256 = _sha256_of(commit)
-        committed = {name: read_committed(path / name, sha256[name]) for name in (*FILES, ASKED) if name in sha256}
+        committed = {name: read_committed(path / name, sha256[name]) for name in (*FILES, *LEDGER) if name in sha256}
         whole = {name: text for name, text in committed.items() if text is not None}
         contents = {name: text for name in FILES if (text := _read(path / name)) is not None} | whole
         for name in (CONFIG, ROUNDS, QUERIES):
@@ -200,6 +223,14 @@ def read_texts(path: Path) -> dict[str, str]:
             return {**contents, COMMIT: commit}
         time.sleep(0.05)
     raise InputError(f"Expected the files in {path} as they were committed, but one was edited or is torn.")
+
+
+def _origin_if_whole(path: Path, contents: Mapping[str, str]) -> dict[str, Any]:
+    """Returns :func:`parse_origin`, or nothing if the file was edited: the tables are whole, and a report goes on."""
+    try:
+        return parse_origin(path, contents)
+    except InputError:
+        return {}
 
 
 def _sha256_of(commit: str | None) -> dict[str, str]:
@@ -245,8 +276,32 @@ def _table(path: Path, name: str, contents: Mapping[str, str], columns: list[str
     return table
 
 
-def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
-    """Raises :class:`InputError` unless all rounds are there, in order, with valid accuracies and times."""
+def _ledger(path: Path, contents: Mapping[str, str]) -> tuple[list[Answered], list[Sample]]:
+    """Returns the answers of people and the samples of a pool that may grow, where the run has them."""
+    try:
+        return from_csv(Answered, contents.get(ANSWERS, "")), from_csv(Sample, contents.get(POOL, ""))
+    except ValueError as error:
+        raise InputError(f"Expected {ANSWERS} and {POOL} in {path} as they were written, but got: {error}.") from error
+
+
+def _with_corrections(
+    path: Path, queries: pd.DataFrame, answers: Sequence[Answered], class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Returns the queries with the labels of today."""
+    if not any(row.kind == CORRECTION for row in answers):
+        return queries
+    bought = [Query(0, 0, index, label) for index, label in zip(queries["index"], queries["label"], strict=True)]
+    try:
+        return queries.assign(label=current_labels(bought, answers, class_names))
+    except KeyError as error:
+        raise InputError(f"Expected names of classes in {path / ANSWERS}, but got {error}.") from error
+
+
+def _check_rounds(path: Path, rounds: pd.DataFrame, must_ascend: bool) -> None:
+    """Raises :class:`InputError` unless all rounds are there, in order, with valid accuracies and times.
+
+    Labels may become fewer only if labels were corrected to skips.
+    """
     where = path / ROUNDS
     if not len(rounds):
         raise InputError(f"Expected a finished round in {path}, but its {ROUNDS} has none yet.")
@@ -256,7 +311,9 @@ def _check_rounds(path: Path, rounds: pd.DataFrame) -> None:
     if not (accuracy.between(0, 1).all() or accuracy.isna().all()):  # without a test set, all are NaN
         raise InputError(f"Expected test accuracies from 0 to 1 in {where}, but one is not.")
     more = np.diff(rounds["num_labeled"], prepend=0)
-    if not is_integer_dtype(rounds["num_labeled"]) or more[0] <= 0 or (more < 0).any():  # people may skip a whole query
+    if (
+        not is_integer_dtype(rounds["num_labeled"]) or more[0] <= 0 or (must_ascend and (more < 0).any())
+    ):  # people may skip a whole query
         raise InputError(f"Expected as many or more labels in each round of {where}, but they descend.")
     seconds = rounds[[name for name in rounds if str(name).startswith("seconds_")]].to_numpy(float)
     if not (np.isfinite(seconds) & (seconds >= 0)).all():

@@ -288,8 +288,9 @@ def _check_queries(by_arm: Mapping[str, Sequence[Run]], num_labeled: np.ndarray)
     """Raises :class:`InputError` if labels are missing, or runs of one seed have different initial sets."""
     first = next(iter(by_arm.values()))
     for run, other in ((run, other) for runs in by_arm.values() for run, other in zip(runs, first, strict=True)):
-        if len(run.queries) < num_labeled[-1]:
-            raise InputError(f"Expected {num_labeled[-1]} labels in {run.path / QUERIES}, but got {len(run.queries)}.")
-        initial = [set(r.queries["index"][: num_labeled[0]]) for r in (run, other)]
+        bought = int((run.all_queries["label"] >= 0).sum())
+        if bought < num_labeled[-1] and run.current_queries.equals(run.all_queries):  # corrections change the number
+            raise InputError(f"Expected {num_labeled[-1]} labels in {run.path / QUERIES}, but got {bought}.")
+        initial = [set(r.queries["index"][r.queries["round"] == 0]) for r in (run, other)]
         if initial[0] != initial[1]:
             raise InputError(f"Expected the same initial set in {run.path} and {other.path}, but they differ.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from al_lightning.run_folder import Query, Round, RunFolder
+from al_lightning.run_folder.tables import Answered
 
 NAMES = ["kühl", "hot dog", "two"]
 ROUNDS: tuple[tuple[tuple[int, int | None], ...], ...] = (
@@ -77,3 +78,11 @@ def write_people_run(
         folder.commit(asked=asked)
     folder.close()
     return path
+
+
+def correct(path: Path, *corrections: tuple[int, str], round: int = 3, names: Sequence[str] = NAMES) -> None:
+    """Adds corrections to a run: training-set index and the name of the class, or ``skip``."""
+    folder = RunFolder.edit(path)
+    at = "2026-11-29T20:00:00Z"
+    folder.commit(answers=[Answered(round, i, f"{i}.png", name, "correction", "", at) for i, name in corrections])
+    folder.close()

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from al_lightning.errors import InputError
 from al_lightning.report.analysis import Analysis, analyse
 from al_lightning.report.people import by_run
 from al_lightning.report.study import read_study
 from tests.report.made_up_runs import settings, write_run
-from tests.report.people_runs import ROUNDS, people_settings, write_people_run
+from tests.report.people_runs import ROUNDS, correct, people_settings, write_people_run
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -129,3 +130,34 @@ def test_simulated_runs_ask_no_people(tmp_path: Path) -> None:
     write_run(tmp_path / "random" / "seed0", settings(num_rounds=1), [0.7, 0.75])
     found = analyse(read_study([tmp_path]))
     assert (len(found.asked), len(found.classes)) == (0, 0)
+
+
+def test_corrections_count_as_labels_of_today(tmp_path: Path) -> None:
+    """Sample 5 was called hot dog, as nobody had predicted, and is kühl, as the model said."""
+    path = write_people_run(tmp_path / "photos", accuracy=[0.5, 0.6, 0.9])
+    correct(path, (5, "two"))
+    correct(path, (5, "kühl"))  # the later one counts
+    found = analyse(read_study([path]))
+    assert found.asked["corrected"].tolist() == [0, 1, 0]
+    assert found.asked["agreed"].tolist()[1:] == [1, 1]
+    assert found.classes["labels"].tolist() == [6, 4, 0]
+    assert found.asked["num_labeled"].tolist() == [3, 6, 10]
+    assert "1 answer was corrected later. The classes below are those of today." in found.findings
+    assert found.study.all_runs[0].all_queries["label"][5] == 1  # queries.csv stays what it was
+
+
+@pytest.mark.parametrize(("index", "name", "labels"), [(5, "skip", [5, 4, 0]), (7, "two", [5, 5, 1])])
+def test_a_label_may_become_a_skip_and_a_skip_a_label(tmp_path: Path, index: int, name: str, labels: list[int]) -> None:
+    path = write_people_run(tmp_path / "photos", accuracy=[0.5, 0.6, 0.9])
+    correct(path, (index, name))
+    found = analyse(read_study([path]))
+    assert found.classes["labels"].tolist() == labels
+    assert found.bands["photos"]["num_labeled"].tolist() == [3, 6, 10]  # the rounds are what they were
+    assert found.balance["num_labeled"].tolist() == [3, 6, 10]
+
+
+def test_a_correction_that_names_no_class_is_refused(tmp_path: Path) -> None:
+    path = write_people_run(tmp_path / "photos")
+    correct(path, (5, "cow"))
+    with pytest.raises(InputError, match="names of classes in .*answers.csv, but got 'cow'"):
+        read_study([path])

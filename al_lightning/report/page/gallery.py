@@ -18,6 +18,7 @@ from al_lightning.errors import InputError
 from al_lightning.paths import expanded
 from al_lightning.report.read_run import Run
 from al_lightning.report.study import Study
+from al_lightning.run_folder.sample_names import name_of
 
 if TYPE_CHECKING:
     from al_lightning.data import PoolDataModule
@@ -118,18 +119,34 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
     import torch  # the data have imported it
 
     for arm in study.arms:
-        queries = study.runs[arm][0].queries
+        run = study.runs[arm][0]
+        queries = _with_places(run.queries, run, data)
         for stage, round in stages.items():
             query = queries[queries["round"] == round].sort_values("order").head(num_images)
             if query.empty:  # people skipped all of it
                 continue
-            if query["index"].max() >= num_samples:
+            if query["place"].max() >= num_samples:
                 raise _NoPictures(f": {arm} asked for samples that the data do not have.")
             with _data_that_may_fail():  # they may have fewer names than classes, too
-                inputs = data.inputs_at(torch.tensor(query["index"].to_numpy(np.int64)))
+                inputs = data.inputs_at(torch.tensor(query["place"].to_numpy(np.int64)))
                 tiles = tuple(_tile(row, data.class_names) for row in query.to_dict("records"))
             images = _side_by_side(inputs.numpy().reshape(-1, *image_shape))
             yield Row(arm, stage, int(study.num_labeled[round - 1]), tiles, images)
+
+
+def _with_places(queries: pd.DataFrame, run: Run, data: "PoolDataModule") -> pd.DataFrame:
+    """Adds a column ``place``: where the data of today have each sample. A pool that grew may have another order.
+
+    Samples that the data have no longer are left out.
+    """
+    root = getattr(data, "root", None)
+    known = [run.files.get(int(index)) for index in queries["index"]]
+    if any(name is None for name in known) or data.file_of(0) is None:
+        return queries.assign(place=queries["index"])
+    names = (name_of(data.file_of(i) or "", root) for i in range(len(data.train_targets)))
+    places = {name: place for place, name in enumerate(names)}
+    found = queries.assign(place=[places.get(str(name), -1) for name in known])
+    return found[found["place"] >= 0]
 
 
 def _stages(num_rounds: int) -> dict[str, int]:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from al_lightning.report.page.gallery import gallery
 from al_lightning.report.read_run import Run, read_run
 from al_lightning.report.study import Study, read_study
+from al_lightning.run_folder import RunFolder
+from al_lightning.run_folder.tables import Sample
 from tests.digits import Digits
 from tests.helpers import digits
 from tests.report.people_runs import ROUNDS, people_settings, write_people_run
@@ -236,3 +239,32 @@ def test_a_query_that_was_skipped_as_a_whole_has_no_row(tmp_path: Path) -> None:
     answers = [ROUNDS[0], [(-1, 0)] * 4, ROUNDS[2]]
     found = gallery(read_study([write_people_run(tmp_path / "run", answers=answers)]))
     assert [row.stage for row in found.rows] == ["late"]
+
+
+class Sorted(Folder):
+    """Digits with files; a new one is sorted before all others, which then have other places."""
+
+    def load(self):
+        arrays = super().load()
+        inputs, targets = arrays.train_inputs, arrays.train_targets
+        return arrays._replace(
+            train_inputs=torch.cat([inputs[-1:], inputs[:-1]]), train_targets=torch.cat([targets[-1:], targets[:-1]])
+        )
+
+    def file_of(self, index: int) -> str:
+        return str(Path(self.root, f"{(index - 1) % len(self.train_targets)}.png"))
+
+
+def test_images_are_found_by_their_files_where_the_pool_has_grown(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    given = people_settings(root=str(tmp_path))
+    given["data"]["class_path"] = f"{__name__}.Sorted"
+    path = write_people_run(tmp_path / "run", given)
+    folder = RunFolder.edit(path)
+    folder.commit(pool=[Sample(i, "gone.png" if i == 5 else f"{i}.png", "", 0) for i in range(12)])
+    folder.close()
+    row = gallery(read_study([path])).rows[0]
+    assert [tile.index for tile in row.tiles] == [4, 6]
+    inputs = digits().train_inputs[[4, 6]]
+    expected = ((inputs - inputs.min()) / (inputs.max() - inputs.min()) * 255).round().numpy().reshape(2, 8, 8)
+    assert np.array_equal(row.images, np.concatenate(list(expected), axis=1))
