@@ -29,6 +29,7 @@ from al_lightning.fitting.round_row import row_of
 from al_lightning.fitting.run_parts import RunParts
 from al_lightning.fitting.run_record import RunRecord, WrittenRecord, save_checkpoint
 from al_lightning.fitting.settings_of_objects import default_run_dir, describe
+from al_lightning.fitting.sizes import with_sizes
 from al_lightning.fitting.starting_weights import REINIT, Reinit, StartingWeights
 from al_lightning.fitting.stopping import use_rule_of_run
 from al_lightning.fitting.validation import steady_validation
@@ -137,7 +138,14 @@ class ActiveLearningLoop(Callback):
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
         experiment = Experiment(
-            self.strategy, self.query_size, self.num_rounds, self.seed, self.reinit, self.oracle, self.metrics
+            self.strategy,
+            self.query_size,
+            self.num_rounds,
+            self.seed,
+            self.reinit,
+            self.oracle,
+            self.metrics,
+            self.run_dir,
         )
         self._arrange(model, datamodule, is_trial=bool(trainer.fast_dev_run))  # type: ignore[attr-defined]
         with with_callback(trainer, self):
@@ -206,6 +214,8 @@ class ActiveLearningLoop(Callback):
             given |= fingerprints_in_python(trainer, model, datamodule, callbacks)
             if self.run_dir is None:
                 path = self._own_folder(path, settings, given, ranks)
+        else:
+            settings = with_sizes(settings, model)
         with opened(path, settings, given, trainer, ranks) as folder:
             old_rule = ranks.on_writer(lambda: None if folder is None else folder.settings_of_old_rule)
             if use_rule_of_run(old_rule, trainer):

@@ -28,6 +28,7 @@ from al_lightning.fitting.cluster import one_process_environment
 from al_lightning.fitting.convergence import Convergence
 from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.fitting.settings_of_objects import accelerator_of
+from al_lightning.fitting.sizes import taken_sizes
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
 from al_lightning.run_folder.begun import read_begun
@@ -177,8 +178,10 @@ class ActiveLearningCLI(LightningCLI):
         """Makes the model of the configuration once more."""
         parser = LightningArgumentParser()
         parser.add_lightning_class_args(L.LightningModule, "model", subclass_mode=True)
-        config = Namespace(model=self.config[self.subcommand].model)
-        return parser.instantiate_classes(config).model
+        part = self.config[self.subcommand].model.clone()
+        for name, size in taken_sizes(part.get("init_args", {}), self.model).items():
+            part.init_args[name] = size
+        return parser.instantiate_classes(Namespace(model=part)).model
 
     def checkpoint_for(self, method: str, ckpt_path: str | None) -> str:
         """Returns the path of a checkpoint, for which model and data are made ready; notes what differs from its run.

@@ -96,9 +96,9 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
             f"{type(data).__name__}."
         )
     data.arrange(read_begun(run_dir))
-    load_weights(model, run_dir / "model.ckpt")
     labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
     settle_classes(model, data)
+    load_weights(model, run_dir / "model.ckpt")
     # the run may be tested on something else by now
     of_run = {name: value for name, value in fingerprints(data, loop.strategy, model).items() if name != "test"}
     ledger.check_identity(of_run)
@@ -116,8 +116,8 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
     pool = PoolPredictor.of_trainer(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
     chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
-    confidences, classes = pool.map(
-        lambda batch: tuple(batch.probs.max(dim=1)), over=data.blocks_of([paths[i] for i in chosen.tolist()])
+    confidences, classes = pool.predicted(
+        data.count_classes(), over=data.blocks_of([paths[i] for i in chosen.tolist()])
     )
     return _questions(round + 1, paths, chosen, scores, classes, confidences), data.list_class_names()
 

@@ -1,6 +1,7 @@
 """Checks before the first fit that a model has all that the data and the training need."""
 
 import logging
+import math
 from collections.abc import Callable
 
 import lightning.pytorch as L
@@ -11,18 +12,29 @@ from torch import Tensor
 
 from al_lightning.data import PoolDataModule
 from al_lightning.data.blocks import OneBlock
-from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, tensors_of
+from al_lightning.data.inputs import Inputs, count_rows, describe, map_tensors, only_tensor, tensors_of
 from al_lightning.errors import InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
+from al_lightning.fitting.model_maker import Finish
+from al_lightning.fitting.sizes import Sizes
 from al_lightning.inference import PoolPredictor, evaluation_mode
 from al_lightning.inference.calling import call
-from al_lightning.inference.logits import logits_of, warn_of_probabilities
+from al_lightning.inference.logits import full_name, logits_of, warn_of_probabilities
+from al_lightning.models.base import ClassifierModule
 from al_lightning.models.protocol import traits
+from al_lightning.run_folder.begun_model import BegunModel
 
 LOG = logging.getLogger(__name__)
+MOST_NAMES = 4
+"""Most names of classes in a message."""
 
 
-def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L.Trainer | None = None) -> None:
+def check_model(
+    model: L.LightningModule,
+    datamodule: PoolDataModule,
+    trainer: L.Trainer | None = None,
+    begun: BegunModel | None = None,
+) -> None:
     """Raises :class:`InputError` if a model lacks a method or does not go with the data.
 
     Args:
@@ -30,6 +42,8 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
         datamodule: The data.
         trainer: The precision of the trainer decides in which dtype a fit gives floats to the model. Without a trainer,
             the model gets floats in the dtype of its weights.
+        begun: A run in the folder. An earlier version may have begun it with more outputs than classes. Such a run goes
+            on.
     """
     name = type(model).__name__
     is_split = callable(traits(model).embed) and callable(traits(model).head)
@@ -60,17 +74,15 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
         raise
     except (RuntimeError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Each layer reports a wrong shape in its own way.
-        hint = "; see `model.input_dim`" if "input_dim" in model.hparams else _hint_of(sample)
+        _check_input_dim(model, sample)
         raise InputError(
-            f"Expected the model {name} to take inputs of {describe(sample)}{hint}, but got: {str(error).rstrip('.')}."
+            f"Expected the model {name} to take inputs of {describe(sample)}{_hint_of(sample)}, but got: "
+            f"{str(error).rstrip('.')}."
         ) from error
-    if logits.shape[1] < num_classes and not (logits.shape[1] == 1 and num_classes == 2):
-        raise InputError(
-            f"Expected logits of shape (B, {num_classes}) of the model {name}, but got {('B', *logits.shape[1:])}; "
-            "see `model.num_classes`."
-        )
     if not is_split:
         _check_first(returned, num_classes, name)
+    _check_num_classes(model, logits.shape[1], datamodule, is_begun=begun is not None and begun.model == name)
+    if not is_split:
         warn_of_probabilities(logits_of(returned, count_rows(sample), name), model)
     if has_lazy_layers(model):
         raise InputError(
@@ -84,18 +96,46 @@ def check_model(model: L.LightningModule, datamodule: PoolDataModule, trainer: L
         )
 
 
-def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None:
-    """Numbers the classes as the model needs them, if the data set has numbers with gaps, such as 1 to K.
+def settle_classes(model: L.LightningModule, datamodule: PoolDataModule, begun: BegunModel | None = None) -> Finish:
+    """Lets a model take the sizes of the data, and the data the form that the model needs.
 
-    If the labels of the data set are floats or a column, a model with one logit gets them in this form.
+    The model takes the sizes that its constructor left to the data. Classes that are numbers with gaps, such as 1 to K,
+    are numbered as the model needs them. If the labels of the data set are floats or a column, a model with one logit
+    gets them in this form.
 
     Args:
-        model: The number of its outputs decides: it may have one for each number up to the highest.
+        model: The number of its outputs decides about gaps: it may have one for each number up to the highest.
         datamodule: The data. Its labels are forgotten if its classes have gaps.
+        begun: A run in the folder. Its number of outputs is kept, if its data have the same classes.
+
+    Returns:
+        A function that gives the same sizes to another new model of the same constructor.
     """
+    sample = datamodule.sample_inputs(1)
+    sizes = Sizes(_count_outputs(model, datamodule, begun), sample)
+
+    def finish(made: L.LightningModule) -> None:
+        sizes.give_to(made)
+        materialise(made, sample)
+
+    sizes.give_to(model)
+    _settle_form(model, datamodule, sample)
+    return finish
+
+
+def _count_outputs(model: L.LightningModule, datamodule: PoolDataModule, begun: BegunModel | None) -> int:
+    """The number of classes; in a run that was begun with more outputs, their number."""
+    if begun is not None and begun.num_classes is not None and begun.model == type(model).__name__:
+        datamodule.suit_outputs(begun.num_classes)
+        if tuple(datamodule.list_class_names()) == begun.class_names:
+            return begun.num_classes
+    datamodule.suit_outputs(0)
+    return datamodule.count_classes()
+
+
+def _settle_form(model: L.LightningModule, datamodule: PoolDataModule, sample: Inputs) -> None:
     if not datamodule.has_gaps and not datamodule.has_label_form:
         return
-    sample = datamodule.sample_inputs(1)
     try:
         with isolate_rng(include_cuda=False):
             materialise(model, sample)
@@ -106,6 +146,46 @@ def settle_classes(model: L.LightningModule, datamodule: PoolDataModule) -> None
         LOG.debug("The model did not take a sample, which check_model will say: %r", error)
         return
     datamodule.suit_outputs(logits.shape[1])
+
+
+def _check_input_dim(model: L.LightningModule, sample: Inputs) -> None:
+    """Raises :class:`InputError` if a model that takes flat inputs was given another number of them."""
+    given, tensor = model.hparams.get("input_dim"), only_tensor(sample)
+    if not isinstance(given, int) or tensor is None:
+        return
+    number = math.prod(tensor.shape[1:])
+    if given != number:
+        raise InputError(
+            f"Expected `model.input_dim` to be {number}, the number of values of a sample of {describe(sample)}, "
+            f"but got {given}{_cure(model)}."
+        )
+
+
+def _check_num_classes(model: L.LightningModule, num_logits: int, datamodule: PoolDataModule, is_begun: bool) -> None:
+    """Raises :class:`InputError` unless a model has one output for each class, or one logit for two classes."""
+    names = datamodule.list_class_names()
+    number = len(names)
+    more = f" and {number - MOST_NAMES} more" if number > MOST_NAMES else ""
+    classes = f"classes of {type(datamodule).__name__} ({', '.join(names[:MOST_NAMES])}{more})"
+    if number < 2 and not is_begun:
+        raise InputError(f"Expected at least 2 classes to choose from, but got the {number} {classes}.")
+    enough = num_logits == number or (num_logits == 1 and number == 2)
+    if is_begun and (enough or num_logits > number):
+        return
+    given = model.hparams.get("num_classes")
+    if isinstance(given, int) and given != number and (isinstance(model, ClassifierModule) or not enough):
+        raise InputError(
+            f"Expected `model.num_classes` to be {number}, the number of {classes}, but got {given}{_cure(model)}."
+        )
+    if not enough:
+        raise InputError(
+            f"Expected the model {full_name(model)} to return {number} logits for each sample, one for each of the "
+            f"{classes}, but got {num_logits}."
+        )
+
+
+def _cure(model: L.LightningModule) -> str:
+    return "; without this setting, the model takes it from the data" if callable(traits(model).suit_data) else ""
 
 
 def _hint_of(sample: Inputs) -> str:

@@ -183,6 +183,11 @@ def maker_of(model: L.LightningModule, finish: Finish = as_it_is) -> ModelMaker:
     return maker
 
 
+def forget_maker(model: L.LightningModule) -> None:
+    """Forgets the maker of an object, because its layers are others now."""
+    _proven.pop(model, None)
+
+
 def _find_maker(model: L.LightningModule, finish: Finish) -> ModelMaker:
     if _resets_itself(model):
         return ByReset(model)

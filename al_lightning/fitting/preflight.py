@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -16,17 +17,18 @@ from al_lightning.errors import InputError
 from al_lightning.fitting.batch_hooks import check_batch_hooks
 from al_lightning.fitting.callback_check import check_callbacks
 from al_lightning.fitting.cluster import check_tasks
-from al_lightning.fitting.lazy import materialise
 from al_lightning.fitting.model_contract import check_model, settle_classes
 from al_lightning.fitting.model_maker import ByConstructor, Finish, MakeModel, ModelMaker, maker_of
 from al_lightning.fitting.module_state import ModuleState
 from al_lightning.fitting.rehearsal import rehearse_query
+from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.fitting.starting_weights import Reinit
 from al_lightning.fitting.stopping import rules_of
 from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream, stream_seed
+from al_lightning.run_folder.begun_model import read_begun_model
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 from al_lightning.strategies import QueryStrategy
 
@@ -42,6 +44,8 @@ class Experiment:
     reinit: Reinit
     oracle: Oracle
     metrics: NamedMetrics
+    run_dir: Path | None
+    """Folder of the run, if the user gave one."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def prepare(
     if not isinstance(model, L.LightningModule):
         make_model = model
         model = ByConstructor(make_model).new(stream_seed(experiment.seed, "weights"))
-    settle_classes(model, datamodule)
+    run_dir = experiment.run_dir or default_run_dir(experiment.strategy, model, experiment.seed)
+    model_of_run = read_begun_model(run_dir)
+    finish = settle_classes(model, datamodule, model_of_run)
     datamodule.set_labeled(torch.empty(0, dtype=torch.int64))  # forgets the labels of an earlier run
     begun = datamodule.begun
     if begun is not None and begun.has_begun:  # its initial set is in its folder
@@ -97,11 +103,7 @@ def prepare(
         initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
     if experiment.num_rounds and type(experiment.oracle) is SimulatedOracle:  # of people, the last query is smaller
         check_sizes(pool_size(datamodule, initial), experiment.query_size, experiment.num_rounds)
-
-    def finish(made: L.LightningModule) -> None:
-        materialise(made, datamodule.sample_inputs(1))
-
-    check_model(model, datamodule, trainer)
+    check_model(model, datamodule, trainer, model_of_run)
     check_batch_hooks(trainer, model, datamodule)
     check_callbacks(trainer, model, callbacks)
     experiment.metrics.check(datamodule.count_classes())

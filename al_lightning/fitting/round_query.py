@@ -64,8 +64,8 @@ def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round:
     positions = parts.ranks.on_writer(lambda: positions)  # devices may differ if a strategy has its own randomness
     diagnostics = _figures(strategy, strategy.diagnose(pool, positions))
     indices = parts.datamodule.indices_of(positions)
-    confidences, classes = parts.predictor(round).map(
-        lambda batch: tuple(batch.probs.max(dim=1)), over=parts.datamodule.train_blocks(indices)
+    confidences, classes = parts.predictor(round).predicted(
+        parts.datamodule.count_classes(), over=parts.datamodule.train_blocks(indices)
     )
     return Queried(
         indices,

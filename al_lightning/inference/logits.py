@@ -99,7 +99,7 @@ def warn_of_probabilities(logits: Tensor, model: nn.Module) -> None:
         return
     _warned_of.add(model)
     warnings.warn(
-        f"The model {_full_name(model)} returns probabilities in place of logits: {sign}. A softmax is taken of them, "
+        f"The model {full_name(model)} returns probabilities in place of logits: {sign}. A softmax is taken of them, "
         f"so that all probabilities are wrong; {cure}.",
         stacklevel=2,
     )
@@ -120,7 +120,7 @@ def _is_sigmoid(logits: Tensor) -> bool:
     return node is not None and node.name().startswith("SigmoidBackward")
 
 
-def _full_name(model: nn.Module) -> str:
+def full_name(model: nn.Module) -> str:
     """Returns the class of a model, and the class of the network inside it if there is one."""
     network = getattr(model, "network", None)
     name = type(model).__name__

@@ -242,6 +242,19 @@ class PoolPredictor:
         """Penultimate features of the whole pool, shape ``(N, D)``."""
         return self.map(lambda batch: batch.embeddings)
 
+    def predicted(self, num_classes: int, over: Blocks) -> tuple[Tensor, Tensor]:
+        """The most likely class of each sample, for people to read.
+
+        Args:
+            num_classes: Number of classes, C. A model of an old run may have more outputs. They are never the answer.
+            over: The blocks.
+
+        Returns:
+            Probabilities, float32, and class indices, int64, of shape ``(N,)``.
+        """
+        confidences, classes = self.map(lambda batch: tuple(batch.probs[:, :num_classes].max(dim=1)), over=over)
+        return confidences, classes
+
     def labeled_embeddings(self) -> Tensor:
         """Penultimate features of the labeled samples, shape ``(M, D)``."""
         return self.map_labeled(lambda batch: batch.embeddings)

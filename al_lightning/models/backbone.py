@@ -40,7 +40,8 @@ class Backbone(DropoutHead, ClassifierModule):
 
     Args:
         name: A classification network of ``torchvision.models.list_models()`` with a linear last layer.
-        num_classes: Number of classes, C, at least 2.
+        num_classes: Number of classes, C, at least 2. By default the number of classes of the data, and 10 before the
+            model meets its data.
         weights: Pretrained weights; drawn at random if not given. Either torchvision's name, such as ``DEFAULT`` or
             ``IMAGENET1K_V1``, or the path of a state_dict file of that network. Named weights are downloaded unless
             torch has them in its cache. The last layer in a file is not used. With weights, set ``loop.reinit`` to
@@ -55,7 +56,7 @@ class Backbone(DropoutHead, ClassifierModule):
     def __init__(
         self,
         name: str = "resnet18",
-        num_classes: int = 10,
+        num_classes: int | None = None,
         weights: str | None = None,
         dropout: float = 0.5,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
@@ -65,9 +66,12 @@ class Backbone(DropoutHead, ClassifierModule):
         self.save_hyperparameters(ignore=["optimizer"])
         self.name = name
         self.pretrained = weights is not None
-        self.body, num_features = make_body(name, weights)
+        self.body, self._num_features = make_body(name, weights)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(num_features, num_classes)
+        self._begin_sizes(num_classes=num_classes)
+
+    def _make_layers(self, num_classes: int) -> dict[str, nn.Module]:  # type: ignore[override]
+        return {"head": nn.Linear(self._num_features, num_classes)}
 
     @property
     def backbone(self) -> nn.Module:

@@ -17,7 +17,8 @@ class Classifier(ClassifierModule):
     Args:
         network: Maps inputs ``(B, ...)`` to logits ``(B, C)``, or to an object that holds them; see
             :func:`~al_lightning.inference.logits.logits_of`. A single logit belongs to the second of two classes.
-        num_classes: Number of classes, C, at least 2.
+        num_classes: Number of classes, C, at least 2. By default the number of classes of the data. The network must
+            return as many logits.
         feature_layer: Name of the layer of the network that makes the logits from the features, such as ``fc`` or
             ``classifier.2``. Its flattened input is the embedding, which BADGE and CoreSet need.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
@@ -33,7 +34,7 @@ class Classifier(ClassifierModule):
     def __init__(
         self,
         network: nn.Module,
-        num_classes: int = 10,
+        num_classes: int | None = None,
         feature_layer: str | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
@@ -41,6 +42,7 @@ class Classifier(ClassifierModule):
         if feature_layer is not None:
             named_layer(network, feature_layer)  # here, because the user gave this name
         self.save_hyperparameters(ignore=["network", "optimizer"])
+        self._begin_sizes(num_classes=num_classes)
         self.network = network
         self.feature_layer = None if feature_layer is None else f"network.{feature_layer}"
 

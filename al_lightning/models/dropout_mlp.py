@@ -25,9 +25,11 @@ class DropoutMLP(DropoutHead, ClassifierModule):
     Dropout sits before the head only, so that Monte Carlo samples cost one matrix product instead of T passes.
 
     Args:
-        input_dim: Number of input features; inputs of shape ``(B, ...)`` are flattened to ``(B, input_dim)``.
+        input_dim: Number of input features; inputs of shape ``(B, ...)`` are flattened to ``(B, input_dim)``. By
+            default the number of values of a sample of the data, and 784 before the model meets its data.
         hidden_dim: Number of hidden units, D.
-        num_classes: Number of classes, C, at least 2.
+        num_classes: Number of classes, C, at least 2. By default the number of classes of the data, and 10 before the
+            model meets its data.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         optimizer: Makes the optimizer of one fit from the parameters. By default Adam with learning rate 3e-4, with its
             step fused into one kernel.
@@ -35,6 +37,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
     Raises:
         InputError: If an argument is out of range.
     """
+
+    hidden: nn.Linear
 
     ends_by_train_acc = True
     """:class:`~al_lightning.Convergence` without arguments ends a fit of this network at a training accuracy of 0.99,
@@ -45,23 +49,26 @@ class DropoutMLP(DropoutHead, ClassifierModule):
 
     def __init__(
         self,
-        input_dim: int = 784,
+        input_dim: int | None = None,
         hidden_dim: int = 256,
-        num_classes: int = 10,
+        num_classes: int | None = None,
         dropout: float = 0.5,
         # a lambda, so that LightningCLI sees the class and its arguments: --model.optimizer.lr 1e-3
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
     ) -> None:
         super().__init__(num_classes, optimizer)
         for name, value in [("input_dim", input_dim), ("hidden_dim", hidden_dim)]:
-            if value < 1:
+            if value is not None and value < 1:
                 raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
         check_dropout(dropout)
         self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # also for a subclass
-        self.hidden = nn.Linear(input_dim, hidden_dim)
+        self._num_hidden = hidden_dim
         self.dropout = FastDropout(dropout)
-        self.head = nn.Linear(hidden_dim, num_classes)
+        self._begin_sizes(input_dim=input_dim, num_classes=num_classes)
         self.automatic_optimization = False  # because a step takes several minibatches
+
+    def _make_layers(self, input_dim: int, num_classes: int) -> dict[str, nn.Module]:  # type: ignore[override]
+        return {"hidden": nn.Linear(input_dim, self._num_hidden), "head": nn.Linear(self._num_hidden, num_classes)}
 
     # ------------------------------------------------------------------------------------------------- prediction
 

@@ -59,9 +59,9 @@ class MixMatch(DropoutMLP):
     ramp. For a fixed number of updates, use no threshold, and a ``min_updates_per_epoch`` above the length of a pass.
 
     Args:
-        input_dim: Number of input features.
+        input_dim: Number of input features; from the data by default.
         hidden_dim: Number of hidden units.
-        num_classes: Number of classes, C.
+        num_classes: Number of classes, C; from the data by default.
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         num_augmentations: Number of augmentations of an unlabeled sample, K.
         temperature: Temperature of the sharpening, at least 0.001.
@@ -83,6 +83,8 @@ class MixMatch(DropoutMLP):
         Learning", NeurIPS 2019.
     """
 
+    trained: nn.ModuleDict
+
     needs_unlabeled = True
     """The data module adds the same number of inputs of the pool to each minibatch."""
 
@@ -91,9 +93,9 @@ class MixMatch(DropoutMLP):
 
     def __init__(
         self,
-        input_dim: int = 784,
+        input_dim: int | None = None,
         hidden_dim: int = 256,
-        num_classes: int = 10,
+        num_classes: int | None = None,
         dropout: float = 0.5,
         num_augmentations: int = 2,
         temperature: float = 0.5,
@@ -117,10 +119,6 @@ class MixMatch(DropoutMLP):
             if not is_allowed:
                 raise InputError(f"Expected `model.{name}` to be {allowed}, but got {value}.")
         super().__init__(input_dim, hidden_dim, num_classes, dropout, optimizer)
-        # The layers of DropoutMLP hold the averaged weights, so that every caller of the model gets the average.
-        self.trained = nn.ModuleDict({"hidden": copy.deepcopy(self.hidden), "head": copy.deepcopy(self.head)})
-        for parameter in self._averaged():
-            parameter.requires_grad_(False)
         self.num_augmentations = num_augmentations
         self.temperature = temperature
         self.mixup_alpha = mixup_alpha
@@ -133,6 +131,14 @@ class MixMatch(DropoutMLP):
             purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes
         }
         self.num_updates = 0
+
+    def _make_layers(self, input_dim: int, num_classes: int) -> dict[str, nn.Module]:  # type: ignore[override]
+        # The layers of DropoutMLP hold the averaged weights, so that every caller of the model gets the average.
+        averaged = super()._make_layers(input_dim, num_classes)
+        trained = nn.ModuleDict(copy.deepcopy(averaged))
+        for layer in averaged.values():
+            layer.requires_grad_(False)
+        return {**averaged, "trained": trained}
 
     def check_inputs(self, inputs: Inputs) -> None:
         """Raises :class:`InputError` if MixMatch cannot augment and mix these inputs; see `check_model`."""

@@ -37,6 +37,10 @@ class Traits:
     check_inputs: Callable[[Any], None] | None = None
     """Takes the inputs of one sample before the first fit, and raises InputError if the model cannot train on them."""
 
+    suit_data: Callable[[int, Any], None] | None = None
+    """Takes the number of classes and the inputs of one sample, before the first fit and after each constructor. The
+    model gives its layers the sizes that its constructor left to the data, and writes the sizes into ``hparams``."""
+
     # ------------------------------------------------------------------------------------------ Monte Carlo samples
 
     sample_logits: Callable[[Any, int], Tensor] | None = None

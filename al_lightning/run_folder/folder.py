@@ -178,14 +178,26 @@ class RunFolder:
 
     @classmethod
     def peek(cls, path: Path, settings: Mapping[str, Any], free: Collection[str] = ()) -> "RunFolder":
+        """Reads a folder as :meth:`glance` does, and refuses the run of other settings.
+
+        Args:
+            path: The folder; it need not exist.
+            settings: The resolved settings, see :meth:`open`.
+            free: Settings that may differ besides :data:`FREE_SETTINGS`.
+        """
+        folder = cls.glance(path)
+        free = (*free, *getattr(settings, "free", ()))
+        folder._check_settings(folder._in_own_form(settings), free)
+        return folder
+
+    @classmethod
+    def glance(cls, path: Path) -> "RunFolder":
         """Reads a folder without locking or changing it, even while it is in use.
 
         An incomplete run counts as not begun.
 
         Args:
             path: The folder; it need not exist.
-            settings: The resolved settings, see :meth:`open`.
-            free: Settings that may differ besides :data:`FREE_SETTINGS`.
         """
         folder = cls(path)
         for _ in range(20):  # a process may be committing at this moment
@@ -200,8 +212,6 @@ class RunFolder:
             if whole.keys() == contents.keys():
                 folder.identity = identity
                 folder._parse(whole)
-                free = (*free, *getattr(settings, "free", ()))
-                folder._check_settings(folder._in_own_form(settings), free)
                 return folder
             time.sleep(0.02)
         return folder
@@ -349,7 +359,17 @@ class RunFolder:
         """Settings in the form of an earlier version, if such a version began this run from Python."""
         if not isinstance(settings, SettingsOfObjects) or not (self.rounds or self.asked):
             return settings
-        return settings.in_form_of(yaml.safe_load(self._contents[CONFIG]))
+        return settings.in_form_of(self.config)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run, nested; empty if there is no run."""
+        return yaml.safe_load(self._contents.get(CONFIG, "")) or {}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the next command goes on with the run: it has a round, or questions for people."""
+        return bool(self.rounds) or comparable_settings(self.config).get("loop.oracle") is not None
 
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
@@ -362,10 +382,10 @@ class RunFolder:
         """
         if CONFIG not in self._contents:
             return None
-        config = yaml.safe_load(self._contents[CONFIG])
+        config = self.config
         old = with_old_rule(settings, config)
         stored, given = comparable_settings(config), comparable_settings(old or settings)
-        if not self.rounds and stored.get("loop.oracle") is None:
+        if not self.is_kept:
             self.queries, self.pool, self.identity = [], [], {}
             return None
         check_same_metrics(self.path, config, settings)

@@ -36,6 +36,8 @@ FREE_SETTINGS = frozenset(
 
 FILES_OF_DATA = ("data.path", "data.train_inputs", "data.train_targets", "data.test_inputs", "data.test_targets")
 """Settings that may change when a run whose pool may grow is continued: a new file has more samples."""
+SIZES = ("model.input_dim", "model.num_classes")
+"""Settings that a model takes from the data if they are null. The fingerprints of a run contain the data."""
 
 ONLY_IN_PYTHON = "only in Python: "
 """Beginning of the text that replaces a value that a config cannot hold."""
@@ -73,7 +75,7 @@ def differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     """Returns the settings that differ between two runs, by name, with both values.
 
     A setting that one run lacks counts as the default of its class: see
-    :func:`~al_lightning.run_folder.defaults.with_defaults`.
+    :func:`~al_lightning.run_folder.defaults.with_defaults`. A size that is null equals each number.
 
     Args:
         stored: Settings of one run, see :func:`comparable_settings`.
@@ -81,7 +83,11 @@ def differing(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     """
     there, here = with_defaults(stored, given), with_defaults(given, stored)
     pairs = {name: (there.get(name), here.get(name)) for name in sorted(there.keys() | here.keys())}
-    return {name: (was, now) for name, (was, now) in pairs.items() if was != now}
+    return {
+        name: (was, now)
+        for name, (was, now) in pairs.items()
+        if was != now and not (name in SIZES and None in (was, now))
+    }
 
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any], free: Collection[str] = ()) -> str:

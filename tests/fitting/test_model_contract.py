@@ -1,6 +1,7 @@
 """Missing parts of a model are reported before its first fit, and the query that finds them leaves no trace."""
 
 import copy
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -48,11 +49,15 @@ def test_inputs_that_a_model_does_not_take_are_refused() -> None:
         check_model(Images(), Digits())
 
 
-@pytest.mark.parametrize("num_outputs", [1, 9])
-def test_too_few_logits_are_refused(num_outputs: int) -> None:
+@pytest.mark.parametrize("num_outputs", [1, 9, 11])
+def test_another_number_of_logits_is_refused(num_outputs: int) -> None:
     model = ForwardOnly()
     model.net.fc = nn.Linear(16, num_outputs)
-    with pytest.raises(InputError, match=rf"of shape \(B, 10\) of the model ForwardOnly, but got \('B', {num_outputs}"):
+    sentence = (
+        "Expected the model ForwardOnly to return 10 logits for each sample, one for each of the classes of Digits "
+        f"(0, 1, 2, 3 and 6 more), but got {num_outputs}."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         check_model(model, Digits())
 
 
