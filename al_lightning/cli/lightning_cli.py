@@ -18,6 +18,7 @@ from al_lightning.cli.checkpoints import check_data, check_method, checkpoint_fi
 from al_lightning.cli.config_files import find_configs
 from al_lightning.cli.messages import sentence_in_union
 from al_lightning.cli.null_options import check_nulls
+from al_lightning.cli.null_sizes import fill_null_sizes
 from al_lightning.cli.options import input_error
 from al_lightning.cli.parser import KNOWN_CLASSES, Parser
 from al_lightning.cli.passed_on import name_passed_on
@@ -131,6 +132,7 @@ class ActiveLearningCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Makes all objects; what their constructors refuse is bad input."""
         torch.set_num_threads(self.config[self.subcommand].num_threads)
+        fill_null_sizes(self.config[self.subcommand].model)
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:

@@ -270,8 +270,19 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
         ("--seed_everything -3", "`seed_everything` to be from 0 to 2..32 - 1, but got -3"),
         ("--seed_everything 4294967296", "`seed_everything` to be from 0"),
         ("--data PoolDataModule", "`data`"),
-        ("--model al_lightning.DropoutMLP", r"to take inputs of shape \(64,\)"),
-        ("--model al_lightning.DropoutMLP --model.input_dim 64 --model.num_classes 5", "`model.num_classes`"),
+        (
+            "--model al_lightning.DropoutMLP --model.input_dim 784",
+            r"`model.input_dim` to be 64, .* but got 784; without",
+        ),
+        (
+            "--model al_lightning.DropoutMLP --model.num_classes 5",
+            r"`model.num_classes` to be 10, .*, but got 5",
+        ),
+        (
+            "--model al_lightning.DropoutMLP --model.num_classes 11",
+            "`model.num_classes` to be 10, .*, but got 11",
+        ),
+        ("--model al_lightning.DropoutMLP --model.num_classes ten", "`model.num_classes` to be an integer"),
         ("--model al_lightning.DropoutMLP --model.input_dim 64 --model.optimizer.lr=-1", "`model.optimizer`.*-1"),
         ("--seed_everything x", "`seed_everything`.*`x`"),
         ("--loop.seed 3", "Expected `seed_everything` instead of `loop.seed`"),

@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main(
         [
             *["fit", "--data", "ImageFolder", "--data.root", str(folder / "photos"), "--data.image_size", "8"],
-            *["--data.channels", "1", "--data.num_initial", "40", "--data.num_workers", "0", "--model.input_dim", "64"],
+            *["--data.channels", "1", "--data.num_initial", "40", "--data.num_workers", "0"],
             *["--model.optimizer.lr", "0.01", "--loop.strategy", "Margin", "--loop.query_size", "5"],
             *["--loop.num_rounds", "1", "--loop.run_dir", str(folder / "run"), "--trainer.max_epochs", "10"],
             *["--trainer.enable_progress_bar", "false"],

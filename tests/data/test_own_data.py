@@ -26,14 +26,13 @@ def run(tmp_path: Path, *flags: str) -> list[dict[str, str]]:
 def write_images(tmp_path: Path) -> list[str]:
     save_digits(tmp_path / "photos", 150, classes=tuple(range(10)))
     flags = ["--data", "ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "8"]
-    return [*flags, "--data.channels", "1", "--data.num_initial", "30", "--model.input_dim", "64"]
+    return [*flags, "--data.channels", "1", "--data.num_initial", "30"]
 
 
 def write_table(tmp_path: Path) -> list[str]:
     inputs, targets = load_wine(return_X_y=True)
     np.savez(tmp_path / "wine.npz", x=inputs, y=targets)
-    flags = ["--data", "NumpyFiles", "--data.path", str(tmp_path / "wine.npz"), "--data.num_initial", "30"]
-    return [*flags, "--model.input_dim", "13", "--model.num_classes", "3"]
+    return ["--data", "NumpyFiles", "--data.path", str(tmp_path / "wine.npz"), "--data.num_initial", "30"]
 
 
 @pytest.mark.parametrize("strategy", ["BADGE", "BALD", "CoreSet"])
