@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from al_lightning.run_folder import Query, Round, RunFolder, comparable_settings, differing
-from al_lightning.run_folder.begun import Begun, read_begun
+from al_lightning.run_folder.begun_model import BegunModel, read_begun_model
 
 IDENTITY = {"classes": ["a", "b", "c"]}
 ROUND = Round(0, 1, *[0.5] * 5, 3, True, *[0.0] * 4)
@@ -25,18 +25,18 @@ def begin(path: Path, given: dict[str, Any], **tables: Any) -> None:
 
 def test_a_run_with_rounds_has_begun(tmp_path: Path) -> None:
     begin(tmp_path, settings(num_classes=10), rounds=[ROUND], queries=[Query(0, 0, 5, 1)])
-    assert read_begun(tmp_path) == Begun("DropoutMLP", 10, ("a", "b", "c"))
+    assert read_begun_model(tmp_path) == BegunModel("DropoutMLP", 10, ("a", "b", "c"))
 
 
 def test_a_run_with_questions_for_people_has_begun(tmp_path: Path) -> None:
     begin(tmp_path, settings("al_lightning.FileOracle", num_classes=None), asked=[Query(0, 0, 5, None)])
-    assert read_begun(tmp_path) == Begun("DropoutMLP", None, ("a", "b", "c"))
+    assert read_begun_model(tmp_path) == BegunModel("DropoutMLP", None, ("a", "b", "c"))
 
 
 def test_a_run_that_will_be_forgotten_has_not_begun(tmp_path: Path) -> None:
     begin(tmp_path, settings(num_classes=10), queries=[Query(0, 0, 5, 1)])
-    assert read_begun(tmp_path) is None
-    assert read_begun(tmp_path / "none") is None
+    assert read_begun_model(tmp_path) is None
+    assert read_begun_model(tmp_path / "none") is None
 
 
 def test_a_size_that_is_null_equals_each_number() -> None:
