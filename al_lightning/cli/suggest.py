@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
-from al_lightning.cli.checkpoints import load_weights
-from al_lightning.cli.fit import fit_objects
 from al_lightning.cli.options import Parser
+from al_lightning.cli.trained_run import TrainedRun
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes
@@ -21,9 +19,6 @@ from al_lightning.labeling.label_studio import task
 from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
-from al_lightning.run_folder.begun import read_begun
-from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
-from al_lightning.run_folder.folder import CONFIG, RunFolder
 from al_lightning.run_folder.tables import SKIPPED, Query
 
 NO_INDEX = -1  # of images that are not in the training set
@@ -79,29 +74,17 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     Raises:
         InputError: If there is no trained run, no image, or fewer than ``num``.
     """
-    config = run_dir / CONFIG
-    if not config.is_file():
-        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
-    try:
-        settings = yaml.safe_load(config.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"Expected {config} as it was written, but it was edited or is torn.") from error
-    ledger = RunFolder.peek(run_dir, settings)
-    if not ledger.rounds:
-        raise InputError(f"Expected a run with a finished round in {run_dir}, but it has none yet.")
-    trainer, model, data, loop = fit_objects(["--config", str(config)])
+    run = TrainedRun.open(run_dir)
+    ledger, trainer, model, data, loop = run.ledger, run.trainer, run.model, run.data, run.loop
     if not hasattr(data, "blocks_of"):
         raise InputError(
             f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
             f"{type(data).__name__}."
         )
-    data.arrange(read_begun(run_dir))
     labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
     settle_classes(model, data)
-    load_weights(model, run_dir / "model.ckpt")
-    # the run may be tested on something else by now
-    of_run = {name: value for name, value in fingerprints(data, loop.strategy, model).items() if name != "test"}
-    ledger.check_identity(of_run)
+    run.load_weights(data.sample_inputs())
+    run.check_data()
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
     files = [file for file in map(data.file_of, asked) if file is not None]
@@ -113,7 +96,6 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
     if not 1 <= num <= len(paths):
         raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
     round = ledger.rounds[-1].round
-    trainer.precision_plugin.convert_module(model.to(trainer.strategy.root_device))
     pool = PoolPredictor.of_trainer(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
     chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
     confidences, classes = pool.predicted(

@@ -5,6 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as L
@@ -19,6 +20,7 @@ from al_lightning.data.growth import Begun, Growth, KnownFile
 from al_lightning.data.inputs import map_tensors, tensors_of
 from al_lightning.data.labeled_pool import LabeledPool
 from al_lightning.data.labels import UNKNOWN, class_indices, numbers_with_gaps, renumbered
+from al_lightning.data.new_samples import NewSamples
 from al_lightning.data.placed_rows import PlacedRows
 from al_lightning.data.source import Arrays, Source, as_source
 from al_lightning.errors import InputError
@@ -94,6 +96,20 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def test_files(self) -> list[str]:
         """Paths of the files of the test samples; empty if the samples have no files of their own."""
         return []
+
+    def new_samples(self, path: Path) -> NewSamples:
+        """Samples from outside the data set, as they are scored.
+
+        Args:
+            path: A file, or a folder of files.
+
+        Raises:
+            InputError: If the file holds something else, or this data module reads no other samples.
+        """
+        raise InputError(
+            f"Expected the data of the run to read other samples, as ImageFolder and NumpyFiles do, but "
+            f"{type(self).__name__} has no method `new_samples`."
+        )
 
     def fingerprint(self) -> str:
         """Returns a text that identifies the training samples and their order; here, a hash of their targets.

@@ -12,10 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, get_args
 from urllib.error import URLError
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from al_lightning.data.datamodule import PoolDataModule
+from al_lightning.data.new_samples import NewRows, check_rows, load_rows
 from al_lightning.data.source import Arrays
 from al_lightning.errors import InputError
 from al_lightning.paths import expanded
@@ -112,13 +114,24 @@ class FashionMNIST(PoolDataModule):
         train_images, train_labels, test_images, test_labels = (read(folder, file) for file in FILES)
         train_inputs, test_inputs = train_images.float(), test_images.float()
         if self.scaling == "standard":
-            std, mean = torch.std_mean(train_inputs)
-            for inputs in (train_inputs, test_inputs):
-                inputs.sub_(mean).div_(std)
-        elif self.scaling == "unit":
-            for inputs in (train_inputs, test_inputs):
-                inputs.div_(255)
+            self._std, self._mean = torch.std_mean(train_inputs)
+        for inputs in (train_inputs, test_inputs):
+            self._scale(inputs)
         return Arrays(train_inputs, train_labels.long(), test_inputs, test_labels.long())
+
+    def new_samples(self, path: Path) -> NewRows:
+        """Images in a ``.npy`` file: grey values from 0 to 255, shape ``(N, 28, 28)``."""
+        self.setup()
+        images = check_rows(load_rows(path), path, torch.empty(0, 28, 28))
+        return NewRows(images, str(path), lambda rows: self._scale(torch.from_numpy(np.array(rows, np.float32))))
+
+    def _scale(self, inputs: Tensor) -> Tensor:
+        """Scales grey values from 0 to 255, in place."""
+        if self.scaling == "standard":
+            inputs.sub_(self._mean).div_(self._std)
+        elif self.scaling == "unit":
+            inputs.div_(255)
+        return inputs
 
 
 def find(root: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from al_lightning.data.folder_layout import UNLABELED, Layout, part_of
-from al_lightning.data.image_suffixes import is_no_data, should_be_image, suffix_of
+from al_lightning.data.image_suffixes import HEIF, is_no_data, should_be_image, suffix_of
 from al_lightning.data.images import MOST_NAMED, FoundFiles, is_image_inside
 from al_lightning.errors import InputError
 
@@ -119,7 +119,8 @@ def describe(
     if num_unreadable:
         left.append(f"{num_unreadable} images that cannot be read")
     if images:
-        left.append(f"{sum(images.values())} images of kinds that are not read ({', '.join(images)})")
+        hint = "; al-lightning[heif] reads pictures of phones" if HEIF & images.keys() else ""
+        left.append(f"{sum(images.values())} images of kinds that are not read ({', '.join(images)}{hint})")
     if rest:
         left.append(f"{sum(rest.values())} other files ({listed(sorted(rest))})")
     if left:

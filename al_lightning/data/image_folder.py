@@ -19,6 +19,7 @@ from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place
 from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
 from al_lightning.data.labels import UNKNOWN
 from al_lightning.data.memory import hold
+from al_lightning.data.new_samples import NewImages, find_images
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError, composed, did_you_mean
@@ -173,6 +174,9 @@ class ImageFolder(PoolDataModule):
     def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
         """Other images, as they are scored."""
         return DatasetBlocks(ImageFiles(paths, self._transform), num_workers=self.num_workers)
+
+    def new_samples(self, path: Path) -> NewImages:
+        return find_images(path, self._transform)
 
     def _layout(self) -> Layout:
         return find_layout(folder_of_images(self.root), check_class_names(self.classes or (), IN_OPTION))

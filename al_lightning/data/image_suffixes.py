@@ -1,15 +1,25 @@
 """Which files are images, and which folders hold no data, by their names."""
 
+from contextlib import suppress
 from functools import cache
 
 from PIL import Image, features
 
+with suppress(ImportError):  # the extra `heif`: pictures of phones
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Formats that every version of Pillow reads."""
 
-# Formats of single pictures, if the installed Pillow reads them. The suffixes .heic and .heif need pillow-heif.
+HEIF = frozenset({".heic", ".heif", ".hif"})
+"""Pictures of phones, which pillow-heif reads."""
+
+# Formats of single pictures, if the installed Pillow reads them.
 IF_READ = frozenset(
-    {".apng", ".avif", ".dib", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpf", ".jpx", ".mpo"}
+    HEIF
+    | {".apng", ".avif", ".dib", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpf", ".jpx", ".mpo"}
     | {".pbm", ".pcx", ".pnm", ".psd", ".qoi", ".ras", ".sgi", ".tga", ".xbm", ".xpm"}
 )
 

@@ -98,7 +98,7 @@ class ImageFiles(Dataset):
                 return self._transform(image)
         except UNREADABLE as error:
             raise InputError(
-                f"Expected {path} to be an image, but it cannot be read: {_reason(error, path)}"
+                f"Expected {path} to be an image, but it cannot be read: {reason_of(error, path)}"
             ) from error
 
 
@@ -194,10 +194,11 @@ def _why_unreadable(path: Path) -> str | None:
         with Image.open(path) as image:
             as_bytes(image, "RGB")  # `verify` accepts a truncated JPEG
     except UNREADABLE as error:
-        return _reason(error, path)
+        return reason_of(error, path)
     return None
 
 
-def _reason(error: Exception, path: Path) -> str:
+def reason_of(error: Exception, path: Path) -> str:
+    """Says why an image cannot be read, in words without its path."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return text.replace(f" {str(path)!r}", "").rstrip(".") + "."

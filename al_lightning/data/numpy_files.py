@@ -16,6 +16,7 @@ from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
 from al_lightning.data.labels import UNKNOWN, class_indices
 from al_lightning.data.memory import hold
+from al_lightning.data.new_samples import NewRows, check_rows
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.data.standardize import Standardizer, loses_digits
@@ -110,8 +111,12 @@ class NumpyFiles(PoolDataModule):
         self.num_workers = num_workers
         self.max_memory = max_memory
         self._inputs = np.empty(0)
+<<<<<<< HEAD
         self._targets = torch.empty(0, dtype=torch.int64)
         self._test_parts: tuple[np.ndarray, Tensor] | None = None
+=======
+        self._scaler: Standardizer | None = None
+>>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
         self._differs = False
         self._chosen: Tensor | None = None
         """Rows of the file that form the training set, if a test set was drawn."""
@@ -129,9 +134,14 @@ class NumpyFiles(PoolDataModule):
         num_first = self._num_first(len(train_x), is_drawn=test_x is None)
         self._targets = targets[0]
         if test_x is None:
+<<<<<<< HEAD
             train, test = draw_test_set(targets[0][:num_first], self.test_fraction)
             scale = self._scale(train_x, train.numpy(), train_x, test.numpy())
             train = torch.cat([train, torch.arange(num_first, len(train_x))])
+=======
+            train, test = draw_test_set(targets[0], self.test_fraction)
+            scale = self._scaler = self._scale(train_x, train.numpy(), train_x, test.numpy())
+>>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
             rows = _Rows(train_x, scale)
             train_set: Dataset = Subset(rows, train.tolist())
             test_set: Dataset = Subset(rows, test.tolist())
@@ -141,7 +151,11 @@ class NumpyFiles(PoolDataModule):
             self._test_parts = test_x, targets[1]
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
+<<<<<<< HEAD
             scale = self._scale(train_x[:num_first], None, test_x, None)
+=======
+            scale = self._scaler = self._scale(train_x, None, test_x, None)
+>>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
             train_set, test_set = _Rows(train_x, scale), _Rows(test_x, scale)
         self._inputs = train_x
         if len(targets[0]) == 0:
@@ -157,6 +171,21 @@ class NumpyFiles(PoolDataModule):
 
     def text_of(self, index: int) -> str:
         return ", ".join(_text(value) for value in np.asarray(self._inputs[self._row(index)]).ravel().tolist())
+
+    def new_samples(self, path: Path) -> NewRows:
+        """Rows of a ``.npy`` file, or of the training inputs in a ``.npz`` file, or else of its test inputs."""
+        self.setup()
+        loaded = _load(path, "FILE")
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded as file:
+                names = (*NAMES["train_inputs"], *NAMES["test_inputs"])
+                found = next((name for name in names if name in file), None)
+                if found is None:
+                    held = ", ".join(file) or "nothing"
+                    raise InputError(f"Expected {path} to hold {', '.join(names[1:])}, but it holds {held}.")
+                loaded = file[found]
+        rows = check_rows(loaded, path, self._inputs)
+        return NewRows(rows, str(path), _as_floats if self._scaler is None else self._scaler)
 
     def _row(self, index: int) -> int:
         self.setup()
@@ -304,8 +333,12 @@ class _Rows(Dataset):
 
     def __getitem__(self, index: int) -> Tensor:
         if self._scale is None:
-            return torch.from_numpy(np.array(self._inputs[index], np.float32))
+            return _as_floats(self._inputs[index])
         return self._scale(self._inputs[index])
+
+
+def _as_floats(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float32))
 
 
 def _features(which: np.ndarray) -> str:

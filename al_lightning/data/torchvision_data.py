@@ -13,6 +13,7 @@ from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples, targets_of
 from al_lightning.data.images import ImageFiles, ImageTransform
 from al_lightning.data.memory import hold
+from al_lightning.data.new_samples import NewImages, find_images
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
 from al_lightning.errors import InputError
@@ -101,6 +102,9 @@ class Torchvision(PoolDataModule):
         """Images in files, transformed like the images of the data set that are scored."""
         transform = ImageTransform(self.image_size, self.channels)
         return DatasetBlocks(ImageFiles(paths, transform), num_workers=self.num_workers)
+
+    def new_samples(self, path: Path) -> NewImages:
+        return find_images(path, ImageTransform(self.image_size, self.channels))
 
     def _splits(self, transform: ImageTransform) -> tuple[Dataset, Dataset | None]:
         """The training set and, if there is one, the test set."""

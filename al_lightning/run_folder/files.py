@@ -2,8 +2,10 @@
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
@@ -19,6 +21,22 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
         os.replace(new, path)
     except OSError:
         new.unlink(missing_ok=True)  # frees the space
+        raise
+
+
+@contextmanager
+def writing(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Opens a text under a temporary name, which becomes the file at the end of the block.
+
+    If the block fails, the old file stays, and no partial file is left.
+    """
+    new = new_name(path)
+    try:
+        with new.open("w", encoding=encoding, newline="") as file:
+            yield file
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
         raise
 
 

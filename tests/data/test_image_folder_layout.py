@@ -99,7 +99,7 @@ REFUSED = {
     "classes in another case": (["train/a", "train/b", "test/A"], "got `A`; see `data.classes`; did you mean a?"),
     "an empty class": (["a", "b", "c/"], "images in .*c, but it is empty; .*`data.classes`"),
     "an empty class in train": (["train/a", "train/b", "train/c/", "test/a"], "images in .*train/c, but it is empty"),
-    "a class of other files": (["a", "b", "c/1.heic", "c/2.cr2"], "images in .*c, but it has only files that are not"),
+    "a class of other files": (["a", "b", "c/1.dng", "c/2.cr2"], "images in .*c, but it has only files that are not"),
     "another class to test on": (["train/a", "train/b", "test/c"], "to be classes, a, b, but got `c`"),
     "nothing": ([], "`data.classes` to name the classes"),
     "a test part alone": (["test/a", "test/b"], "`data.classes` to name the classes"),
@@ -183,7 +183,7 @@ def test_a_class_that_loses_all_its_images_is_refused(tmp_path: Path) -> None:
 def test_what_was_found_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "data"
     make(root, "Train/cat", "Train/dog", "test/cat", "val/dog", "unlabeled", "../__MACOSX/data/a", "@eaDir/")
-    make(root, "Train/cat/a.heic", "Train/dog/b.HEIC", "test/cat/c.svg", "Train/notes.txt", "labels/x.xml")
+    make(root, "Train/cat/a.cr2", "Train/dog/b.CR2", "test/cat/c.svg", "Train/notes.txt", "labels/x.xml")
     (root / "Train/cat/README").write_text("x")
     data = load(tmp_path)
     data.setup()
@@ -193,7 +193,7 @@ def test_what_was_found_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixtu
         f"Found in {tmp_path / 'data'}, the one folder with images in {tmp_path}: 2 classes (cat 3, dog 3), "
         "6 training images, 3 unlabeled images, 3 test images in test.",
         "Left out: @eaDir (no data), labels (no images), val (test is tested on), "
-        "3 images of kinds that are not read (.heic, .svg), 2 other files (.txt, no suffix).",
+        "3 images of kinds that are not read (.cr2, .svg), 2 other files (.txt, no suffix).",
     ]  # fmt: skip
 
 

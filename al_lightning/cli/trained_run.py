@@ -1,0 +1,98 @@
+"""A run that has fitted a model, with the model of its last round."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import yaml
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from al_lightning.cli.checkpoints import load_weights
+from al_lightning.cli.fit import fit_objects
+from al_lightning.data import PoolDataModule
+from al_lightning.data.inputs import Inputs
+from al_lightning.errors import InputError
+from al_lightning.fitting.lazy import materialise
+from al_lightning.fitting.run_record import CHECKPOINT
+from al_lightning.loop import ActiveLearningLoop
+from al_lightning.models.protocol import traits
+from al_lightning.run_folder.begun import read_begun
+from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
+from al_lightning.run_folder.folder import CONFIG, RunFolder
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """The objects of a run; :meth:`load` has a model with the weights of its last round."""
+
+    path: Path
+    ledger: RunFolder
+    """The tables of the run, which other processes may use meanwhile."""
+    trainer: L.Trainer
+    model: L.LightningModule
+    data: PoolDataModule
+    loop: ActiveLearningLoop
+
+    @classmethod
+    def open(cls, path: Path, flags: Sequence[str] = ()) -> "TrainedRun":
+        """Makes the objects of a run.
+
+        Args:
+            path: The run folder.
+            flags: Settings of ``fit`` that differ from those of the run.
+
+        Raises:
+            InputError: If there is no run, or no round of it is finished.
+        """
+        config = path / CONFIG
+        ledger = RunFolder.peek(path, read_config(path))
+        if not ledger.rounds:
+            raise InputError(f"Expected a run with a finished round in {path}, but it has none yet.")
+        trainer, model, data, loop = fit_objects(["--config", str(config), *flags])
+        data.arrange(read_begun(path))
+        return cls(path, ledger, trainer, model, data, loop)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, as the run recorded them."""
+        return list(self.ledger.identity.get("classes", []))
+
+    def check_data(self) -> None:
+        """Compares the data and the model with those of the run.
+
+        Raises:
+            InputError: If they differ. The run may be tested on something else by now.
+        """
+        now = fingerprints(self.data, self.loop.strategy, self.model)
+        self.ledger.check_identity({name: value for name, value in now.items() if name != "test"})
+
+    def load_weights(self, inputs: Inputs) -> None:
+        """Loads the weights of the last round, and brings the model to its device.
+
+        Args:
+            inputs: At least one sample, as the model gets it. A model may take its sizes from the sample.
+        """
+        with isolate_rng(include_cuda=False):
+            suit = traits(self.model).suit_data
+            if suit is not None:
+                suit(len(self.class_names), inputs)
+            materialise(self.model, inputs)
+        load_weights(self.model, self.path / CHECKPOINT)
+        self.trainer.precision_plugin.convert_module(self.model.to(self.trainer.strategy.root_device))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Reads the settings of a run.
+
+    Raises:
+        InputError: If there is no run.
+    """
+    config = path / CONFIG
+    if not config.is_file():
+        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
+    try:
+        return dict(yaml.safe_load(config.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise InputError(f"Expected {config} as it was written, but it was edited or is torn.") from error
