@@ -32,12 +32,19 @@ def in_full(command: str, words: Sequence[str], may_go_on: bool = True) -> tuple
     Raises:
         InputError: If a run, a config, a file of names or the folder of the images does not exist.
     """
+    if command == "predict" and is_of_files(words):
+        return list(words), ""
     full = _with_lists_of_classes(words_of_run(command, find_configs(list(words))))
     if command != "fit" or _asks_for_help(full):
         return full, ""
     if not prints_config(full):
         _check_data(given_options(full))
     return words_of_people(full, may_go_on)
+
+
+def is_of_files(words: Sequence[str]) -> bool:
+    """Whether the words after ``predict`` are a run and the files to predict. Without files, it is the test set."""
+    return len(words) > 1 and not words[0].startswith("-") and not words[1].startswith("-")
 
 
 def prints_config(words: Sequence[str]) -> bool:

@@ -25,7 +25,7 @@ COMMANDS = {
     "fit": "run an experiment: rounds of training, testing, querying and labeling; al-lightning fit RUN continues it",
     "sweep": "run a study, arms x seeds, in parallel processes, or continue one",
     "test": "test the model of a run: al-lightning test RUN",
-    "predict": "write its class probabilities of the test images to predictions.csv: al-lightning predict RUN",
+    "predict": "write the class probabilities of images or arrays: al-lightning predict RUN FOLDER|FILE --out p.csv",
     "label": "take in what people answered: al-lightning label RUN --import answers.csv",
     "suggest": "rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER",
     "report": "compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER",
@@ -37,7 +37,7 @@ COMMANDS = {
 LONG = ("fit", "sweep", "test", "predict")
 """Commands that a signal interrupts where they stand, so that they can end in order."""
 
-SLOW = ("fit", "test", "predict", "suggest", "check", "report")
+SLOW = ("fit", "test", "suggest", "check", "report")
 """Commands whose imports take seconds."""
 
 COMMAND_LINES = "\n".join(f"  {name:8} {says}" for name, says in COMMANDS.items())

@@ -1,5 +1,8 @@
 """``al-lightning predict``: class probabilities of files, or of the test set of a run."""
 
+from al_lightning.cli.beforehand import is_of_files
+from al_lightning.cli.loading import loading
+
 
 def run(words: list[str]) -> None:
     """Runs the command.
@@ -7,12 +10,12 @@ def run(words: list[str]) -> None:
     Raises:
         InputError: If the words are bad.
     """
-    # each form imports no more than it needs
-    if words and not words[0].startswith("-"):
+    if is_of_files(words):
         from al_lightning.cli import predict_files
 
         predict_files.run(words)
     else:
-        from al_lightning.cli import predict_test_set
+        with loading():
+            from al_lightning.cli import predict_test_set
 
         predict_test_set.run(words)

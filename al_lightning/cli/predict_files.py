@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
+from al_lightning.cli.loading import loading
 from al_lightning.cli.options import Parser
+from al_lightning.cli.words_of_run import config_of_run
 from al_lightning.errors import InputError
 from al_lightning.paths import as_path
 from al_lightning.run_folder.files import writing
@@ -44,12 +46,12 @@ def run(words: list[str]) -> None:
     options, flags = parser.parse_known_args(words)
     if options.out.suffix.lower() != ".csv":
         raise InputError(f"Expected `--out` to be a .csv file, but got {options.out}.")
-    if not (options.run / "config.yaml").is_file():
-        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {options.run / 'config.yaml'}.")
+    config_of_run(options.run)
     if not options.path.exists():
         raise InputError(f"Expected `FOLDER|FILE` to be a folder or a file, but there is no {options.path}.")
-    from al_lightning.cli.trained_run import TrainedRun  # imports torch
-    from al_lightning.data.new_samples import not_read
+    with loading():
+        from al_lightning.cli.trained_run import TrainedRun
+        from al_lightning.data.new_samples import not_read
 
     trained = TrainedRun.open(options.run, flags)
     left_out = {str(path): "this format is not read here" for path in not_read(options.path)}

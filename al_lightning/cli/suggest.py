@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from al_lightning.cli.options import Parser
 from al_lightning.cli.trained_run import TrainedRun
 from al_lightning.data.images import image_files, readable
+from al_lightning.data.new_samples import not_read
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.inference import PoolPredictor
@@ -54,6 +56,8 @@ def run(words: list[str]) -> None:
         write_whole(options.out, [task(question, names) for question in questions])
     else:
         write_whole(options.out, _as_csv(questions, names))
+    for path in not_read(options.folder):
+        print(f"Left out: {path}: this format is not read here.", file=sys.stderr)
     print(f"Wrote {len(questions)} suggestions to {options.out}.")
 
 

@@ -111,12 +111,9 @@ class NumpyFiles(PoolDataModule):
         self.num_workers = num_workers
         self.max_memory = max_memory
         self._inputs = np.empty(0)
-<<<<<<< HEAD
         self._targets = torch.empty(0, dtype=torch.int64)
         self._test_parts: tuple[np.ndarray, Tensor] | None = None
-=======
         self._scaler: Standardizer | None = None
->>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
         self._differs = False
         self._chosen: Tensor | None = None
         """Rows of the file that form the training set, if a test set was drawn."""
@@ -134,14 +131,9 @@ class NumpyFiles(PoolDataModule):
         num_first = self._num_first(len(train_x), is_drawn=test_x is None)
         self._targets = targets[0]
         if test_x is None:
-<<<<<<< HEAD
             train, test = draw_test_set(targets[0][:num_first], self.test_fraction)
-            scale = self._scale(train_x, train.numpy(), train_x, test.numpy())
-            train = torch.cat([train, torch.arange(num_first, len(train_x))])
-=======
-            train, test = draw_test_set(targets[0], self.test_fraction)
             scale = self._scaler = self._scale(train_x, train.numpy(), train_x, test.numpy())
->>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
+            train = torch.cat([train, torch.arange(num_first, len(train_x))])
             rows = _Rows(train_x, scale)
             train_set: Dataset = Subset(rows, train.tolist())
             test_set: Dataset = Subset(rows, test.tolist())
@@ -151,11 +143,7 @@ class NumpyFiles(PoolDataModule):
             self._test_parts = test_x, targets[1]
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
-<<<<<<< HEAD
-            scale = self._scale(train_x[:num_first], None, test_x, None)
-=======
-            scale = self._scaler = self._scale(train_x, None, test_x, None)
->>>>>>> 6214cc4 (predict RUN FOLDER|FILE writes the probabilities of any images or arrays; pictures of phones are read)
+            scale = self._scaler = self._scale(train_x[:num_first], None, test_x, None)
             train_set, test_set = _Rows(train_x, scale), _Rows(test_x, scale)
         self._inputs = train_x
         if len(targets[0]) == 0:
