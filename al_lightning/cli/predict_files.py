@@ -119,7 +119,7 @@ def _predicted(run: "TrainedRun", blocks: "Iterator[NewBlock]") -> "Iterator[tup
             empty = OneBlock(block.inputs[:0])
             pool = PoolPredictor.of_trainer(run.trainer, run.model, inputs, empty, run.loop.seed)
         try:
-            yield block, pool.map(lambda batch: batch.probs, over=inputs).float()
+            yield block, pool.map(lambda batch: batch.probs[:, : len(run.class_names)], over=inputs).float()
         except RuntimeError as error:  # each layer reports a wrong shape in its own way
             raise InputError(
                 f"Expected inputs for the model of the run in {run.path}, but {block.names[0]} and others are of "
