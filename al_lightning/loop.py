@@ -1,7 +1,6 @@
 """ActiveLearningLoop: rounds of fit, query, test, label and commit; nothing else."""
 
 import math
-import shlex
 import warnings
 from collections.abc import Mapping
 from itertools import count
@@ -110,6 +109,8 @@ class ActiveLearningLoop(Callback):
         self.oracle = SimulatedOracle() if oracle is None else oracle
         self.metrics = NamedMetrics(metrics)
         self.pool_may_grow = pool_may_grow
+        self.waits_in: Path | None = None
+        """Folder of the last run, if it waits for labels."""
 
     def run(
         self,
@@ -149,6 +150,7 @@ class ActiveLearningLoop(Callback):
             self.run_dir,
         )
         self._arrange(model, datamodule, is_trial=bool(trainer.fast_dev_run))  # type: ignore[attr-defined]
+        self.waits_in = None
         with with_callback(trainer, self):
             prepared = prepare(experiment, trainer, model, datamodule, make_model, others(trainer, self))
             with (
@@ -305,11 +307,12 @@ class ActiveLearningLoop(Callback):
 
     def _ask(self, folder: RunFolder, datamodule: PoolDataModule) -> None:
         """Publishes the open questions of a run."""
+        self.waits_in = folder.path
         self.oracle.publish(folder.path, datamodule, folder.asked)
         open_ones = [question for question in folder.asked if question.label is None]
         print(  # shown even without a progress bar
-            f"The run in {folder.path} waits for {len(open_ones)} labels; {self.oracle.next_step(folder.path)}, then: "
-            f"al-lightning fit {shlex.quote(str(folder.path))}"
+            f"The run in {folder.path} waits for {len(open_ones)} labels; {self.oracle.next_step(folder.path)}, and "
+            f"al-lightning fit {folder.path}"
         )
 
     def _parts(

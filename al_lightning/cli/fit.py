@@ -3,21 +3,28 @@
 from typing import Any
 
 import lightning.pytorch as L
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from al_lightning.cli.beforehand import in_full
 from al_lightning.cli.lightning_cli import ActiveLearningCLI, innermost, make_cli
+from al_lightning.cli.waiting import HELP as HELP_OF_WAIT, wait_for_answers, without_wait
 from al_lightning.data import PoolDataModule
 from al_lightning.loop import ActiveLearningLoop
 
 
 def run(words: list[str]) -> None:
-    """Runs the command.
+    """Runs the command. With ``--wait``, it goes on after each query, when the answers are there.
 
     Raises:
         InputError: If the words are bad.
     """
-    make_cli(FitCLI, ["fit", *words])
+    words, seconds = without_wait(words)
+    while True:
+        run_dir = make_cli(FitCLI, ["fit", *words]).config_init.fit.loop.waits_in
+        if seconds is None or run_dir is None:
+            return
+        wait_for_answers(run_dir, seconds)
 
 
 def settings_of_fit(flags: list[str]) -> dict[str, Any]:
@@ -48,6 +55,10 @@ def fit_objects(flags: list[str]) -> tuple[L.Trainer, L.LightningModule, PoolDat
 
 class FitCLI(ActiveLearningCLI):
     """Runs the active learning loop."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.epilog = HELP_OF_WAIT
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

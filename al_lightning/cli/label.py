@@ -10,6 +10,7 @@ from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.conflicts import RULES, Conflicts
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.questions import QUERY
+from al_lightning.labeling.studio.take import take_pulled
 from al_lightning.labeling.take_answers import take, words_of
 from al_lightning.labeling.taken_tables import note_taken
 from al_lightning.labeling.tell_answers import tell, tell_known, tell_open
@@ -66,7 +67,7 @@ def run(words: list[str]) -> None:
         if options.file is not None:
             is_all = _take_file(folder, options.file, options.close, options.correct, options.conflicts)
         elif not options.agreement:
-            is_all = _take_tables(folder, options.close, options.correct, options.conflicts)
+            is_all = _take_own(folder, options.close, options.correct, options.conflicts)
         if options.agreement:
             print(describe(agreement(folder.answers)))
     finally:
@@ -92,12 +93,16 @@ def _take_file(folder: RunFolder, file: Path, close: bool, correct: bool, confli
     return taken.is_all
 
 
-def _take_tables(folder: RunFolder, close: bool, correct: bool, conflicts: Conflicts) -> bool:
-    """Takes the tables that were filled in, in the folder itself; returns whether all answers could be taken."""
+def _take_own(folder: RunFolder, close: bool, correct: bool, conflicts: Conflicts) -> bool:
+    """Takes answers from the tables in the folder itself and from the run's project in Label Studio.
+
+    Returns:
+        Whether all answers could be taken.
+    """
     was_open = bool(folder.asked)
-    is_all = take_tables(folder, correct, conflicts)
-    if is_all is None and not was_open:
+    results = [take_tables(folder, correct, conflicts), take_pulled(folder, correct, conflicts)]
+    if results == [None, None] and not was_open:
         raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
     num_back = take(folder, [], close=True).num_back if close and folder.asked else 0
     tell_open(folder, num_back)
-    return is_all is not False
+    return False not in results

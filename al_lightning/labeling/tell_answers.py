@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 
 from al_lightning.labeling.questions import QUERY
+from al_lightning.labeling.studio.state import StudioState
 from al_lightning.labeling.take_answers import Taken
 from al_lightning.run_folder.folder import RunFolder
 
@@ -59,7 +60,10 @@ def tell_open(folder: RunFolder, num_back: int = 0) -> None:
         named = [question.file or f"sample {question.index}" for question in open_ones[:MOST_NAMED]]
         more = ", ..." if len(open_ones) > MOST_NAMED else ""
         print(f"{len(open_ones)} of {len(folder.asked)} questions are open: {', '.join(named)}{more}.")
-        if (folder.path / QUERY).exists():
+        state = StudioState.read(folder.path)
+        if state is not None and state.project is not None:
+            print(f"Answer them in {state.page}, then: al-lightning label {run}")
+        elif (folder.path / QUERY).exists():
             print(f"Fill in the column `label` of {folder.path / QUERY}, then: al-lightning fit {run}")
         print(f"To go on without them: al-lightning label {run} --close")
     else:

@@ -79,6 +79,10 @@ from al_lightning.run_folder.tables import (
 CONFIG, COMMIT = "config.yaml", "commit.json"
 
 
+class InUse(InputError):
+    """Another process has the run folder open."""
+
+
 class RunFolder:
     """The folder of one run, locked as long as it is open.
 
@@ -170,9 +174,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise InputError(
-                f"Expected the run folder {self.path} to be free, but another process is using it."
-            ) from None
+            raise InUse(f"Expected the run folder {self.path} to be free, but another process is using it.") from None
         except OSError as error:
             raise InputError(f"Expected a writable run folder {self.path}, but got: {error.strerror}.") from error
 

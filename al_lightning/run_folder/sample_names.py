@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 
 def name_of(file: str, root: str | None) -> str:
@@ -17,9 +17,10 @@ def name_of(file: str, root: str | None) -> str:
         ('cats/1.jpg', 'wine.npz:156')
     """
     if root is not None and file:
-        whole, folder = os.path.abspath(file), os.path.join(os.path.abspath(os.path.expanduser(root)), "")
-        if whole.startswith(folder):
-            return PurePath(whole[len(folder) :]).as_posix()
+        whole = Path(os.path.abspath(file))
+        folder = Path(os.path.abspath(os.path.expanduser(root)))
+        if whole.is_relative_to(folder):
+            return whole.relative_to(folder).as_posix()
     if re.search(r":\d+$", file):  # all rows are in one file
         return PurePath(file).name
     return file

@@ -10,7 +10,7 @@ from al_lightning.labeling.studio.client import StudioClient
 from al_lightning.labeling.studio.key import VARIABLE
 from al_lightning.labeling.studio.pull import pull
 from al_lightning.labeling.studio.state import StudioState
-from tests.labeling.studio.server import LEGACY, StudioServer, running
+from tests.labeling.studio.server import EMAIL, LEGACY, StudioServer, running
 
 
 @pytest.fixture
@@ -49,3 +49,9 @@ def test_a_run_whose_questions_are_not_there_yet(state: StudioState | None, tmp_
         state.write(tmp_path)
     with pytest.raises(InputError, match=r"but they are not there yet; `al-lightning fit .*` asks them"):
         pull(tmp_path)
+
+
+def test_who_answered_is_known_by_address_or_else_by_number(server: StudioServer, run: Path) -> None:
+    server.annotate(3, "cat", user=1)
+    server.annotate(4, "cat", user=2)
+    assert [answer.annotator for answer in pull(run, [2]).answers] == [EMAIL, "2"]
