@@ -20,6 +20,9 @@ NEVER_VARIED = ("data", "data.num_initial", "loop", "loop.query_size", SEED, "tr
 """Names that ``vary`` does not take: arms with other data, or with other numbers of labels, cannot be paired."""
 
 
+ONE_BY_ONE = "; a report of one run of people works by itself"
+
+
 @dataclass(frozen=True)
 class Study:
     """Runs of one protocol: K arms with S seeds each, and as many rounds R as all of them have.
@@ -186,7 +189,7 @@ def _check_varied(runs: Iterable[Run], vary: Sequence[str]) -> None:
             )
         if not any(_is_below(known, [name]) for known in names):
             raise InputError(
-                f"Expected `--vary` to name a setting of the runs, but got `{name}`{did_you_mean(name, names)}."
+                f"Expected `--vary` to name a setting of the runs, but got `{name}`{did_you_mean(name, names)}"
             )
 
 
@@ -201,12 +204,20 @@ def _check_settings(by_arm: Mapping[str, Sequence[Run]], vary: Sequence[str]) ->
                     f"Expected runs of `{arm}` that differ in their seeds only, but `{name}` is {was} in "
                     f"{runs[0].path} and {now} in {run.path}."
                 )
-            for name, was, now in _differing(first, run, method):
-                hint = "" if name in NEVER_VARIED else f"; `--vary {name}` compares them all the same"
+            found = _differing(first, run, method)
+            for name, was, now in sorted(found, key=lambda row: row[0] not in NEVER_VARIED):
                 raise InputError(
                     f"Expected runs of one protocol, but `{name}` is {was} in {first.path} and {now} in {run.path}"
-                    f"{hint}."
+                    f"{ONE_BY_ONE if run.is_of_people else _hint([name for name, _, _ in found])}."
                 )
+
+
+def _hint(names: Sequence[str]) -> str:
+    """Words for the option that compares arms which differ in these settings, if there is one."""
+    if any(name in NEVER_VARIED for name in names):
+        return ""
+    whole = [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+    return f"; to compare them anyway: {' '.join(f'--vary {name}' for name in whole)}"
 
 
 def _differing(run: Run, other: Run, ignored: Collection[str]) -> list[tuple[str, Any, Any]]:
@@ -275,7 +286,7 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
         if not np.array_equal(run.rounds["num_labeled"].to_numpy(int)[:common], num_labeled):
             raise InputError(
                 f"Expected the same numbers of labels in {run.path} and {shortest.path}, but they differ"
-                f"{'; report runs of people one by one' if run.is_of_people else ''}."
+                f"{ONE_BY_ONE if run.is_of_people else ''}."
             )
     if max_labels is not None:
         if max_labels < num_labeled[0]:

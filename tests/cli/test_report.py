@@ -172,6 +172,6 @@ def test_arms_that_differ_in_their_batches_are_compared_when_asked_to(
         given = settings(num_rounds=1)
         given["data"]["init_args"]["batch_size"] = size
         write_run(tmp_path / arm / "seed0", given, [0.7, 0.75])
-    assert "`--vary data.batch_size` compares them all the same" in refused(capsys, str(tmp_path))
+    assert "to compare them anyway: --vary data.batch_size." in refused(capsys, str(tmp_path))
     main(["report", str(tmp_path), "--vary", "data.batch_size"])
     assert "large" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from al_lightning.errors import InputError
 from al_lightning.report.study import read_study
 from al_lightning.run_folder import Query, RunFolder
 from tests.report.made_up_runs import learning_curve, settings, write_run, write_study
+from tests.report.people_runs import ROUNDS, people_settings, write_people_run
 
 ACCURACY = [0.7, 0.75, 0.8]
 
@@ -164,7 +165,7 @@ def test_arms_may_differ_in_a_setting_of_training_when_asked_to(tmp_path: Path) 
         write_run(tmp_path / arm / "seed0", batch(size), ACCURACY)
     with pytest.raises(
         InputError,
-        match=r"`data.batch_size` is 256 in .*large.* and 32 in .*small.*; `--vary data.batch_size` compares them",
+        match=r"`data.batch_size` is 256 in .*large.* and 32 in .*small.*; to compare .*: --vary data.batch_size.$",
     ):
         read_study([tmp_path])
     read = read_study([tmp_path], vary=["data.batch_size"])
@@ -177,8 +178,10 @@ def test_arms_may_differ_in_a_setting_of_training_when_asked_to(tmp_path: Path) 
 def test_each_setting_that_differs_has_to_be_asked_for(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "seed0", batch(32, max_epochs=5), ACCURACY)
     write_run(tmp_path / "b" / "seed0", batch(64, max_epochs=9), ACCURACY)
-    with pytest.raises(InputError, match="`--vary trainer.max_epochs` compares them all the same"):
+    with pytest.raises(InputError, match="to compare them anyway: --vary trainer.max_epochs.$"):
         read_study([tmp_path], vary=["data.batch_size"])
+    with pytest.raises(InputError, match="anyway: --vary data.batch_size --vary trainer.max_epochs.$"):
+        read_study([tmp_path])
     read = read_study([tmp_path], vary=["data.batch_size", "trainer.max_epochs"])
     assert read.varied == ("data.batch_size", "trainer.max_epochs")
 
@@ -191,6 +194,8 @@ def test_an_augmentation_is_one_setting_with_all_its_arguments(tmp_path: Path) -
         given = settings(num_rounds=2)
         given["data"]["init_args"]["train_transform"] = transform
         write_run(tmp_path / arm / "seed0", given, ACCURACY)
+    with pytest.raises(InputError, match="anyway: --vary data.train_transform.$"):
+        read_study([tmp_path])
     read = read_study([tmp_path], vary=["data.train_transform"])
     assert read.recipe("flipped")["data.train_transform.degrees"] == 9
     assert not any(name.startswith("data.train_transform") for name in read.protocol)
@@ -214,3 +219,24 @@ def test_a_setting_that_no_run_has_is_not_varied(study: Path) -> None:
         InputError, match="setting of the runs, but got `trainer.max_epoch`; did you mean trainer.max_e"
     ):
         read_study([study], vary=["trainer.max_epoch"])
+
+
+def test_a_refusal_that_no_option_lifts_names_none(tmp_path: Path) -> None:
+    given = settings("Margin", num_rounds=2, max_epochs=5)
+    given["loop"]["query_size"] = 50
+    write_run(tmp_path / "a" / "seed0", given, ACCURACY)
+    write_run(tmp_path / "b" / "seed0", settings(num_rounds=2), ACCURACY)
+    with pytest.raises(InputError, match="but `loop.query_size` is 50 in [^;]* and 100 in [^;]*seed0.$"):
+        read_study([tmp_path])
+
+
+def test_runs_of_people_that_cannot_be_paired_are_reported_one_by_one(tmp_path: Path) -> None:
+    write_people_run(tmp_path / "wine")
+    other = write_people_run(tmp_path / "photos", people_settings(initial="balanced"))
+    with pytest.raises(InputError, match="one protocol, .*; a report of one run of people works by itself.$"):
+        read_study([tmp_path])
+    assert read_study([other]).arms == ["photos"]
+    shutil.rmtree(other)
+    write_people_run(tmp_path / "photos", answers=[ROUNDS[0], ROUNDS[2], ROUNDS[1]])
+    with pytest.raises(InputError, match="same numbers of labels .*; a report of one run of people works by itself.$"):
+        read_study([tmp_path])

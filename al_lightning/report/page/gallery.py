@@ -100,6 +100,8 @@ def _data_that_may_fail() -> Iterator[None]:
     """Turns any error of a data class into a note: the class may be the user's and raise anything."""
     try:
         yield
+    except _NoPictures:
+        raise
     except Exception as error:  # the report says so where the pictures would be
         what = " ".join(f"{error}".split()) or type(error).__name__
         raise _NoPictures(f", since the data could not be loaded: {what}") from error
@@ -167,6 +169,7 @@ def _load(run: Run, root: str | None) -> "PoolDataModule":
 
     Raises:
         InputError: If the settings do not name a class. Errors of the module and the class are passed on.
+        _NoPictures: If the folder of the data is not there.
     """
     name = str(run.settings.get("data"))
     module, _, cls = name.rpartition(".")
@@ -176,9 +179,14 @@ def _load(run: Run, root: str | None) -> "PoolDataModule":
     args = {key.removeprefix("data."): value for key, value in run.settings.items() if key.startswith("data.")}
     nested = {name.split(".")[0] for name in args if "." in name}  # objects, such as an augmentation: images need none
     args = {name: value for name, value in args.items() if name.split(".")[0] not in nested}
-    root = root or _root_of(run)
-    if root is not None and "root" in inspect.signature(data_class).parameters:
-        args["root"] = root
+    parameters = inspect.signature(data_class).parameters
+    if "root" in parameters:
+        root = root or _root_of(run)
+        if root is not None:
+            args["root"] = root
+        elif parameters["root"].default is inspect.Parameter.empty:
+            where = run.folders.get("data.root")
+            raise _NoPictures(f": the images were in {where}, which is not there; `--data_root` names their folder.")
     return data_class(**args)
 
 

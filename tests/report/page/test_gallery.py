@@ -268,3 +268,18 @@ def test_images_are_found_by_their_files_where_the_pool_has_grown(tmp_path: Path
     inputs = digits().train_inputs[[4, 6]]
     expected = ((inputs - inputs.min()) / (inputs.max() - inputs.min()) * 255).round().numpy().reshape(2, 8, 8)
     assert np.array_equal(row.images, np.concatenate(list(expected), axis=1))
+
+
+class Rooted(Digits):
+    """Digits of a folder that has no default."""
+
+    def __init__(self, root: str, num_initial: int = 4) -> None:
+        super().__init__(num_initial)
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_option(tmp_path: Path) -> None:
+    given = people_settings(root="no_photos_here")
+    given["data"]["class_path"] = f"{__name__}.Rooted"
+    found = gallery(read_study([write_people_run(tmp_path / "run", given)]))
+    words = "the images were in no_photos_here, which is not there; `--data_root` names their folder."
+    assert found.note == f"There are no pictures: {words}"
