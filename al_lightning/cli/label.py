@@ -1,13 +1,14 @@
 """``al-lightning label RUN --import FILE``: answers of people come into a run. Imports no torch."""
 
 import sys
-from pathlib import Path
+from argparse import Namespace
+from dataclasses import replace
 
 from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.agreement import agreement, describe
 from al_lightning.labeling.answers import read_answers
-from al_lightning.labeling.conflicts import RULES, Conflicts
+from al_lightning.labeling.conflicts import RULES
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.questions import QUERY
 from al_lightning.labeling.studio.take import take_pulled
@@ -55,6 +56,7 @@ def run(words: list[str]) -> None:
         default="refuse",
         help="of several answers to one sample, take none, that of the majority, or the latest (default: refuse)",
     )
+    parser.add_argument("--annotator", default="", metavar="NAME", help="who answered, where the file does not say it")
     parser.add_argument(
         "--agreement",
         action="store_true",
@@ -65,9 +67,9 @@ def run(words: list[str]) -> None:
     try:
         is_all = True
         if options.file is not None:
-            is_all = _take_file(folder, options.file, options.close, options.correct, options.conflicts)
+            is_all = _take_file(folder, options)
         elif not options.agreement:
-            is_all = _take_own(folder, options.close, options.correct, options.conflicts)
+            is_all = _take_own(folder, options)
         if options.agreement:
             print(describe(agreement(folder.answers)))
     finally:
@@ -76,33 +78,40 @@ def run(words: list[str]) -> None:
         sys.exit(1)
 
 
-def _take_file(folder: RunFolder, file: Path, close: bool, correct: bool, conflicts: Conflicts) -> bool:
+def _take_file(folder: RunFolder, options: Namespace) -> bool:
     """Takes the answers of a file; returns whether all of them could be taken."""
     was_open, table = bool(folder.asked), folder.path / QUERY
-    before = sha256_of(table.read_bytes()) if table.exists() else None
-    answers = read_answers(file, words_of(folder))
-    is_table = before == sha256_of(file.read_bytes())  # query.csv, or a copy of it
-    taken = take(folder, answers, close, correct, conflicts)
-    if before is not None and is_table and taken.is_all:
+    before = sha256_of(table.read_bytes()) if table.exists() else ""
+    answers = read_answers(options.file, words_of(folder))
+    is_table = before == sha256_of(options.file.read_bytes())  # query.csv, or a copy of it
+    if options.annotator:
+        answers = [replace(answer, annotator=answer.annotator or options.annotator) for answer in answers]
+    if not answers:
+        print(
+            f"Note: {options.file} has no answers: no row with a `label`, or no annotation with a choice of `label`.",
+            file=sys.stderr,
+        )
+    taken = take(folder, answers, options.close, options.correct, options.conflicts)
+    if is_table and taken.is_all:
         note_taken(table, before)
     if was_open or taken.changes or not taken.is_all or not answers:
-        tell(taken, str(file))
+        tell(taken, str(options.file))
         tell_open(folder, taken.num_back)
     else:
         tell_known(taken, folder)
     return taken.is_all
 
 
-def _take_own(folder: RunFolder, close: bool, correct: bool, conflicts: Conflicts) -> bool:
+def _take_own(folder: RunFolder, options: Namespace) -> bool:
     """Takes answers from the tables in the folder itself and from the run's project in Label Studio.
 
     Returns:
         Whether all answers could be taken.
     """
     was_open = bool(folder.asked)
-    results = [take_tables(folder, correct, conflicts), take_pulled(folder, correct, conflicts)]
+    results = [take_from(folder, options.correct, options.conflicts) for take_from in (take_tables, take_pulled)]
     if results == [None, None] and not was_open:
         raise InputError(f"Expected open questions in {folder.path}, but there are none; `al-lightning fit` goes on.")
-    num_back = take(folder, [], close=True).num_back if close and folder.asked else 0
+    num_back = take(folder, [], close=True).num_back if options.close and folder.asked else 0
     tell_open(folder, num_back)
     return False not in results

@@ -1,6 +1,7 @@
 """Takes the tables that people filled in, in the folder of the run itself. Needs no torch."""
 
 import re
+import sys
 from pathlib import Path
 
 from al_lightning.errors import InputError
@@ -32,6 +33,8 @@ def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts =
         InputError: If ``query.csv`` has another form, or see there. Then answers of older tables may be taken.
     """
     results = []
+    for workbook in _workbooks(folder.path):
+        print(f"Note: {workbook} is a workbook, which is not read; save it as CSV.", file=sys.stderr)
     for path in _tables(folder.path):
         if is_taken(path):
             continue
@@ -52,7 +55,18 @@ def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts =
 
 
 def _tables(run_dir: Path) -> list[Path]:
-    """The tables of questions, the oldest first."""
-    found = [(re.fullmatch(r"query(\.old(\d*))?\.csv", path.name), path) for path in run_dir.glob("query*.csv")]
+    """The tables of questions, the oldest first. Excel saves "Unicode text" as ``query.txt``."""
+    form = r"query(\.old(\d*))?\.(csv|tsv|txt)"
+    found = [(re.fullmatch(form, path.name), path) for path in run_dir.glob("query*")]
     numbered = [(not match[1], int(match[2] or 1), path) for match, path in found if match is not None]
     return [path for _, _, path in sorted(numbered)]
+
+
+def _workbooks(run_dir: Path) -> list[Path]:
+    """Tables of questions that were saved in another form, after the questions were asked."""
+    table = run_dir / QUERY
+    if not table.exists():
+        return []
+    since = table.stat().st_mtime
+    found = (run_dir / f"query.{suffix}" for suffix in ("xlsx", "xls", "ods", "numbers"))
+    return [path for path in found if path.exists() and path.stat().st_mtime >= since]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,37 @@ def new_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
+def copy_of(path: Path) -> Path:
+    """The copy of a committed table that people may open and save by accident; see :func:`restore`."""
+    return path.parent / ".committed" / path.name
+
+
+def keep_copy(path: Path, content: str) -> None:
+    """Keeps a copy of a committed table."""
+    copy = copy_of(path)
+    copy.parent.mkdir(exist_ok=True)
+    replace_file(copy, content.encode())
+
+
+def restore(path: Path, sha256: str) -> bool:
+    """Puts the copy of a committed table in its place. If somebody edited the table, it is put aside, with a note.
+
+    Args:
+        path: The table, edited or missing.
+        sha256: SHA-256 of the table when it was committed.
+
+    Returns:
+        Whether there is a copy with this content. If not, nothing changes.
+    """
+    content = read_committed(path, sha256)
+    if content is None:
+        return False
+    if path.exists():
+        print(f"Note: {path} was edited; it is now {put_aside(path).name}.", file=sys.stderr)
+    replace_file(path, content.encode())
+    return True
+
+
 def write_synced(path: Path, content: str | bytes | memoryview) -> None:
     """Writes a file. Its content is on the disk when this function returns."""
     with path.open("wb") as file:
@@ -69,8 +101,12 @@ def sha256_of(content: str | bytes) -> str:
 
 
 def read_committed(path: Path, sha256: str) -> str | None:
-    """Text of a committed file, even if a kill left it under its temporary name; ``None`` if it is missing."""
-    for candidate in (path, new_name(path)):
+    """Text of a committed file, even if a kill left it under its temporary name, or somebody edited it.
+
+    Returns:
+        The text; ``None`` if it is missing.
+    """
+    for candidate in (path, new_name(path), copy_of(path)):
         with suppress(FileNotFoundError):
             content = candidate.read_bytes()
             if sha256_of(content) == sha256:

@@ -42,7 +42,15 @@ from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
 from al_lightning.run_folder.current_labels import current_labels
-from al_lightning.run_folder.files import new_name, read_committed, sha256_of, sync_folder, write_synced
+from al_lightning.run_folder.files import (
+    keep_copy,
+    new_name,
+    read_committed,
+    restore,
+    sha256_of,
+    sync_folder,
+    write_synced,
+)
 from al_lightning.run_folder.fingerprint.differences import changed_callbacks, check_same, merged
 from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.labels_file import write_labels
@@ -295,6 +303,10 @@ class RunFolder:
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
         self.answers, self.pool = all_answers, new_pool
         self.made_with = made_with
+        if all_asked or all_answers:  # a run of people, who open its tables
+            for name in (QUERIES, ASKED, ANSWERS):
+                if name in contents:
+                    keep_copy(self.path / name, contents[name])
         if all_answers:
             write_labels(self.path, [*all_queries, *all_asked], all_answers, new_pool)
 
@@ -333,6 +345,8 @@ class RunFolder:
             if not (path.exists() and sha256_of(path.read_bytes()) == digest):
                 if new.exists() and sha256_of(new.read_bytes()) == digest:
                     os.replace(new, path)
+                elif restore(path, digest):
+                    continue
                 elif path.exists():
                     raise InputError(f"Expected {path} as it was committed, but it was edited or is torn.")
                 else:

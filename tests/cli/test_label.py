@@ -414,6 +414,23 @@ def test_the_rule_of_conflicts_and_the_agreement(tmp_path: Path, capsys: pytest.
     assert (code, "invalid choice: 'first'" in err) == (2, True)
 
 
+def test_a_person_may_be_named_for_a_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = run_of_people(tmp_path / "run")
+    for person, label in (("anna", "cat"), ("ben", "dog")):
+        told(capsys, run, "--import", table(tmp_path, "index,label,annotator", f"7,{label},", "3,cat,carl"))
+        told(capsys, run, "--import", table(tmp_path, "index,label", f"5,{label}"), "--annotator", person)
+    rows = [(row.index, row.label, row.annotator) for row in opened(run).answers if row.index in (3, 5)]
+    assert rows == [(3, "cat", "carl"), (5, "cat", "anna"), (5, "dog", "ben")]
+
+
+def test_a_file_without_answers_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = run_of_people(tmp_path / "run")
+    code, out, err = told(capsys, run, "--import", table(tmp_path, "index,label", "7,"))
+    assert code == 0
+    assert "has no answers: no row with a `label`, or no annotation with a choice of `label`." in err
+    assert out.startswith("Took 0 answers")
+
+
 def test_what_is_open_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run = run_of_people(tmp_path / "run")
     code, out, err = told(capsys, run)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from al_lightning.cli import main
 from al_lightning.errors import InputError
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.questions import publish_table
@@ -126,3 +127,38 @@ def test_what_came_too_late_is_said_once(tmp_path: Path, capsys: pytest.CaptureF
     assert "--correct replaces the labels" in err
     assert collect(path) is None
     assert (path / "query.old.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["query.txt", "query.tsv"])
+def test_a_table_that_excel_saves_under_another_name_is_taken(tmp_path: Path, name: str) -> None:
+    path = run_of_people(tmp_path / "run")
+    (path / name).write_bytes("file\tindex\tlabel\r\na b\\7 ü.jpg\t7\tGröße 3\r\n".encode("utf-16"))
+    assert collect(path) is True
+    assert labels(path) == {7: 2, 3: None, 5: None}
+    assert collect(path) is None
+
+
+def test_a_workbook_beside_the_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = run_of_people(tmp_path / "run")
+    (path / "query.xlsx").write_bytes(b"PK")
+    assert collect(path) is None
+    assert f"{path}/query.xlsx is a workbook, which is not read; save it as CSV." in capsys.readouterr().err
+
+
+def test_labels_in_a_table_of_the_ledger_are_not_lost(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """asked.csv has a column ``label``, too."""
+    path = run_of_people(tmp_path / "run")
+    before = {name: (path / name).read_bytes() for name in ("asked.csv", "queries.csv", "answers.csv")}
+    text = before["asked.csv"].decode()
+    for name in before:
+        (path / name).write_bytes(text.replace("\n", "dog\r\n").replace("labeldog", "label").encode("utf-8-sig"))
+    assert collect(path) is None
+    assert {name: (path / name).read_bytes() for name in before} == before
+    err = capsys.readouterr().err
+    assert [f"{name}.csv was edited; it is now {name}.old.csv." in err for name in ("asked", "queries", "answers")] == [
+        True,
+        True,
+        True,
+    ]
+    main(["label", str(path), "--import", str(path / "asked.old.csv")])
+    assert [query.label for query in opened(path).queries] == [0, 1, 1, 1, 1]
