@@ -1,6 +1,7 @@
 """ActiveLearningLoop: rounds of fit, query, test, label and commit; nothing else."""
 
 import math
+import shlex
 import warnings
 from collections.abc import Mapping
 from itertools import count
@@ -311,8 +312,8 @@ class ActiveLearningLoop(Callback):
         self.oracle.publish(folder.path, datamodule, folder.asked)
         open_ones = [question for question in folder.asked if question.label is None]
         print(  # shown even without a progress bar
-            f"The run in {folder.path} waits for {len(open_ones)} labels; {self.oracle.next_step(folder.path)}, and "
-            f"al-lightning fit {folder.path}"
+            f"The run in {folder.path} waits for {len(open_ones)} labels; {self.oracle.next_step(folder.path)}, then: "
+            f"al-lightning fit {shlex.quote(str(folder.path))}"
         )
 
     def _parts(

@@ -1,5 +1,6 @@
 """The oracle that asks people: it writes questions to files, and ``al-lightning label`` reads the answers."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,9 +50,10 @@ class FileOracle(PeopleOracle):
         self.image_url = image_url
 
     def next_step(self, run_dir: Path) -> str:
+        run = shlex.quote(str(run_dir))
         return (
-            f"the questions are in {QUERY} there, and for Label Studio in {TASKS}. Then: al-lightning label {run_dir} "
-            "--import FILE"
+            f"fill in the column `label` of {run_dir / QUERY} (or answer {TASKS} in Label Studio, and import the "
+            f"export: al-lightning label {run} --import FILE)"
         )
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:

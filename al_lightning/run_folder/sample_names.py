@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 
 def name_of(file: str, root: str | None) -> str:
@@ -17,10 +17,9 @@ def name_of(file: str, root: str | None) -> str:
         ('cats/1.jpg', 'wine.npz:156')
     """
     if root is not None and file:
-        whole = Path(os.path.abspath(file))
-        folder = Path(os.path.abspath(os.path.expanduser(root)))
-        if whole.is_relative_to(folder):
-            return whole.relative_to(folder).as_posix()
+        whole, folder = os.path.abspath(file), os.path.join(os.path.abspath(os.path.expanduser(root)), "")
+        if whole.startswith(folder):
+            return PurePath(whole[len(folder) :]).as_posix()
     if re.search(r":\d+$", file):  # all rows are in one file
         return PurePath(file).name
     return file

@@ -1,5 +1,6 @@
 """The oracle that asks people in a live Label Studio."""
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,8 @@ class LabelStudioOracle(PeopleOracle):
     def next_step(self, run_dir: Path) -> str:
         state = StudioState.read(run_dir)
         assert state is not None, "the questions are published"
-        return f"the questions are in {state.page}. Then: al-lightning label {run_dir}"
+        run = shlex.quote(str(run_dir))
+        return f"answer in {state.page}, and take the answers: al-lightning label {run}"
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         names = data.list_class_names()

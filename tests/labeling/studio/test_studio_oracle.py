@@ -117,7 +117,7 @@ def test_questions_are_tasks_with_predictions_and_images_in_a_project_of_the_run
         assert content.startswith(b"\x89PNG")  # browsers show no TIFF
         if question.file.endswith(".png"):
             assert content == Path(question.file).read_bytes()
-    assert oracle.next_step(run) == f"the questions are in {url}/projects/1. Then: al-lightning label {run}"
+    assert oracle.next_step(run) == f"answer in {url}/projects/1, and take the answers: al-lightning label {run}"
     assert (run / "query.csv").read_text(encoding="utf-8-sig").count("\n") == NUM + 1
 
 
