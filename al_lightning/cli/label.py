@@ -10,9 +10,12 @@ from al_lightning.labeling.agreement import agreement, describe
 from al_lightning.labeling.answers import read_answers
 from al_lightning.labeling.conflicts import RULES
 from al_lightning.labeling.filled_tables import take_tables
+from al_lightning.labeling.other_run import labels_of_run
 from al_lightning.labeling.questions import QUERY
 from al_lightning.labeling.studio.take import take_pulled
+from al_lightning.labeling.suggested import split_suggested
 from al_lightning.labeling.take_answers import take, words_of
+from al_lightning.labeling.take_elsewhere import take_elsewhere
 from al_lightning.labeling.taken_tables import note_taken
 from al_lightning.labeling.tell_answers import tell, tell_known, tell_open
 from al_lightning.paths import as_path
@@ -41,6 +44,13 @@ def run(words: list[str]) -> None:
         "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder",
     )
     parser.add_argument(
+        "--from",
+        dest="other",
+        metavar="RUN",
+        type=as_path,
+        help="another run: its labels of the same samples, by content and name, come into this one",
+    )
+    parser.add_argument(
         "--close",
         action="store_true",
         help="take what is still open back to the pool, so that fit goes on without it",
@@ -66,7 +76,11 @@ def run(words: list[str]) -> None:
     folder = RunFolder.edit(options.run)
     try:
         is_all = True
-        if options.file is not None:
+        if options.file is not None and options.other is not None:
+            raise InputError("Expected `--import` or `--from`, but got both.")
+        if options.other is not None:
+            is_all = _take_run(folder, options)
+        elif options.file is not None:
             is_all = _take_file(folder, options)
         elif not options.agreement:
             is_all = _take_own(folder, options)
@@ -86,20 +100,35 @@ def _take_file(folder: RunFolder, options: Namespace) -> bool:
     is_table = before == sha256_of(options.file.read_bytes())  # query.csv, or a copy of it
     if options.annotator:
         answers = [replace(answer, annotator=answer.annotator or options.annotator) for answer in answers]
-    if not answers:
+    suggested, answers = split_suggested(folder, answers)
+    if not answers and not suggested:
         print(
             f"Note: {options.file} has no answers: no row with a `label`, or no annotation with a choice of `label`.",
             file=sys.stderr,
         )
+    unasked = take_elsewhere(folder, suggested)
+    answers += unasked.answers
     taken = take(folder, answers, options.close, options.correct, options.conflicts)
     if is_table and taken.is_all:
         note_taken(table, before)
-    if was_open or taken.changes or not taken.is_all or not answers:
+    if was_open or taken.changes or not taken.is_all or not (answers or suggested):
         tell(taken, str(options.file))
         tell_open(folder, taken.num_back)
+    elif suggested:
+        tell_open(folder)
     else:
         tell_known(taken, folder)
-    return taken.is_all
+    return taken.is_all and unasked.is_all
+
+
+def _take_run(folder: RunFolder, options: Namespace) -> bool:
+    """Takes the labels of another run; returns whether all of them could be taken."""
+    unasked = take_elsewhere(folder, labels_of_run(options.other, folder))
+    taken = take(folder, unasked.answers, options.close, options.correct, options.conflicts)
+    if unasked.answers:
+        tell(taken, str(options.other))
+    tell_open(folder, taken.num_back)
+    return taken.is_all and unasked.is_all
 
 
 def _take_own(folder: RunFolder, options: Namespace) -> bool:

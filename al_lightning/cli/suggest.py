@@ -17,8 +17,9 @@ from al_lightning.data.new_samples import not_read
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes
 from al_lightning.inference import PoolPredictor
-from al_lightning.labeling.label_studio import task
+from al_lightning.labeling.label_studio import labeling_config, task
 from al_lightning.labeling.questions import predicted_name, write_whole
+from al_lightning.labeling.suggested import note_suggested
 from al_lightning.paths import as_path
 from al_lightning.random_streams import stream
 from al_lightning.run_folder.tables import SKIPPED, Query
@@ -54,11 +55,16 @@ def run(words: list[str]) -> None:
     questions, names = suggest(options.run, options.folder, options.num)
     if options.out.suffix == ".json":
         write_whole(options.out, [task(question, names) for question in questions])
+        write_whole(options.out.with_suffix(".xml"), labeling_config(names))
     else:
         write_whole(options.out, _as_csv(questions, names))
     for path in not_read(options.folder):
         print(f"Left out: {path}: this format is not read here.", file=sys.stderr)
-    print(f"Wrote {len(questions)} suggestions to {options.out}.")
+    note_suggested(options.run, (question.file for question in questions))
+    print(
+        f"Wrote {len(questions)} suggestions to {options.out}. To take their labels, when it is filled in: "
+        f"al-lightning label {options.run} --import {options.out}"
+    )
 
 
 def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Query], list[str]]:
@@ -129,10 +135,10 @@ def _questions(
 def _as_csv(questions: Sequence[Query], names: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "file", "predicted", "confidence", "score"])
+    writer.writerow(["rank", "file", "predicted", "confidence", "score", "label"])
     for question in questions:
         row: list[Any] = [question.order + 1, question.file]
         row += [predicted_name(question, names)]
         row += ["" if value is None else f"{value:.6g}" for value in (question.confidence, question.score)]
-        writer.writerow(row)
+        writer.writerow([*row, ""])
     return text.getvalue()

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 import torch
 
 from al_lightning.data import PoolDataModule
 from al_lightning.data.growth import Growth
 from al_lightning.errors import InputError
-from al_lightning.run_folder.answered_rows import lacking_rows
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints_of_data
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.query_rows import query_rows
-from al_lightning.run_folder.tables import SKIPPED, Query, Sample
+from al_lightning.run_folder.sample_names import name_of
+from al_lightning.run_folder.tables import KNOWN, SKIP, SKIPPED, Answered, Query, Sample, Waiting
+from al_lightning.run_folder.waiting import labels_that_are_due
 
 MOST_NAMED = 5
 
@@ -22,7 +24,11 @@ class Taken:
     """What a commit is to write, and what people are told of it."""
 
     known: list[Query] = field(default_factory=list)
-    """Samples whose class the data know now."""
+    """Samples with a label that nobody asked for: their class is known, or their label waited."""
+    answers: list[Answered] = field(default_factory=list)
+    """Their rows of answers.csv."""
+    waiting: list[Waiting] = field(default_factory=list)
+    """Labels that wait further on."""
     asked: list[Query] = field(default_factory=list)
     """Open questions that stay."""
     notes: list[str] = field(default_factory=list)
@@ -50,7 +56,8 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
         )
     _check_labeled(folder, data, growth)
     asked = [question for question in folder.asked if not _is_gone(question, growth)]
-    taken = Taken(asked=[replace(question, file=data.file_of(question.index) or "") for question in asked])
+    asked = [replace(question, file=data.file_of(question.index) or "") for question in asked]
+    taken = Taken(asked=asked, waiting=folder.waiting)
     if takes_known:
         _take_known(taken, folder, data)
     first = _round_of(folder, taken)
@@ -62,8 +69,7 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
     if growth:
         data.accept_growth()
         folder.identity |= fingerprints_of_data(data)
-    answers = lacking_rows(folder, taken.known, [query.index for query in taken.known], data.file_of)
-    folder.commit(queries=taken.known, asked=taken.asked, answers=answers, pool=pool)
+    folder.commit(queries=taken.known, asked=taken.asked, answers=taken.answers, pool=pool, waiting=taken.waiting)
     for note in taken.notes:
         print(note)
 
@@ -112,15 +118,26 @@ def _check_labeled(folder: RunFolder, data: PoolDataModule, growth: Growth) -> N
 
 
 def _take_known(taken: Taken, folder: RunFolder, data: PoolDataModule) -> None:
-    """Labels the samples whose class the data know, such as images in folders of classes."""
+    """Labels the samples whose class the data know, such as images in folders of classes, or whose label waited."""
     has_label = {query.index for query in folder.queries}
+    pool = [Sample(one.index, one.file, one.digest, 0, None if one.is_there else 0) for one in data.known_files()]
+    due = labels_that_are_due(folder.waiting, pool, has_label)
+    class_of = {name: index for index, name in enumerate(data.list_class_names())} | {SKIP: SKIPPED}
     targets = data.train_targets
-    known = [i for i in data.indices_there.tolist() if int(targets[i]) >= 0 and i not in has_label]
-    if known:
-        taken.asked = [question for question in taken.asked if question.index not in set(known)]
-        indices = torch.tensor(known)
-        rows = query_rows(len(folder.rounds), indices, targets[indices], data)
-        taken.known = [replace(row, order=row.order + len(folder.asked)) for row in rows]
+    labels = {i: int(targets[i]) for i in data.indices_there.tolist() if int(targets[i]) >= 0 and i not in has_label}
+    labels |= {index: class_of[row.label] for index, row in sorted(due.items())}
+    if not labels:
+        return
+    taken.asked = [question for question in taken.asked if question.index not in labels]
+    rows = query_rows(len(folder.rounds), torch.tensor(list(labels)), torch.tensor(list(labels.values())), data)
+    taken.known = [replace(row, order=row.order + len(folder.asked)) for row in rows]
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    told = {index: (row.annotator, row.at) for index, row in due.items()}
+    for query in taken.known:
+        name, label = name_of(query.file, folder.root), folder.name_of(query.label)
+        taken.answers.append(Answered(query.round, query.index, name, label, KNOWN, *told.get(query.index, ("", now))))
+    done = {(row.index, row.digest) for row in due.values()}
+    taken.waiting = [row for row in folder.waiting if (row.index, row.digest) not in done]
 
 
 def _round_of(folder: RunFolder, taken: Taken) -> int:
@@ -143,8 +160,8 @@ def _tell(taken: Taken, folder: RunFolder, data: PoolDataModule, growth: Growth,
     if taken.known:
         names = _listed(data.name_of(query.index) for query in taken.known)
         taken.notes.append(
-            f"The data know the class of {_count(len(taken.known), what)} without a question: round {round} is the "
-            f"first to train on {'it' if len(taken.known) == 1 else 'them'} ({names})."
+            f"{_count(len(taken.known), what)} got a label without a question: round {round} is the first to train on "
+            f"{'it' if len(taken.known) == 1 else 'them'} ({names})."
         )
     if growth.left:
         names = _listed(map(data.name_of, growth.left))

@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from al_lightning.errors import composed, did_you_mean
 from al_lightning.labeling.answer import Answer
 from al_lightning.run_folder.folder import RunFolder
-from al_lightning.run_folder.tables import SKIP, WAITING, Answered, Sample
-from al_lightning.run_folder.waiting import NOT_THERE
+from al_lightning.run_folder.tables import SKIP, Sample, Waiting
 
 TEST = -1
+"""Index of a sample of the test set."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class Sorted:
 
     answers: list[Answer] = field(default_factory=list)
     """Answers to samples that the run asked for, now or before."""
-    waiting: list[Answered] = field(default_factory=list)
-    """Labels of other samples. The next fit takes them."""
+    waiting: list[Waiting] = field(default_factory=list)
+    """All labels that wait from now on: the rows of waiting.csv."""
     num_in_pool: int = 0
-    """Number of waiting labels of samples in the pool."""
+    """Number of new ones whose sample is in the pool. The next fit takes them."""
+    num_later: int = 0
+    """Number of new ones whose file is not in the pool yet."""
     num_known: int = 0
     """Number of labels that wait already."""
     num_test: int = 0
@@ -53,9 +55,9 @@ def sort_out(folder: RunFolder, labels: Iterable[Elsewhere]) -> Sorted:
     found, samples = Sorted(), _Samples(folder)
     asked = {query.index for query in (*folder.queries, *folder.asked)}
     class_of = {composed(name): name for name in folder.class_names}
-    waits = {(row.index, row.digest): row.label for row in folder.answers if row.kind == WAITING}
+    waits = {(row.index, row.digest): row for row in folder.waiting}
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    rows: dict[tuple[int, str], Answered] = {}
+    rows: dict[tuple[int | None, str], Waiting] = {}
     for one in labels:
         answer = one.answer
         label = SKIP if answer.label is None else class_of.get(composed(answer.label))
@@ -70,16 +72,14 @@ def sort_out(folder: RunFolder, labels: Iterable[Elsewhere]) -> Sorted:
         elif sample is not None and sample.index in asked:
             found.answers.append(Answer(answer.where, sample.index, None, answer.label, answer.annotator, answer.at))
         else:
-            index, digest = (NOT_THERE, one.digest) if sample is None else (sample.index, sample.digest)
+            index, digest = (None, one.digest) if sample is None else (sample.index, sample.digest)
             name = one.name if sample is None else sample.file
-            row = Answered(len(folder.rounds), index, name, label, WAITING, answer.annotator, now, digest)
-            rows[index, digest] = row
-    for key, row in rows.items():
-        if waits.get(key) == row.label:
-            found.num_known += 1
-        else:
-            found.waiting.append(row)
-            found.num_in_pool += row.index != NOT_THERE
+            rows[index, digest] = Waiting(index, name, digest, label, answer.annotator, now)
+    new = {key: row for key, row in rows.items() if key not in waits or waits[key].label != row.label}
+    found.num_known = len(rows) - len(new)
+    found.num_in_pool = sum(row.index is not None for row in new.values())
+    found.num_later = len(new) - found.num_in_pool
+    found.waiting = list((waits | new).values())
     return found
 
 
@@ -102,4 +102,5 @@ class _Samples:
             return named
         alike = self._by_digest.get(one.digest, []) if one.digest else []
         last = one.name.rpartition("/")[2]
-        return next((sample for sample in alike if sample.file.rpartition("/")[2] == last), (alike or [None])[0])
+        same_name = [sample for sample in alike if sample.file.rpartition("/")[2] == last]
+        return next(iter(same_name or alike), None)

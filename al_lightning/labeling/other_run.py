@@ -8,8 +8,7 @@ from al_lightning.errors import InputError
 from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.elsewhere import Elsewhere
 from al_lightning.run_folder.folder import CONFIG, RunFolder
-from al_lightning.run_folder.labels_file import label_rows
-from al_lightning.run_folder.tables import SKIP
+from al_lightning.run_folder.tables import OTHER, SKIPPED
 
 
 def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
@@ -28,8 +27,9 @@ def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
         raise InputError(f"Expected `--from` to be the folder of a run, but there is no {path / CONFIG}.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"Expected {path / CONFIG} as it was written, but it was edited or is torn.") from error
-    rows = label_rows([*other.queries, *other.asked], other.answers, other.pool)
-    if not rows:
+    labels = dict(zip((query.index for query in other.queries), other.labels, strict=True))
+    labels |= {question.index: question.label for question in other.asked if question.label is not None}
+    if not labels or not other.asks_people:
         raise InputError(f"Expected labels of people in `--from` {path}, but it has none.")
     has_files = any(sample.digest for sample in into.pool)
     if not has_files and other.identity.get("samples") != into.identity.get("samples"):
@@ -37,12 +37,16 @@ def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
             f"Expected the samples of {into.path} to be those of {path}, or to have files of their own that "
             f"al-lightning fit {into.path} has listed in pool.csv, but they are not."
         )
+    name_of, person_of = {row.index: row.file for row in other.answers}, {}
+    for row in other.answers:
+        if row.kind != OTHER:
+            person_of[row.index] = row.annotator
+    name_of |= {sample.index: sample.file for sample in other.pool}
     digest_of = {sample.index: sample.digest for sample in other.pool}
-    return [
-        Elsewhere(
-            Answer(f"{path}: {file}", None if has_files else index, file, None if label == SKIP else label, annotator),
-            file,
-            digest_of.get(index, ""),
-        )
-        for file, index, label, _, annotator in rows
-    ]
+    found = []
+    for index, label in labels.items():
+        file, name = name_of.get(index, ""), None if label == SKIPPED else other.class_names[label]
+        where = f"{path}: {file or f'sample {index}'}"
+        answer = Answer(where, None if has_files else index, file or None, name, person_of.get(index, ""))
+        found.append(Elsewhere(answer, file, digest_of.get(index, "")))
+    return found

@@ -10,6 +10,7 @@ from al_lightning.errors import composed
 from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.elsewhere import Elsewhere
 from al_lightning.run_folder.files import replace_file
+from al_lightning.run_folder.folder import RunFolder
 
 SUGGESTED = "suggested.csv"
 
@@ -28,38 +29,38 @@ def note_suggested(run_dir: Path, files: Iterable[str]) -> None:
     replace_file(run_dir / SUGGESTED, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def split_suggested(run_dir: Path, answers: Sequence[Answer]) -> tuple[list[Elsewhere], list[Answer]]:
+def split_suggested(folder: RunFolder, answers: Sequence[Answer]) -> tuple[list[Elsewhere], list[Answer]]:
     """Splits answers into those for suggested images, and the others.
 
-    An answer is for a suggested image if it has no index, and its file has the same path, or a name that only one
-    suggested image has.
+    An answer is for a suggested image if it has no index, and its file has the same path, or a name that one suggested
+    image has and no sample of the run.
 
     Args:
-        run_dir: The folder of the run.
+        folder: The folder of the run, open.
         answers: The answers of a file.
     """
-    rows = {composed(file): digest for file, digest in _read(run_dir).items()}
+    rows = {composed(file): digest for file, digest in _read(folder.path).items()}
+    of_run = {_last(sample.file) for sample in folder.pool} | {_last(question.file) for question in folder.asked}
     by_name: dict[str, set[str]] = {}
-    for file, digest in rows.items():
-        by_name.setdefault(_last(file), set()).add(digest)
-    suggested, others = [], []
+    for path, digest in rows.items():
+        by_name.setdefault(_last(path), set()).add(digest)
+    suggested: list[Elsewhere] = []
+    others: list[Answer] = []
     for answer in answers:
-        file = answer.file
-        digest = None
-        if answer.index is None and file is not None:
-            digest = rows.get(composed(str(Path(file).absolute())))
-            alike = by_name.get(composed(_last(file)), set())
-            if digest is None and len(alike) == 1:
-                (digest,) = alike
-        if digest is None or file is None:
-            others.append(answer)
+        file = answer.file if answer.index is None else None
+        found = {rows[path]} if file and (path := composed(str(Path(file).absolute()))) in rows else set()
+        if file and not found and _last(file) not in of_run:
+            found = by_name.get(_last(file), set())
+        if file and len(found) == 1:
+            suggested.append(Elsewhere(answer, _last(file), *found))
         else:
-            suggested.append(Elsewhere(answer, _last(file), digest))
+            others.append(answer)
     return suggested, others
 
 
 def _last(file: str) -> str:
-    return file.replace("\\", "/").rpartition("/")[2]
+    """The name of a file without its folders."""
+    return composed(file.replace("\\", "/").rpartition("/")[2])
 
 
 def _read(run_dir: Path) -> dict[str, str]:

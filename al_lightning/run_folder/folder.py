@@ -9,6 +9,7 @@
     answers.csv      one row for each answer of a person, and for each correction, in the order of import
     labels.csv       the labels as they are now, for people; no part of the commit
     pool.csv         one row for each sample of a training set that may grow
+    waiting.csv      one row for each label that nobody asked for, until the next fit takes it
     calibration.csv  one row for each round and confidence bin: accuracy on the test set
     diagnostics.csv  one row for each round and figure that the strategy reports, or that the model logs besides
     commit.json      number of rounds in the files above, their SHA-256, fingerprints and versions of the run
@@ -73,6 +74,7 @@ from al_lightning.run_folder.tables import (
     SKIP,
     SKIPPED,
     TABLES,
+    WAITING,
     Answered,
     CalibrationBin,
     Diagnostic,
@@ -80,6 +82,7 @@ from al_lightning.run_folder.tables import (
     Round,
     RowT,
     Sample,
+    Waiting,
     from_csv,
     to_csv,
 )
@@ -109,6 +112,7 @@ class RunFolder:
         self.asked: list[Query] = []
         self.answers: list[Answered] = []
         self.pool: list[Sample] = []
+        self.waiting: list[Waiting] = []
         self.identity: dict[str, Any] = {}
         """Fingerprints of the run besides its settings, see
         :func:`~al_lightning.run_folder.fingerprint.fingerprints.fingerprints`. Empty in runs of version 0.1; without
@@ -214,7 +218,7 @@ class RunFolder:
             try:
                 state = json.loads((path / COMMIT).read_bytes())
                 sha256, identity = dict(state["sha256"]), dict(state.get("data", {}))
-                names = (CONFIG, ROUNDS, QUERIES, *(name for name in (ASKED, ANSWERS, POOL) if name in sha256))
+                names = (CONFIG, ROUNDS, QUERIES, *(name for name in (ASKED, ANSWERS, POOL, WAITING) if name in sha256))
                 contents = {name: read_committed(path / name, sha256[name]) for name in names}
             except (OSError, ValueError, KeyError, TypeError):
                 return folder
@@ -241,11 +245,12 @@ class RunFolder:
         asked: Iterable[Query] = (),
         answers: Iterable[Answered] = (),
         pool: Iterable[Sample] | None = None,
+        waiting: Iterable[Waiting] | None = None,
     ) -> None:
         """Adds rows atomically: after a kill at any moment, either all rows are there or none.
 
-        ``asked`` replaces the open questions: all questions that are not settled yet. ``pool`` replaces pool.csv, which
-        stays if it is not given.
+        ``asked`` replaces the open questions: all questions that are not settled yet. ``pool`` and ``waiting`` replace
+        pool.csv and waiting.csv, which stay if they are not given.
 
         Raises:
             InputError: If the disk is full or the folder cannot be written. Earlier commits stay valid.
@@ -261,12 +266,15 @@ class RunFolder:
         }
         all_asked, all_answers = list(asked), [*self.answers, *answers]
         new_pool = self.pool if pool is None else list(pool)
+        new_waiting = self.waiting if waiting is None else list(waiting)
         if all_asked:
             contents[ASKED] = to_csv(ASKED, all_asked)
         if all_answers:
             contents[ANSWERS] = to_csv(ANSWERS, all_answers)
         if new_pool:
             contents[POOL] = self._contents[POOL] if pool is None else to_csv(POOL, new_pool)
+        if new_waiting:
+            contents[WAITING] = to_csv(WAITING, new_waiting)
         made_with = [row for row in self.made_with if row["from_round"] < len(self.rounds)]  # others are repeated
         if self._versions and len(all_rounds) > len(self.rounds) and _versions(made_with) != self._versions:
             made_with.append({"from_round": len(self.rounds), **self._versions})
@@ -296,12 +304,12 @@ class RunFolder:
         sync_folder(self.path)
         for name in written:
             os.replace(self._new(name), self.path / name)
-        if not all_asked:
-            (self.path / ASKED).unlink(missing_ok=True)
+        for name in {ASKED, WAITING} - contents.keys():
+            (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
         self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
-        self.answers, self.pool = all_answers, new_pool
+        self.answers, self.pool, self.waiting = all_answers, new_pool, new_waiting
         self.made_with = made_with
         if all_asked or all_answers:  # a run of people, who open its tables
             for name in (QUERIES, ASKED, ANSWERS):
@@ -352,10 +360,10 @@ class RunFolder:
                 else:
                     raise InputError(f"Expected {path} as it was committed, but it is missing.")
             new.unlink(missing_ok=True)
-        for name in {COMMIT, ASKED, ANSWERS, POOL} - expected.keys():
+        for name in {COMMIT, ASKED, ANSWERS, POOL, WAITING} - expected.keys():
             self._new(name).unlink(missing_ok=True)
-        if ASKED not in expected:
-            (self.path / ASKED).unlink(missing_ok=True)
+        for name in {ASKED, WAITING} - expected.keys():
+            (self.path / name).unlink(missing_ok=True)
         self._parse({name: (self.path / name).read_text() for name in expected})
 
     def _parse(self, contents: dict[str, str]) -> None:
@@ -367,6 +375,7 @@ class RunFolder:
         self.asked = self._rows(ASKED, Query)
         self.answers = self._rows(ANSWERS, Answered)
         self.pool = self._rows(POOL, Sample)
+        self.waiting = self._rows(WAITING, Waiting)
 
     def _rows(self, name: str, row_type: type[RowT]) -> list[RowT]:
         return from_csv(row_type, self._contents.get(name, ""))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
 CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
-ANSWERS, POOL = "answers.csv", "pool.csv"
+ANSWERS, POOL, WAITING = "answers.csv", "pool.csv", "waiting.csv"
 SKIPPED = -1
 """Label of a sample that the labeler skipped. No fit trains on it, and no query asks for it again."""
 SKIP = "skip"
@@ -110,6 +110,24 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """One row of waiting.csv: a label that nobody asked for. The next fit takes it, if its sample is in the pool."""
+
+    index: int | None
+    """Training-set index; ``None`` if the sample is not in the pool yet."""
+    file: str
+    """Path of the sample's file relative to the folder of the data, or its row in a file."""
+    digest: str
+    """Digest of the file; empty if it is not known."""
+    label: str
+    """Name of the class, or ``skip``."""
+    annotator: str = ""
+    """The person who answered, as far as it is known."""
+    at: str = ""
+    """Time of the import, UTC, in ISO 8601."""
+
+
+@dataclass(frozen=True)
 class CalibrationBin:
     """One row of calibration.csv: the test samples with a confidence in one of the equally wide bins."""
 
@@ -131,8 +149,8 @@ class Diagnostic:
     value: float
 
 
-RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic, Answered, Sample)
-Row = Round | Query | CalibrationBin | Diagnostic | Answered | Sample
+RowT = TypeVar("RowT", Round, Query, CalibrationBin, Diagnostic, Answered, Sample, Waiting)
+Row = Round | Query | CalibrationBin | Diagnostic | Answered | Sample | Waiting
 TABLES: dict[str, type[Row]] = {
     ROUNDS: Round,
     QUERIES: Query,
@@ -141,6 +159,7 @@ TABLES: dict[str, type[Row]] = {
     ASKED: Query,
     ANSWERS: Answered,
     POOL: Sample,
+    WAITING: Waiting,
 }
 COLUMNS: dict[str, tuple[str, ...]] = {
     ROUNDS: tuple(column.name for column in fields(Round) if column.name != "metrics"),
@@ -150,6 +169,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ASKED: ("round", "order", "index", "file", "score", "predicted", "confidence", "label"),
     ANSWERS: tuple(column.name for column in fields(Answered)),
     POOL: tuple(column.name for column in fields(Sample)),
+    WAITING: tuple(column.name for column in fields(Waiting)),
 }
 """Columns of each table in their order. In rounds.csv, the columns of further metrics follow."""
 

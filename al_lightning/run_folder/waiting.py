@@ -1,36 +1,32 @@
-"""Labels that wait in the ledger of a run until its next fit takes them, or until their file joins the pool."""
+"""Labels that nobody asked for: they wait until their file is in the pool, and until the next fit takes them."""
 
 from collections.abc import Collection, Iterable, Sequence
 
-from al_lightning.run_folder.tables import WAITING, Answered, Sample
-
-NOT_THERE = -1
-"""Index of a waiting label whose file is not in the pool yet."""
+from al_lightning.run_folder.tables import Sample, Waiting
 
 
-def waiting_labels(
-    answers: Iterable[Answered], pool: Sequence[Sample], has_label: Collection[int]
-) -> dict[int, Answered]:
+def labels_that_are_due(
+    waiting: Iterable[Waiting], pool: Sequence[Sample], has_label: Collection[int]
+) -> dict[int, Waiting]:
     """Finds the waiting labels whose sample is in the pool.
 
     Args:
-        answers: The rows of answers.csv.
-        pool: The rows of pool.csv.
-        has_label: Training-set indices of the samples that have a label of the run. Their waiting labels are done.
+        waiting: The rows of waiting.csv.
+        pool: The samples of today.
+        has_label: Training-set indices of the samples that have a label of the run.
 
     Returns:
-        The row of answers.csv by training-set index. Of several rows for a sample, the last one counts.
+        The waiting label by training-set index. Of several labels of a sample, the last one counts.
 
     Example:
-        >>> rows = [Answered(2, -1, "x.png", "cat", kind="waiting", digest="D")]
-        >>> list(waiting_labels(rows, [Sample(7, "y.png", "D", joined=3)], has_label=[]))
-        [7]
+        >>> due = labels_that_are_due([Waiting(None, "x.png", "D", "cat")], [Sample(7, "y.png", "D", joined=3)], [])
+        >>> due[7].label
+        'cat'
     """
     index_of = {sample.digest: sample.index for sample in reversed(pool) if sample.left is None and sample.digest}
     found = {}
-    for row in answers:
-        if row.kind == WAITING:
-            index = row.index if row.index != NOT_THERE else index_of.get(row.digest, NOT_THERE)
-            if index != NOT_THERE and index not in has_label:
-                found[index] = row
+    for row in waiting:
+        index = row.index if row.index is not None else index_of.get(row.digest, -1)
+        if index >= 0 and index not in has_label:
+            found[index] = row
     return found

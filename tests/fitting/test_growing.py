@@ -241,7 +241,7 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
     move_to_class(run, new)
     fit(run)
     said = capsys.readouterr().out
-    assert "The data know the class of 3 images without a question: round 1 is the first to train on them" in said
+    assert "3 images got a label without a question: round 1 is the first to train on them" in said
     assert f"lies in the folder of {wrong}, but its label is {CLASSES[labeled.label or 0]}: the label stays" in said
     after = open_run(run)
     assert after.asked == [before.asked[0], before.asked[2]]
