@@ -62,8 +62,8 @@ def run(words: list[str]) -> None:
         print(f"Left out: {path}: this format is not read here.", file=sys.stderr)
     note_suggested(options.run, (question.file for question in questions))
     print(
-        f"Wrote {len(questions)} suggestions to {options.out}. To take their labels, when it is filled in: "
-        f"al-lightning label {options.run} --import {options.out}"
+        f"Wrote {len(questions)} suggestions to {options.out}. A run with people takes their labels: "
+        f"al-lightning label {options.run} --import FILE"
     )
 
 
