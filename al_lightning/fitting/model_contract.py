@@ -112,25 +112,29 @@ def settle_classes(model: L.LightningModule, datamodule: PoolDataModule, begun: 
         A function that gives the same sizes to another new model of the same constructor.
     """
     sample = datamodule.sample_inputs(1)
-    sizes = Sizes(_count_outputs(model, datamodule, begun), sample)
+    of_run = _outputs_of_run(model, datamodule, begun)
+    if of_run is None:
+        datamodule.suit_outputs(0)  # counts the classes from 0, if an earlier model did not
+    sizes = Sizes(datamodule.count_classes() if of_run is None else of_run, sample)
+    sizes.give_to(model)
+    _settle_form(model, datamodule, sample)
+    if of_run is None and datamodule.count_classes() != sizes.num_classes:  # a network has an output for each number
+        sizes = Sizes(datamodule.count_classes(), sample)
+        sizes.give_to(model)
 
     def finish(made: L.LightningModule) -> None:
         sizes.give_to(made)
         materialise(made, sample)
 
-    sizes.give_to(model)
-    _settle_form(model, datamodule, sample)
     return finish
 
 
-def _count_outputs(model: L.LightningModule, datamodule: PoolDataModule, begun: BegunModel | None) -> int:
-    """The number of classes; in a run that was begun with more outputs, their number."""
-    if begun is not None and begun.num_classes is not None and begun.model == type(model).__name__:
-        datamodule.suit_outputs(begun.num_classes)
-        if tuple(datamodule.list_class_names()) == begun.class_names:
-            return begun.num_classes
-    datamodule.suit_outputs(0)
-    return datamodule.count_classes()
+def _outputs_of_run(model: L.LightningModule, datamodule: PoolDataModule, begun: BegunModel | None) -> int | None:
+    """The number of outputs that a run was begun with, if the run has this model and these classes."""
+    if begun is None or begun.num_classes is None or begun.model != type(model).__name__:
+        return None
+    datamodule.suit_outputs(begun.num_classes)
+    return begun.num_classes if tuple(datamodule.list_class_names()) == begun.class_names else None
 
 
 def _settle_form(model: L.LightningModule, datamodule: PoolDataModule, sample: Inputs) -> None:

@@ -218,6 +218,11 @@ def test_classes_that_are_numbers_with_gaps_are_counted() -> None:
     assert data.list_class_names() == ["1", "2", "3"]
     assert model.head.out_features == 3
     check_model(model, data)
+    model = Classifier(network(4))
+    settle_classes(model, data)
+    assert data.list_class_names() == ["0", "1", "2", "3"]
+    assert model.hparams["num_classes"] == 4
+    check_model(model, data)
 
 
 def test_an_object_may_go_from_one_data_set_to_another(tmp_path: Path) -> None:
