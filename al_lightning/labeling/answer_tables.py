@@ -4,6 +4,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from al_lightning.errors import InputError
@@ -14,6 +16,7 @@ DELIMITERS = ",;\t|"
 NEEDED = ("label", "index", "file")
 OPTIONAL = ("annotator", "updated_at", "created_at", "ground_truth")
 TRUE = ("true", "1", "yes")
+MOST_ROWS_ABOVE = 20  # the header: a title and empty lines
 
 
 def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
@@ -36,11 +39,11 @@ def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
     headers = [_header(text, one) for one in delimiters]
     delimiter, header = max(zip(delimiters, headers, strict=True), key=lambda pair: _fit(pair[1]))
     if _fit(header) == 0 or any(header.count(name) > 1 for name in NEEDED):
-        got = ", ".join(name for name in header if name) or "none"
+        got = ", ".join(header) or "none"
         raise InputError(f"Expected columns `label`, and `index` or `file`, in {path}, but got {got}.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        next(row for row in reader if _has_text(row))  # the header
+        next(row for row in reader if _names(row) == header)
         for row in reader:
             answer = _answer(f"line {reader.line_num + skipped}", header, row, delimiter)
             if answer is not None:
@@ -50,16 +53,21 @@ def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
 
 
 def _header(text: str, delimiter: str) -> list[str]:
-    """The names of the columns, in lower case."""
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        return [cell.strip().strip("\ufeff\"'").strip().lower() for cell in next(filter(_has_text, rows), [])]
-    except csv.Error:
-        return []
+    """The names of the columns: the first row that has the needed columns, or the first row with any text."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    first: list[str] = []
+    with suppress(csv.Error):  # whoever reads the rows below says it
+        for row in islice(rows, MOST_ROWS_ABOVE):
+            names = _names(row)
+            if _fit(names):
+                return names
+            first = first or [name for name in names if name]
+    return first
 
 
-def _has_text(row: Sequence[str]) -> bool:
-    return any(cell.strip() for cell in row)
+def _names(row: Sequence[str]) -> list[str]:
+    """The cells of a row as names of columns, in lower case."""
+    return [cell.strip().strip("\ufeff\"'").strip().lower() for cell in row]
 
 
 def _fit(header: Sequence[str]) -> int:

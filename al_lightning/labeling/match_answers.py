@@ -77,7 +77,10 @@ class _Matcher:
 
     def sample_of(self, answer: Answer) -> Named | None:
         """The sample of an answer; ``None`` if nobody asked for it."""
-        what = answer.file or ("a sample" if answer.index is None else f"sample {answer.index}")
+        if answer.index is None and not answer.file:
+            self._refuse(f"{answer.where}: it names no sample, by index or file")
+            return None
+        what = _short(answer.file) if answer.file else f"sample {answer.index}"
         if answer.index is not None:
             alike = [self._samples[answer.index]] if answer.index in self._samples else []
         else:
@@ -90,7 +93,7 @@ class _Matcher:
         elif not alike or not (alike[0].index in self._position_of or alike[0].index in self._ledger.label_of):
             self._refuse(f"{answer.where}: {what} was not asked for{self._whereabouts(answer, alike)}")
         elif answer.index is not None and answer.file and not self._samples.is_of(answer.file, alike[0]):
-            self._refuse(f"{answer.where}: sample {answer.index} is {alike[0]}, not {answer.file}")
+            self._refuse(f"{answer.where}: sample {answer.index} is {alike[0]}, not {what}")
         else:
             return alike[0]
         return None
@@ -101,7 +104,7 @@ class _Matcher:
         label = SKIPPED if answer.label is None else self._class_of.get(composed(answer.label))
         if label is None:
             hint = did_you_mean(answer.label or "", self._ledger.class_names).rstrip(".")
-            self._refuse(f"{answer.where}: `{answer.label}` is no class{hint}")
+            self._refuse(f"{answer.where}: `{_short(answer.label or '')}` is no class{hint}")
         return label
 
     def _whereabouts(self, answer: Answer, alike: Sequence[Named]) -> str:
@@ -204,3 +207,9 @@ def _named(questions: Sequence[Query], ledger: Ledger) -> Iterable[Named]:
 
 def _by(answer: Answer) -> str:
     return f"{answer.annotator}, {answer.where}" if answer.annotator else answer.where
+
+
+def _short(text: str) -> str:
+    """A text of somebody's file in one line, for a message."""
+    line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= 100 else f"{line[:100]} ..."

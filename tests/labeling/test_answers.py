@@ -72,6 +72,7 @@ def test_classes_tell_the_encoding(tmp_path: Path, page: str, name: str) -> None
         "Index\t Label \n4\tcat\n",
         '" INDEX ",LABEL,,\n4,cat,,\n,,,\n\n',
         "\n\nindex|label\n4|cat\n",
+        "Labels of Anna,\n,\nIndex,Label\n4,cat\n",
         "index;label\n4,0;cat\n",
         "index,label\n4.0,cat\n",
         "index,label\n4,cat\u00a0\n",

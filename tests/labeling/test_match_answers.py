@@ -67,8 +67,11 @@ PROBLEMS = {
     "number": ([answer(3, "1")], "line 2: `1` is no class"),
     "not asked": ([answer(4, "dog")], "line 2: sample 4 was not asked for"),
     "another file": ([answer(None, "dog", file="4.jpg")], "line 2: 4.jpg was not asked for"),
-    "neither": ([answer(None, "dog")], "line 2: a sample was not asked for"),
+    "neither": ([answer(None, "dog")], "line 2: it names no sample, by index or file"),
     "file of another": ([answer(3, "dog", file="7.jpg")], "line 2: sample 3 is 3.jpg, not 7.jpg"),
+    "cells that an open quote joins": ([answer(3, "cat\n4,dog")], "line 2: `cat 4,dog` is no class"),
+    "a long text": ([answer(3, "x" * 5000)], f"line 2: `{'x' * 100} ...` is no class"),
+    "half a character": ([answer(3, "\ud800")], "line 2: `\\ud800` is no class"),
     "contradiction": (
         [answer(3, "dog", "line 2"), answer(3, "cat", "line 3"), answer(3, None, "line 4")],
         "3.jpg: the answers contradict each other: dog (line 2), cat (line 3), skip (line 4)",
