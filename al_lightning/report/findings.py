@@ -85,6 +85,10 @@ def _of_accuracy(study: Study, baseline: str, endpoints: pd.DataFrame) -> Iterat
     leader = ranking[0]
     seeds = "one seed" if num_seeds == 1 else f"{num_seeds} seeds"
     yield f"{leader} has the highest mean, {values[leader].mean():.4f}: {endpoint}; {seeds}."
+    last = {arm: float(study.accuracy[arm][:, -1].mean()) for arm in ranking}
+    first = max(ranking, key=lambda arm: last[arm])
+    if last[first] > last[leader]:  # the rounds before may have decided, above all in short runs
+        yield f"With the last labels, {study.num_labeled[-1]:,}, {first} has the highest accuracy, {last[first]:.4f}."
     if num_seeds < LEAST_SEEDS:
         yield from _of_too_few(values, leader, ranking[1], num_seeds)
         return

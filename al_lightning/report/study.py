@@ -91,6 +91,10 @@ class Study:
         settings = next(iter(self.runs.values()))[0].settings
         return {name: value for name, value in settings.items() if not (self._is_method(name) or name == SEED)}
 
+    def is_varied(self, name: str) -> bool:
+        """Whether a setting is one by which arms were allowed to differ."""
+        return _is_below(name, self.varied)
+
     def _is_method(self, name: str) -> bool:
         return _is_below(name, (*METHOD, *self.varied))
 

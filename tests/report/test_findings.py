@@ -109,6 +109,14 @@ def test_a_leader_that_another_arm_is_level_with_is_shown_to_be_better_than_the_
     assert any("difference of margin and entropy" in sentence for sentence in sentences)
 
 
+def test_another_arm_that_is_ahead_with_the_last_labels_is_named(tmp_path: Path) -> None:
+    for arm, accuracy in (("random", [0.5, 0.9]), ("margin", [0.8, 0.85])):
+        write_published_run(tmp_path / arm / "seed0", settings(arm.capitalize(), num_rounds=1), accuracy)
+    sentences = analyse(read_study([tmp_path])).findings
+    assert sentences[0].startswith("margin has the highest mean, 0.8250")
+    assert sentences[1] == "With the last labels, 600, random has the highest accuracy, 0.9000."
+
+
 def test_arms_with_the_same_values_are_told_apart_by_no_number_of_seeds(found: Found) -> None:
     sentences = found({"random": [0.7, 0.8, 0.75], "margin": [0.7, 0.8, 0.75]})
     assert "have the same mean: more seeds are not known to tell them apart." in sentences[3]

@@ -81,22 +81,27 @@ def arm_styles(study: Study, baseline: str) -> dict[str, ArmStyle]:
     """A colour for each query strategy, a dash for each way of training, a marker for each arm.
 
     So an arm and its control, which differ only in the training, have the same colour. Arms with the training of the
-    baseline have solid lines. The strategy of the baseline is grey.
+    baseline have solid lines. The strategy of the baseline is grey. If all arms have one strategy, each way of
+    training has a colour of its own, and the baseline is grey.
     """
+    strategy_of = {
+        arm: {k: v for k, v in study.method(arm).items() if k not in study.recipe(arm)} for arm in study.arms
+    }
+    by_training = all(strategy == strategy_of[baseline] for strategy in strategy_of.values())
     order = [baseline, *(arm for arm in study.arms if arm != baseline)]
     strategies: list[dict[str, Any]] = []
     recipes: list[dict[str, Any]] = []
     styles = {}
     for i, arm in enumerate(order):
         recipe = study.recipe(arm)
-        strategy = {name: value for name, value in study.method(arm).items() if name not in recipe}
+        strategy = recipe if by_training else strategy_of[arm]
         for value, known in ((strategy, strategies), (recipe, recipes)):
             if value not in known:
                 known.append(value)
         number = strategies.index(strategy)
         styles[arm] = ArmStyle(
             BASELINE_COLOR if number == 0 else COLORS[(number - 1) % len(COLORS)],
-            DASHES[recipes.index(recipe) % len(DASHES)],
+            "-" if by_training else DASHES[recipes.index(recipe) % len(DASHES)],
             MARKERS[i % len(MARKERS)],
         )
     return {arm: styles[arm] for arm in study.arms}

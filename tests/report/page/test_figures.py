@@ -15,7 +15,7 @@ from PIL import Image
 from al_lightning.report.analysis import analyse
 from al_lightning.report.page.figures.draw import draw
 from al_lightning.report.page.figures.parts import NARROW, WIDE, Drawing
-from al_lightning.report.page.style import GRID, INK, arm_styles, inline, label_ends, to_png, to_svg
+from al_lightning.report.page.style import BASELINE_COLOR, GRID, INK, arm_styles, inline, label_ends, to_png, to_svg
 from al_lightning.report.study import read_study
 from tests.report.people_runs import people_settings, write_people_run
 from tests.report.reports import analysis, study
@@ -67,6 +67,12 @@ def test_a_strategy_has_one_colour_and_a_way_of_training_one_dash() -> None:
     assert styles["random"].color == styles["<b>&"].color != styles["entropy"].color
     assert styles["random"].linestyle == styles["entropy"].linestyle == "-" != styles["<b>&"].linestyle
     assert len({style.marker for style in styles.values()}) == 3
+
+
+def test_ways_of_training_have_colours_where_all_arms_have_one_strategy() -> None:
+    styles = arm_styles(study(["random", "<b>&"]), "random")
+    assert styles["random"].color == BASELINE_COLOR != styles["<b>&"].color
+    assert styles["random"].linestyle == styles["<b>&"].linestyle == "-"
 
 
 @pytest.mark.parametrize(

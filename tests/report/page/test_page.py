@@ -13,9 +13,10 @@ from al_lightning.report.claims.judge import Claim
 from al_lightning.report.page.figures.draw import draw
 from al_lightning.report.page.figures.parts import NARROW
 from al_lightning.report.page.gallery import gallery
-from al_lightning.report.page.page import interval, number, p_value, render, signed
+from al_lightning.report.page.page import _short_title, interval, number, p_value, render, signed
 from al_lightning.report.page.style import to_svg
 from al_lightning.report.study import read_study
+from tests.report.made_up_runs import settings, write_run
 from tests.report.people_runs import write_people_run
 from tests.report.reports import analysis, study
 
@@ -227,6 +228,27 @@ def test_the_machine_is_the_one_that_the_runs_record(tmp_path: Path) -> None:
     assert "not recorded" in Page(page(analysis(), figures=False)).text
 
 
-def test_settings_that_were_varied_are_named() -> None:
-    tables = replace(analysis(), study=replace(study(), varied=("data.batch_size",)))
-    assert "The arms were also allowed to differ in data.batch_size." in Page(page(tables, figures=False)).text
+def test_settings_that_were_varied_are_named_also_for_the_baseline(tmp_path: Path) -> None:
+    for arm, size in (("small", 32), ("large", 256)):
+        given = settings(num_rounds=1)
+        given["data"]["init_args"]["batch_size"] = size
+        write_run(tmp_path / arm / "seed0", given, [0.7, 0.8])
+    found = analyse(read_study([tmp_path], vary=["data.batch_size"]), "small")
+    text = Page(page(found, figures=False)).text
+    assert "The arms were also allowed to differ in data.batch_size." in text
+    assert "data.batch_size 32" in text
+    assert "data.batch_size 256" in text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "title"),
+    [
+        ("accuracy, mean of 5 rounds, 9,600 to 10,000 labels", "accuracy, mean"),
+        ("accuracy at 500 labels", "accuracy"),
+        ("early AUBC 500-2,000", "early AUBC"),
+        ("last round, 10,500", "last round"),
+        ("test_macro_f1, mean of 5 rounds, 90 to 170 labels", "test macro f1, mean"),
+    ],
+)
+def test_titles_of_the_contents_have_no_numbers(endpoint: str, title: str) -> None:
+    assert _short_title(endpoint) == title
