@@ -62,7 +62,7 @@ def tell_open(folder: RunFolder, num_back: int = 0) -> None:
         print(f"{len(open_ones)} of {len(folder.asked)} questions are open: {', '.join(named)}{more}.")
         state = StudioState.read(folder.path)
         if state is not None and state.project is not None:
-            print(f"Answer them in {state.page}, then: al-lightning label {run}")
+            print(f"Answer in {state.page}, then: al-lightning fit {run}")
         elif (folder.path / QUERY).exists():
             print(f"Fill in the column `label` of {folder.path / QUERY}, then: al-lightning fit {run}")
         print(f"To go on without them: al-lightning label {run} --close")

@@ -1,6 +1,5 @@
 """The oracle that asks people in a live Label Studio."""
 
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,8 @@ from al_lightning.labeling.studio.client import Missing, StudioClient, checked_u
 from al_lightning.labeling.studio.images import Images, on_the_server, uploaded
 from al_lightning.labeling.studio.push import push
 from al_lightning.labeling.studio.state import StudioState
+from al_lightning.labeling.studio.take import take_pulled
+from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.tables import Query
 
 
@@ -25,9 +26,9 @@ class LabelStudioOracle(PeopleOracle):
     """Asks people for labels in Label Studio.
 
     At the end of a round, the questions become tasks of a project, with the predictions of the model, and the program
-    ends. ``al-lightning label RUN`` takes the answers into the run, and the same ``fit`` command continues it.
-    ``fit --wait`` does both by itself. The oracle creates the project, its labeling interface and, if needed, its local
-    storage. The run folder has the questions in ``query.csv``, too.
+    ends. The same ``fit`` command takes the answers and continues the run. ``al-lightning label RUN`` only takes the
+    answers. ``fit --wait`` waits for them and goes on by itself. The oracle creates the project, its labeling interface
+    and, if needed, its local storage. The run folder has the questions in ``query.csv``, too.
 
     The environment variable ``LABEL_STUDIO_API_KEY`` is a key of Label Studio: a personal access token or a legacy
     token. The key is written nowhere.
@@ -72,8 +73,14 @@ class LabelStudioOracle(PeopleOracle):
     def next_step(self, run_dir: Path) -> str:
         state = StudioState.read(run_dir)
         assert state is not None, "the questions are published"
-        run = shlex.quote(str(run_dir))
-        return f"answer in {state.page}, and take the answers: al-lightning label {run}"
+        return f"answer in {state.page}"
+
+    def collect(self, folder: RunFolder) -> None:
+        """Takes the tables that people filled in, in the run folder, and the answers of Label Studio."""
+        super().collect(folder)
+        state = self._state(StudioClient(self.url), folder.path)
+        if any(question.round in state.tasks for question in folder.asked):
+            take_pulled(folder)
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         names = data.list_class_names()
@@ -107,9 +114,9 @@ class LabelStudioOracle(PeopleOracle):
             if not _is_there(client, state):  # to another server, which knows nothing of this run
                 state.project, state.tasks = None, {}
             state.url = self.url
-            state.write(run_dir)
         if self.project is not None and self.project != state.project:
             state.project, state.tasks = self.project, {}
+        state.write(run_dir)
         return state
 
     def _tasks(

@@ -35,14 +35,13 @@ def push(
 
     Args:
         client: The server.
-        state: What the run has there. It is changed and written.
+        state: What the run has there, as it is on the disk. It is changed and written.
         run_dir: The run.
         questions: The questions of the run, answered or not.
         class_names: The classes that people choose from.
         images: Whether the questions are images.
         make_tasks: Makes the tasks, and uploads the images.
     """
-    state.write(run_dir)
     project = project_of_run(client, state, run_dir, class_names, images)
     state.project = project["id"]
     state.write(run_dir)

@@ -17,10 +17,12 @@ from al_lightning.labeling.studio.key import VARIABLE
 from al_lightning.labeling.studio.pull import pull
 from al_lightning.labeling.studio.state import STATE, StudioState
 from al_lightning.run_folder import Query
+from al_lightning.run_folder.folder import RunFolder
 from tests.labeling.studio.server import LEGACY, StudioServer, running
 
 NAMES = ["cat", "Größe", "a dog"]
 NUM = 5
+SETTINGS = {"loop": {"oracle": {"class_path": "al_lightning.LabelStudioOracle", "init_args": {}}}}
 
 
 class Data:
@@ -117,7 +119,7 @@ def test_questions_are_tasks_with_predictions_and_images_in_a_project_of_the_run
         assert content.startswith(b"\x89PNG")  # browsers show no TIFF
         if question.file.endswith(".png"):
             assert content == Path(question.file).read_bytes()
-    assert oracle.next_step(run) == f"answer in {url}/projects/1, and take the answers: al-lightning label {run}"
+    assert oracle.next_step(run) == f"answer in {url}/projects/1"
     assert (run / "query.csv").read_text(encoding="utf-8-sig").count("\n") == NUM + 1
 
 
@@ -215,6 +217,35 @@ def test_images_that_were_uploaded_in_an_earlier_round_are_not_uploaded_again(
     publish(LabelStudioOracle(url), data, questions(data, 2))  # they went back to the pool
     assert len(server.uploads[1]) == NUM
     assert server.tasks[1]["data"]["image"] == server.tasks[1 + NUM]["data"]["image"]
+
+
+def test_the_next_fit_takes_answers_from_the_project_and_from_the_table(
+    server: StudioServer, url: str, data: Any
+) -> None:
+    oracle = LabelStudioOracle(url)
+    folder = RunFolder.open(Path(data.root).parent / "run", SETTINGS, {"classes": NAMES})
+    folder.commit(asked=[replace(question, round=0) for question in questions(data)])
+    oracle.collect(folder)  # a kill came before the first push
+    oracle.publish(folder.path, data, folder.asked)
+    for number in (1, 2, 3):
+        server.annotate(number, NAMES[number - 1])
+    (folder.path / "query.csv").write_text("index,label\n3,cat\n")
+    oracle.collect(folder)
+    assert [question.label for question in folder.asked] == [0, 1, 2, 0, None]
+    server.delete_project(1)
+    with pytest.raises(InputError, match="but it was deleted"):
+        oracle.collect(folder)
+    number = make_project(server, title="another", label_config="<View></View>") + 1
+    server.projects[number] = server.projects.pop(number - 1) | {"id": number}
+    other = LabelStudioOracle(url, project=number)
+    other.collect(folder)
+    other.publish(folder.path, data, folder.asked)
+    assert indices(server, 0) == [4]
+    server.annotate(max(server.tasks), "cat")
+    other.collect(folder)
+    assert folder.asked == []
+    assert [query.label for query in folder.queries] == [0, 1, 2, 0, 0]
+    folder.close()
 
 
 # ------------------------------------------------------------------------------------------------ projects of others
