@@ -121,7 +121,9 @@ def test_bad_input_is_one_sentence(
 def test_markdown_has_all_tables_and_nothing_else(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("al_lightning.cli.report.write_report", lambda analysis, out, **kwargs: out / "report.html")
+    monkeypatch.setattr(
+        "al_lightning.cli.compared_runs.write_report", lambda analysis, out, **kwargs: out / "report.html"
+    )
     main(["report", str(study), "--markdown", "--claims", "--out", str(tmp_path / "report")])
     out, err = capsys.readouterr()
     assert out.startswith("## What came out\n\n- margin has the highest mean, ")

@@ -106,7 +106,7 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 
 def test_bad_input_gets_one_sentence(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run, new = str(trained / "run"), str(trained / "new")
-    assert "there is no" in refused(capsys, str(tmp_path), new)
+    assert "has no config.yaml" in refused(capsys, str(tmp_path), new)
     assert "there is no" in refused(capsys, run, str(tmp_path / "none"))
     assert "Expected images to choose from" in refused(capsys, run, str(tmp_path))
     assert "`--num` to be from 1 to 50, the images in" in refused(capsys, run, new, "--num", "51")

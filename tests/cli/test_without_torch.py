@@ -39,6 +39,10 @@ def refusal(*words: str) -> str:
         ),
         ("fit --data.classes names.txt", "there is no names.txt."),
         ("fit --data.classes a,b,a", "but got `a` twice."),
+        ("suggest nowhere . --nm 3", "unrecognized arguments: --nm 3"),
+        ("suggest nowhere .", "Expected `RUN` to be the folder of a run, but there is no nowhere."),
+        ("suggest nowhere nothing", "Expected `FOLDER` to be a folder of images, but there is no nothing."),
+        ("report nowhere --ot x", "unrecognized arguments: --ot x"),
     ],
 )
 def test_a_refusal_needs_no_torch(words: str, sentence: str) -> None:
