@@ -50,7 +50,7 @@ def agreement(answers: Iterable[Answered]) -> Agreement:
     if not several:
         raise InputError(
             "Expected samples with answers of two people for `--agreement`, but there are none; a column `annotator` "
-            "says who answered."
+            "or --annotator says who answered."
         )
     people = tuple(sorted({person for of_person in several for person in of_person}))
     pairs = Counter(

@@ -1,5 +1,6 @@
 """Matches answers with the questions of a run, and with the labels that the run has."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -199,10 +200,14 @@ class _Matcher:
 
 def _named(questions: Sequence[Query], ledger: Ledger) -> Iterable[Named]:
     """All samples that a run knows, those with the best names last."""
-    yield from (Named(sample.index, "", sample.file) for sample in ledger.pool)
-    yield from (Named(query.index, query.file, name_of(query.file, ledger.root)) for query in ledger.queries)
-    yield from (Named(row.index, "", row.file) for row in ledger.answers)
-    yield from (Named(one.index, one.file, name_of(one.file, ledger.root)) for one in questions)
+    root, today = ledger.root, {sample.index: sample.file for sample in ledger.pool}
+    yield from (Named(index, "", name) for index, name in today.items())
+    yield from (Named(query.index, query.file, name_of(query.file, root)) for query in ledger.queries if query.file)
+    yield from (Named(query.index, "", today.get(query.index, "")) for query in ledger.queries if not query.file)
+    for row in ledger.answers:
+        moved = today.get(row.index, row.file)
+        yield Named(row.index, "" if moved == row.file else os.path.join(root or "", moved), row.file)
+    yield from (Named(one.index, one.file, name_of(one.file, root)) for one in questions)
 
 
 def _by(answer: Answer) -> str:

@@ -19,7 +19,7 @@ class Named:
     file: str = ""
     """Path of the file, or the row in a file; empty if the sample has no file, or the run does not say."""
     name: str = ""
-    """The same, relative to the folder of the data."""
+    """The same, relative to the folder of the data; of a file that was moved, the name of before."""
 
     def __str__(self) -> str:
         return self.file or self.name or f"sample {self.index}"
@@ -82,15 +82,16 @@ class Samples:
 
     def _is_of(self, file: str, sample: Named) -> bool:
         given = _parts(file)
-        name = _parts(sample.name or name_of(sample.file, self._root))
-        if self._root is None:
-            whole, tail = _parts(os.path.abspath(sample.file or sample.name)), name
-        else:
-            whole = _parts(os.path.join(self._root, sample.name or os.path.abspath(sample.file)))
-            tail = (composed(PurePath(self._root).name), *name)
-        if _is_absolute(file):
-            return given == whole or given[-len(tail) :] == tail
-        return whole[-len(given) :] == given or given[-len(tail) :] == tail
+        for name in {sample.name, name_of(sample.file, self._root)} - {""}:
+            if self._root is None:
+                whole, tail = _parts(os.path.abspath(sample.file or name)), _parts(name)
+            else:
+                whole = _parts(os.path.join(self._root, name))
+                tail = (composed(PurePath(self._root).name), *_parts(name))
+            ends = given[-len(tail) :] == tail
+            if ends or whole == given or (whole[-len(given) :] == given and not _is_absolute(file)):
+                return True
+        return False
 
 
 def _parts(file: str) -> tuple[str, ...]:

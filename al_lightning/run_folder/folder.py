@@ -176,6 +176,7 @@ class RunFolder:
         folder._acquire()
         try:
             folder._recover()
+            folder._write_labels(over_edited=False)  # after a kill it may be of the commit before
         except BaseException:
             folder.close()
             raise
@@ -315,8 +316,11 @@ class RunFolder:
             for name in (QUERIES, ASKED, ANSWERS):
                 if name in contents:
                     keep_copy(self.path / name, contents[name])
-        if all_answers:
-            write_labels(self.path, [*all_queries, *all_asked], all_answers, new_pool)
+        self._write_labels()
+
+    def _write_labels(self, over_edited: bool = True) -> None:
+        if self.answers:  # a run of people
+            write_labels(self.path, [*self.queries, *self.asked], self.answers, self.pool, over_edited)
 
     def _new(self, name: str) -> Path:
         return new_name(self.path / name)

@@ -41,12 +41,23 @@ def label_rows(
 
 
 def write_labels(
-    folder: Path, queries: Iterable[Query], answers: Iterable[Answered], pool: Iterable[Sample] = ()
+    folder: Path,
+    queries: Iterable[Query],
+    answers: Iterable[Answered],
+    pool: Iterable[Sample] = (),
+    over_edited: bool = True,
 ) -> None:
     """Writes labels.csv, in the form that spreadsheets read.
 
     A labels.csv that somebody edited is put aside as ``labels.old.csv``, with a note. If the file cannot be written,
     for example because a spreadsheet has it open, the next commit writes it.
+
+    Args:
+        folder: The run folder.
+        queries: See :func:`label_rows`.
+        answers: See there.
+        pool: See there.
+        over_edited: Whether to replace a file that somebody edited. If not, it stays.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -57,15 +68,18 @@ def write_labels(
     try:
         with suppress(FileNotFoundError):
             found = path.read_bytes()
-            if found == content:
-                return
-            if not (written.exists() and written.read_text() == sha256_of(found)):
+            is_ours = written.exists() and written.read_text() == sha256_of(found)
+            if not is_ours and found != content:
+                if not over_edited:
+                    return
                 aside = put_aside(path)
                 print(
                     f"Note: {path} was edited; it is now {aside.name}. To take its labels: al-lightning label {folder} "
                     f"--import {aside} --correct",
                     file=sys.stderr,
                 )
+            if is_ours and found == content:
+                return
         replace_file(path, content)
         replace_file(written, sha256_of(content).encode())
     except OSError as error:

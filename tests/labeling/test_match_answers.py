@@ -201,6 +201,18 @@ def test_where_a_sample_is_that_nobody_asked_for(answer: Answer, problem: str) -
     assert (settled.problems, settled.rows) == ([problem], [])
 
 
+@pytest.mark.parametrize(
+    "file", ["a/2.jpg", "new/3.jpg", "3.jpg", "photos/new/3.jpg", "/x/photos/new/3.jpg", "photos/a/2.jpg"]
+)
+@pytest.mark.parametrize("index", [2, None])
+def test_a_file_that_was_moved_has_both_names(index: int | None, file: str) -> None:
+    moved = replace(ledger(), pool=[Sample(2, "new/3.jpg", "", 0)], root="photos")
+    assert settle([], [said(index, "dog", file=file)], moved).num_known == 1
+    assert settle([], [said(index, "cat", file=file)], moved).differing == [
+        "photos/new/3.jpg: cat instead of dog (task 6)"
+    ]
+
+
 def test_a_name_of_several_files_is_refused() -> None:
     asked = [Query(1, order, order, None, file=f"{folder}/1.jpg") for order, folder in enumerate("abcd")]
     settled = settle(asked, [said(None, "cat", file="1.jpg")], Ledger(NAMES))

@@ -54,3 +54,19 @@ def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: pyt
     (tmp_path / "labels.csv").rmdir()
     write_labels(tmp_path, BOUGHT, ANSWERS)
     assert len(rows(tmp_path)) == 4
+
+
+def test_after_a_kill_only_an_edited_file_stays(tmp_path: Path) -> None:
+    write_labels(tmp_path, BOUGHT, ANSWERS)
+    before = (tmp_path / ".labels").read_text()
+    write_labels(tmp_path, BOUGHT, [*ANSWERS, CORRECTION], over_edited=False)
+    assert rows(tmp_path)[3][2] == "Größe 3"
+    (tmp_path / ".labels").write_text(before)  # killed before it was noted
+    write_labels(tmp_path, BOUGHT, [*ANSWERS, CORRECTION], over_edited=False)
+    assert (tmp_path / ".labels").read_text() != before
+    (tmp_path / "labels.csv").write_text("mine")
+    write_labels(tmp_path, BOUGHT, ANSWERS, over_edited=False)
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+    (tmp_path / "labels.csv").unlink()
+    write_labels(tmp_path, BOUGHT, ANSWERS, over_edited=False)
+    assert len(rows(tmp_path)) == 4
