@@ -250,7 +250,8 @@ def _shared(run: Run, other: Run, study: Study) -> float:
 
 
 def _balance(study: Study) -> pd.DataFrame:
-    num_classes = max(2, 1 + max(int(run.queries["label"].max()) for runs in study.runs.values() for run in runs))
+    labels = [int(label) for run in study.all_runs for label in run.queries["label"].unique()]
+    num_classes = 1 + max([1, *labels])
     tables = []
     for arm, runs in study.runs.items():
         found = [_balance_of(run, num_classes, study.num_rounds) for run in runs]
@@ -266,6 +267,8 @@ def _balance(study: Study) -> pd.DataFrame:
 
 def _balance_of(run: Run, num_classes: int, num_rounds: int) -> ClassBalance:
     """Returns the classes of the labels by round. People may skip a whole query, so that a round adds none."""
+    if run.queries.empty:  # all labels were corrected to skips
+        return ClassBalance(np.full((num_rounds, num_classes), nan), np.full(num_rounds, nan))
     by_round = np.searchsorted(run.queries["round"].to_numpy(int), np.arange(num_rounds), side="right")
     budgets, rounds = np.unique(np.maximum(by_round, 1), return_inverse=True)
     found = class_balance(run.queries["label"].to_numpy(int), num_classes, budgets)

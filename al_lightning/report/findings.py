@@ -189,7 +189,7 @@ def _of_people(study: Study, asked: pd.DataFrame) -> Iterator[str]:
         rounds = len(run.rounds)
         yield (
             f"{name} has {labeled:,} label{'s' * (labeled != 1)} and {rounds} finished round{'s' * (rounds != 1)}"
-            f"{f'; people skipped {skipped:,} samples' if skipped else ''}."
+            f"{f'; people skipped {skipped:,} sample' if skipped else ''}{'s' * (skipped > 1)}."
         )
         corrected = int(rows["corrected"].sum())
         if corrected:
@@ -207,6 +207,9 @@ def _of_classes(labels: np.ndarray, names: tuple[str, ...] | None) -> Iterator[s
     """Says which classes are rare."""
     number = np.bincount(labels, minlength=len(names or ())).tolist()
     if len(number) < 2:
+        return
+    if min(number) == max(number):
+        yield f"Each of the {len(number)} classes has {number[0]:,} label{'s' * (number[0] != 1)}."
         return
     least, most = number.index(min(number)), number.index(max(number))
     name = {k: names[k] if names and k < len(names) else str(k) for k in (least, most)}

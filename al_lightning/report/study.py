@@ -281,9 +281,10 @@ def _common_rounds(by_arm: Mapping[str, Sequence[Run]], max_labels: int | None, 
     planned = max(run.num_rounds for run in runs)
     unfinished = sum(len(run.rounds) < planned for run in runs)
     if unfinished:
+        which = "The run is" if len(runs) == 1 else f"{unfinished} of {len(runs)} runs are"
+        stopped = "was" if len(runs) == 1 else "were"
         notes.append(
-            f"{unfinished} of {len(runs)} runs are in progress, or were stopped, before the {planned} planned rounds: "
-            f"the numbers will change."
+            f"{which} in progress, or {stopped} stopped, before the {planned} planned rounds: the numbers will change."
         )
     num_labeled = shortest.rounds["num_labeled"].to_numpy(int)[:common]
     for run in runs:

@@ -52,6 +52,8 @@ def test_each_class_is_counted_by_its_name_also_one_that_nobody_gave(tmp_path: P
 def test_classes_without_names_have_their_numbers(tmp_path: Path) -> None:
     table = analysed(tmp_path / "photos", identity={"samples": "x"}).classes
     assert table["name"].tolist() == ["0", "1"]
+    found = analysed(tmp_path / "other", answers=ROUNDS[:1], identity={"samples": "x"}).findings
+    assert found[0] == "The run has 3 labels and 1 finished round; people skipped 1 sample."
 
 
 def test_without_a_test_set_there_is_no_table_of_accuracies(tmp_path: Path) -> None:
@@ -154,6 +156,15 @@ def test_a_label_may_become_a_skip_and_a_skip_a_label(tmp_path: Path, index: int
     assert found.classes["labels"].tolist() == labels
     assert found.bands["photos"]["num_labeled"].tolist() == [3, 6, 10]  # the rounds are what they were
     assert found.balance["num_labeled"].tolist() == [3, 6, 10]
+
+
+def test_labels_that_are_all_corrected_to_skips_leave_a_report(tmp_path: Path) -> None:
+    path = write_people_run(tmp_path / "photos", answers=ROUNDS[:1])
+    correct(path, (0, "skip"), (1, "skip"), (3, "skip"))
+    found = analyse(read_study([path]))
+    assert found.classes["labels"].tolist() == [0, 0, 0]
+    assert found.balance["entropy"].isna().all()
+    assert "Each of the 3 classes has 0 labels." in found.findings
 
 
 def test_a_correction_that_names_no_class_is_refused(tmp_path: Path) -> None:

@@ -252,3 +252,9 @@ def test_settings_that_were_varied_are_named_also_for_the_baseline(tmp_path: Pat
 )
 def test_titles_of_the_contents_have_no_numbers(endpoint: str, title: str) -> None:
     assert _short_title(endpoint) == title
+
+
+def test_many_classes_are_folded(tmp_path: Path) -> None:
+    parsed = Page(page(people(tmp_path, identity={"classes": [f"class {i}" for i in range(31)]}), figures=False))
+    assert "31 classes" in parsed.text
+    assert len(parsed.all("details")) == 2  # with the settings
