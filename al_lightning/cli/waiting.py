@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.studio.client import Away
 from al_lightning.labeling.studio.take import take_pulled

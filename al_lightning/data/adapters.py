@@ -43,6 +43,7 @@ class DatasetPool(PoolDataModule):
         collate_fn: Makes a batch of a list of items, like ``collate_fn`` of torch's DataLoader. The batch is a tuple or
             a mapping that contains the classes. The function may pad the items. Models train and test on this batch,
             and score it without the classes.
+        labels: See :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If the datasets are not map-style, or their items are not as described above.
@@ -64,8 +65,9 @@ class DatasetPool(PoolDataModule):
         image_key: int | str | None = None,
         text_key: int | str | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        labels: str | None = None,
     ) -> None:
-        super().__init__(num_initial, initial, batch_size)
+        super().__init__(num_initial, initial, batch_size, labels)
         if num_workers < 0:
             raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
         self.train = train
@@ -113,6 +115,7 @@ class DataModuleAdapter(PoolDataModule):
             key of a mapping.
         image_key: Which part of an item is the input, if this is not evident.
         text_key: The same as ``image_key``, for texts.
+        labels: See :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If a loader is missing, or its dataset is not map-style.
@@ -129,8 +132,9 @@ class DataModuleAdapter(PoolDataModule):
         label_key: int | str | None = None,
         image_key: int | str | None = None,
         text_key: int | str | None = None,
+        labels: str | None = None,
     ) -> None:
-        super().__init__(num_initial, initial, 64 if batch_size is None else batch_size)
+        super().__init__(num_initial, initial, 64 if batch_size is None else batch_size, labels)
         self.datamodule = datamodule
         self.label_key = label_key
         self.input_key = _input_key(image_key, text_key)

@@ -14,8 +14,10 @@ from lightning.pytorch.utilities.parsing import is_picklable
 from torch import Tensor
 
 from al_lightning.data.alike import check_arrays
+from al_lightning.data.answer import Answer
 from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, MinibatchLoader, Rows
 from al_lightning.data.collating import form_of, in_form
+from al_lightning.data.given_labels import GivenLabels
 from al_lightning.data.growth import Begun, Growth, KnownFile
 from al_lightning.data.inputs import map_tensors, tensors_of
 from al_lightning.data.labeled_pool import LabeledPool
@@ -25,6 +27,7 @@ from al_lightning.data.placed_rows import PlacedRows
 from al_lightning.data.source import Arrays, Source, as_source
 from al_lightning.errors import InputError
 from al_lightning.models.protocol import traits
+from al_lightning.paths import expanded
 
 
 class PoolDataModule(L.LightningDataModule, ABC):
@@ -37,6 +40,9 @@ class PoolDataModule(L.LightningDataModule, ABC):
         num_initial: Number of samples labeled before the first round.
         initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
         batch_size: Samples in a minibatch of training.
+        labels: A table of labels that are known besides those in the data, such as labels.csv of another run. It has a
+            column ``label`` with names of classes, and a column ``file`` or ``index``. Its labels win over those in the
+            data.
 
     Raises:
         InputError: If an argument is out of range.
@@ -49,7 +55,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
     """Arguments that are objects and that no checkpoint saves."""
 
     def __init__(
-        self, num_initial: int = 500, initial: Literal["random", "balanced"] = "random", batch_size: int = 64
+        self,
+        num_initial: int = 500,
+        initial: Literal["random", "balanced"] = "random",
+        batch_size: int = 64,
+        labels: str | None = None,
     ) -> None:
         super().__init__()
         if num_initial < 1:
@@ -61,6 +71,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.save_hyperparameters(ignore=list(self.no_settings))
         for argument in [name for name, value in self.hparams.items() if not is_picklable(value)]:
             del self.hparams[argument]  # for example a lambda of a subclass: no checkpoint could hold it
+        self.labels = expanded(labels)
         self.num_initial = num_initial
         self.initial = initial
         self.batch_size = batch_size
@@ -259,7 +270,24 @@ class PoolDataModule(L.LightningDataModule, ABC):
             self.class_names = tuple(map(str, self._gaps)) if from_0 else None
             if from_0:
                 self._train_targets, self._test_targets = (renumbered(part, index_of) for part in self._given)
+        self._take_given_labels()
         self._state = LabeledPool(self._train_targets, self._there)
+
+    def _take_given_labels(self) -> None:
+        """Gives samples the labels of the table in ``labels``."""
+        if self.labels is None:
+            return
+        num_classes = self._count_classes(self._train_targets)
+        names = [str(name) for name in (range(num_classes) if self.class_names is None else self.class_names)]
+        given = GivenLabels(self.labels, names).classes(names, self._index_of)
+        self._train_targets = self._train_targets.clone()
+        if given:
+            self._train_targets[torch.tensor(list(given))] = torch.tensor(list(given.values()))
+
+    def _index_of(self, answer: Answer) -> int | None:
+        """Training-set index of the sample that a row of a table means; ``None`` if there is no such sample."""
+        index = answer.index
+        return index if index is not None and index < len(self._train_targets) else None
 
     def suit_outputs(self, num_outputs: int) -> None:
         """Numbers the classes as a model needs them, if they are numbers with gaps; this forgets all labels.
@@ -323,11 +351,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def count_classes(self) -> int:
         """Returns the number of names of classes, or the highest class index plus 1 if there are no names."""
         self.setup()
+        return self._count_classes(self._state.targets)
+
+    def _count_classes(self, train_targets: Tensor) -> int:
         if self.class_names is not None:
             return len(self.class_names)
-        highest = max(
-            int(targets.max()) if len(targets) else -1 for targets in (self._state.targets, self._test_targets)
-        )
+        highest = max(int(targets.max()) if len(targets) else -1 for targets in (train_targets, self._test_targets))
         return max(self._least_classes, 1 + highest)
 
     def list_class_names(self) -> list[str]:

@@ -15,6 +15,7 @@ from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import DatasetBlocks, Datasets
 from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_layout, part_of
 from al_lightning.data.folder_summary import class_folders, describe, listed
+from al_lightning.data.given_labels import FilesByName, GivenLabels
 from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place, relative_name
 from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
 from al_lightning.data.labels import UNKNOWN
@@ -96,6 +97,7 @@ class ImageFolder(PoolDataModule):
         self._test_files: list[Path] = []
         self._num_unreadable = 0
         self._is_drawn = False
+        self._given_digest = ""
         self._digests: dict[Path, str] = {}
 
     def load(self) -> Arrays | Datasets:
@@ -103,19 +105,26 @@ class ImageFolder(PoolDataModule):
         layout = self._layout()
         parts = (layout.train, *([layout.test] if layout.test else []), *layout.left_out)
         found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
-        self.class_names = check_class_names(self.classes or class_folders(layout, found))
+        given = None if self.labels is None else self._read_labels(found)
+        self.class_names = check_class_names(self.classes or self._found_classes(layout, found, given))
         if not self.class_names:
             raise InputError(
                 f"Expected `data.classes` to name the classes, since {layout.train} has no folder of a class, "
                 "but got none."
             )
         train_files, train_targets = self._labeled_files(layout.train, found)
-        self._check_classes(layout.train, train_targets)
+        if given is None:
+            self._check_classes(layout.train, train_targets)
         others, unlabeled = found.others, [find_files(folder) for folder in layout.unlabeled]
         for more in unlabeled:
             train_files += self._readable(more.images)
             others += more.others
         train_targets = torch.cat([train_targets, torch.full((len(train_files) - len(train_targets),), UNKNOWN)])
+        if given is not None:
+            find = FilesByName(train_files, self.root).find
+            for position, target in given.classes(self.class_names, find).items():
+                train_targets[position] = target
+            self._given_digest = hashlib.sha256(train_targets.numpy().tobytes()).hexdigest()
         test_part = None if layout.test is None else descended(layout.test, self.class_names)
         self._is_drawn = test_part is None
         if test_part is not None:
@@ -169,7 +178,21 @@ class ImageFolder(PoolDataModule):
         if self.begun is not None and self.begun.files:
             return self.begun.samples  # the run's list of files takes the place of a fingerprint
         names = "\n".join(path.relative_to(self.root).as_posix() for path in self._files)
-        return hashlib.sha256(os.fsencode(names)).hexdigest()
+        return hashlib.sha256(os.fsencode(names + self._given_digest)).hexdigest()
+
+    def _found_classes(self, layout: Layout, found: FoundFiles, given: GivenLabels | None) -> list[str]:
+        """The classes in folders and in the table of labels, sorted."""
+        folders = class_folders(layout, found)
+        known = set(map(composed, folders))
+        more = [] if given is None else [name for name in given.names() if name not in known]
+        return sorted([*folders, *more])
+
+    def _read_labels(self, found: FoundFiles) -> GivenLabels:
+        assert self.labels is not None
+        return GivenLabels(self.labels, [*(self.classes or ()), *(path.name for path in found.images)])
+
+    def _take_given_labels(self) -> None:
+        """Does nothing: :meth:`load` took the labels, because they decide on the test set."""
 
     def blocks_of(self, paths: Sequence[Path]) -> DatasetBlocks:
         """Other images, as they are scored."""

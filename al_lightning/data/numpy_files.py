@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from al_lightning.data.answer import Answer
 from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
+from al_lightning.data.given_labels import row_of
 from al_lightning.data.labels import UNKNOWN, class_indices
 from al_lightning.data.memory import hold
 from al_lightning.data.new_samples import NewRows, check_rows
@@ -156,6 +158,15 @@ class NumpyFiles(PoolDataModule):
 
     def name_of(self, index: int) -> str:
         return Path(self.file_of(index)).name
+
+    def _index_of(self, answer: Answer) -> int | None:
+        row = row_of(answer)
+        if row is None:
+            return super()._index_of(answer)
+        if self._chosen is None:
+            return row if row < len(self._train_targets) else None
+        found = (self._chosen == row).nonzero()
+        return int(found) if len(found) else None
 
     def text_of(self, index: int) -> str:
         return ", ".join(_text(value) for value in np.asarray(self._inputs[self._row(index)]).ravel().tolist())

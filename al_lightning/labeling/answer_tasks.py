@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from al_lightning.data.answer import Answer, as_index
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import Answer, as_index
 
 CONTROL = "label"
 """Name of Label Studio's control that holds the class."""

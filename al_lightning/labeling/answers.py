@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from al_lightning.labeling.answer import Answer
-from al_lightning.labeling.answer_tables import answers_of_table
+from al_lightning.data.answer import Answer
+from al_lightning.data.answer_tables import answers_of_table
+from al_lightning.data.decoding import read_text
 from al_lightning.labeling.answer_tasks import answers_of_tasks, tasks_of
-from al_lightning.labeling.decoding import read_text
 
 __all__ = ["Answer", "answers_of_tasks", "read_answers"]
 

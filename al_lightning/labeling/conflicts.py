@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Literal, NamedTuple
 
-from al_lightning.labeling.answer import Answer
+from al_lightning.data.answer import Answer
 
 Conflicts = Literal["refuse", "majority", "latest"]
 RULES: tuple[Conflicts, ...] = ("refuse", "majority", "latest")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import composed, did_you_mean
-from al_lightning.labeling.answer import Answer
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.tables import SKIP, Sample, Waiting
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from al_lightning.labeling.answer import Answer
+from al_lightning.data.answer import Answer
 from al_lightning.labeling.conflicts import Voice, as_time
 from al_lightning.run_folder.current_labels import current_labels
 from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, SKIP, SKIPPED, Answered, Query, Sample

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import composed, did_you_mean
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.conflicts import Conflicts, Voice, winner
 from al_lightning.labeling.ledger import Ledger
 from al_lightning.labeling.samples import Named, Samples

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.elsewhere import Elsewhere
 from al_lightning.run_folder.folder import CONFIG, RunFolder
 from al_lightning.run_folder.tables import OTHER, SKIPPED

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from al_lightning.data.answer import Answer
 from al_lightning.data.growth import file_digest
 from al_lightning.errors import composed
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.elsewhere import Elsewhere
 from al_lightning.run_folder.files import replace_file
 from al_lightning.run_folder.folder import RunFolder

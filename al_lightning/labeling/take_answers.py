@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.conflicts import Conflicts
 from al_lightning.labeling.ledger import Ledger
 from al_lightning.labeling.match_answers import settle

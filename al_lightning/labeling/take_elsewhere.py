@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from al_lightning.labeling.answer import Answer
+from al_lightning.data.answer import Answer
 from al_lightning.labeling.elsewhere import Elsewhere, sort_out
 from al_lightning.labeling.tell_answers import counted
 from al_lightning.run_folder.folder import RunFolder

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from al_lightning.data.answer import SKIP as SKIP
+
 ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
 CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
 ANSWERS, POOL, WAITING = "answers.csv", "pool.csv", "waiting.csv"
 SKIPPED = -1
 """Label of a sample that the labeler skipped. No fit trains on it, and no query asks for it again."""
-SKIP = "skip"
-"""Word of a person for a sample that has no label."""
 KNOWN, ANSWER, OTHER, CORRECTION = "known", "answer", "other", "correction"
 """Kinds of answers in answers.csv; see :class:`Answered`."""
 

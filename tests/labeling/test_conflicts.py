@@ -2,7 +2,7 @@
 
 import pytest
 
-from al_lightning.labeling.answer import Answer
+from al_lightning.data.answer import Answer
 from al_lightning.labeling.conflicts import RULES, Conflicts, Voice, as_time, winner
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import Answer
 from al_lightning.labeling.take_answers import take, words_of
 from al_lightning.run_folder import RunFolder
 from tests.labeling.runs import CLASSES, opened, queries, run_of_people, settings

@@ -2,7 +2,7 @@
 
 import sys
 
-from al_lightning.labeling.answer import Answer
+from al_lightning.data.answer import Answer
 from al_lightning.labeling.conflicts import Conflicts
 from al_lightning.labeling.studio.pull import pull
 from al_lightning.labeling.studio.state import STATE

@@ -14,13 +14,14 @@ WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """The bytes that .xlsx, .ods and .numbers files begin with, and .xls files."""
 
 
-def read_text(path: Path, words: Collection[str] = ()) -> str:
+def read_text(path: Path, words: Collection[str] = (), option: str = "--import") -> str:
     """Reads a file of text.
 
     Args:
         path: The file.
         words: Words that the text may have, such as names of classes. Among the encodings that are not Unicode, the
             first one with the most of these words is chosen.
+        option: The option that names the file, for messages.
 
     Raises:
         InputError: If there is no such file, or it is not text.
@@ -28,16 +29,16 @@ def read_text(path: Path, words: Collection[str] = ()) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"Expected `--import` to be a file, but there is no {path}.") from None
+        raise InputError(f"Expected `{option}` to be a file, but there is no {path}.") from None
     except IsADirectoryError:
-        raise InputError(f"Expected `--import` to be a file, but {path} is a folder.") from None
+        raise InputError(f"Expected `{option}` to be a file, but {path} is a folder.") from None
     except OSError as error:
-        raise InputError(f"Expected `--import` {path} to be a readable file, but got: {error.strerror}.") from error
+        raise InputError(f"Expected `{option}` {path} to be a readable file, but got: {error.strerror}.") from error
     if content.startswith(WORKBOOKS):
-        raise InputError(f"Expected `--import` {path} to be a table of text, but it is a workbook; save it as CSV.")
+        raise InputError(f"Expected `{option}` {path} to be a table of text, but it is a workbook; save it as CSV.")
     text = _decoded(content, words)
     if text is None or "\0" in text:
-        raise InputError(f"Expected `--import` {path} to be a text file, but got other bytes.")
+        raise InputError(f"Expected `{option}` {path} to be a text file, but got other bytes.")
     return text
 
 

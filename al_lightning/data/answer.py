@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 MOST_DIGITS = 18  # in an index
+SKIP = "skip"
+"""Word of a person for a sample that has no label."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from al_lightning.data.answer import MOST_DIGITS, SKIP, Answer, as_index
 from al_lightning.errors import InputError
-from al_lightning.labeling.answer import MOST_DIGITS, Answer, as_index
-from al_lightning.run_folder.tables import SKIP
 
 DELIMITERS = ",;\t|"
 NEEDED = ("label", "index", "file")
@@ -19,7 +18,7 @@ TRUE = ("true", "1", "yes")
 MOST_ROWS_ABOVE = 20  # the header: a title and empty lines
 
 
-def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
+def answers_of_table(path: Path, text: str, option: str = "--import") -> Iterator[Answer]:
     """Reads the answers of a table.
 
     The columns may be in any order, with names in upper or lower case. They may be separated by commas, semicolons,
@@ -28,6 +27,7 @@ def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
     Args:
         path: The file, for messages.
         text: Its text.
+        option: The option that names the file, for messages.
 
     Raises:
         InputError: If the text is not a table of answers.
@@ -49,7 +49,7 @@ def answers_of_table(path: Path, text: str) -> Iterator[Answer]:
             if answer is not None:
                 yield answer
     except csv.Error as error:
-        raise InputError(f"Expected `--import` {path} to be a table, but got: {error}.") from error
+        raise InputError(f"Expected `{option}` {path} to be a table, but got: {error}.") from error
 
 
 def _header(text: str, delimiter: str) -> list[str]:
