@@ -35,8 +35,9 @@ def test_labels_of_files_are_as_if_the_files_lay_in_folders_of_classes(photos: P
     names = sorted(path.name for path in photos.glob("*.png"))
     rows = [(name, name.split("_")[0]) for name in names[:6]] + [(names[6], "skip"), (names[7], "")]
     data = make(photos, labels=table(tmp_path / "labels.csv", rows), test_fraction=0)
-    assert list(data.class_names or ()) == sorted({label for _, label in rows[:6]})
-    known = {data.name_of(i): data.class_names[t] for i, t in enumerate(data.train_targets.tolist()) if t >= 0}
+    classes = data.list_class_names()
+    assert classes == sorted({label for _, label in rows[:6]})
+    known = {data.name_of(i): classes[t] for i, t in enumerate(data.train_targets.tolist()) if t >= 0}
     assert known == dict(rows[:6])
 
 
@@ -108,7 +109,7 @@ def test_data_of_ones_own_take_labels_by_index(tmp_path: Path) -> None:
         ([("a.png", "dig1t0")], "to be classes, but got `dig1t0`; did you mean digit0?"),
         (
             [("{0}", "digit0"), ("{0}", "digit1")],
-            "Expected one label of each sample in .*, but .* is digit0 and digit1",
+            "one label of each sample in .*, but .* is digit0 and digit1",
         ),
     ],
 )
