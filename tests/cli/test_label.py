@@ -27,7 +27,7 @@ def fit(tmp_path: Path, *flags: str) -> None:
         [
             *["fit", "--data", "ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "8"],
             *["--data.channels", "1", "--data.num_initial", "12", "--data.num_workers", "0"],
-            *["--model.optimizer.lr", "0.01"],
+            *["--model", "DropoutMLP", "--model.optimizer.lr", "0.01"],
             *["--loop.oracle", "FileOracle", "--loop.strategy", "Margin"],
             *["--loop.query_size", "5", "--loop.num_rounds", "2", "--loop.run_dir", str(tmp_path / "run")],
             *["--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", *flags],
