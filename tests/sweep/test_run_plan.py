@@ -183,6 +183,24 @@ def test_runs_that_wait_for_labels_or_end_early_are_not_finished(
     assert states == ["not begun", "1 of 4 fits done, waits for labels"]
 
 
+def test_runs_without_an_end_finish_when_their_pool_is_used_up(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """1,400 samples: 50, then 700, then the 650 that are left."""
+    fit = "--data tests.digits.Digits --model tests.digits.DigitsMLP --data.num_initial 50 --loop.query_size 700"
+    fit += " --loop.num_rounds null --trainer.max_epochs 1"
+    path = write_study(tmp_path / "study.yaml", {"random": None}, fit, out=tmp_path / "out")
+    main(["sweep", "--config", str(path)])
+    assert "random seed 0: finished, round 2, 1400 labels, test acc 0." in capsys.readouterr().out
+    rounds = tmp_path / "out" / "random" / "seed0" / "rounds.csv"
+    before = rounds.read_bytes()
+    main(["sweep", "--config", str(path), "--dry_run"])
+    assert "# 3 fits done\n" in capsys.readouterr().out
+    main(["sweep", "--config", str(path)])
+    assert "1 of 1 runs in" in capsys.readouterr().out
+    assert rounds.read_bytes() == before
+    main(["report", str(tmp_path / "out" / "random")])
+    assert "in progress" not in capsys.readouterr().out
+
+
 def test_a_folder_in_use_by_a_sweep_is_refused(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
