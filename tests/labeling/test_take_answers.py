@@ -1,5 +1,6 @@
 """Answers come into a run folder in one commit."""
 
+import os
 import re
 from pathlib import Path
 
@@ -105,3 +106,47 @@ def test_a_simulated_run_takes_no_answers(tmp_path: Path) -> None:
 def test_words_of_a_run_are_its_classes_and_files(tmp_path: Path) -> None:
     words = words_of(opened(run_of_people(tmp_path / "run")))
     assert set(words) == {*CLASSES, "7 ü.jpg", "3 ü.jpg", "5 ü.jpg", "0 ü.jpg", "1 ü.jpg"}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def test_a_kill_at_any_rename_loses_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either all answers are there or none, and the same command again gives the same run."""
+    answers = (said(7, "dog", "anna"), said(3, None), said(5, "cat"), said(0, "dog"))
+    rename, num_kills = os.replace, 0
+    for survived in range(100):
+        path = run_of_people(tmp_path / str(survived))
+        left = [survived]
+
+        def killed(old: Path, new: Path, left: list[int] = left) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            rename(old, new)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.replace", killed)
+            try:
+                taken(path, *answers, correct=True)
+                is_whole = True
+            except Killed:
+                is_whole = False
+                num_kills += 1
+        folder = opened(path)
+        assert len(folder.queries) in (2, 5)
+        assert len(folder.asked) == (3 if len(folder.queries) == 2 else 0)
+        folder = taken(path, *answers, correct=True)
+        assert bought(folder) == [*KNOWN, (7, 1, 1), (3, 1, -1), (5, 1, 0)]
+        assert [(row.index, row.label, row.kind) for row in folder.answers[2:]] == [
+            (7, "dog", "answer"),
+            (3, "skip", "answer"),
+            (5, "cat", "answer"),
+            (0, "dog", "correction"),
+        ]
+        assert "0 ü.jpg,0,dog,1" in (path / "labels.csv").read_text(encoding="utf-8-sig")
+        assert not list(path.glob("*.old*"))
+        if is_whole:
+            break
+    assert num_kills >= 8
