@@ -2,12 +2,11 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import replace
 
 from al_lightning.cli.options import Parser
 from al_lightning.errors import InputError
 from al_lightning.labeling.agreement import agreement, describe
-from al_lightning.labeling.answers import read_answers
+from al_lightning.labeling.answers import read_answers_of_people
 from al_lightning.labeling.conflicts import RULES
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.other_run import labels_of_run
@@ -37,11 +36,13 @@ def run(words: list[str]) -> None:
     parser.add_argument("run", metavar="RUN", type=as_path, help="the run folder")
     parser.add_argument(
         "--import",
-        dest="file",
+        dest="files",
         metavar="FILE",
         type=as_path,
+        action="append",
         help="a .csv with columns label, and index or file, as query.csv is when it is filled in; or a .json that "
-        "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder",
+        "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder; "
+        "for colleagues more than once, each file named after its person",
     )
     parser.add_argument(
         "--from",
@@ -76,11 +77,11 @@ def run(words: list[str]) -> None:
     folder = RunFolder.edit(options.run)
     try:
         is_all = True
-        if options.file is not None and options.other is not None:
+        if options.files and options.other is not None:
             raise InputError("Expected `--import` or `--from`, but got both.")
         if options.other is not None:
             is_all = _take_run(folder, options)
-        elif options.file is not None:
+        elif options.files:
             is_all = _take_file(folder, options)
         elif not options.agreement:
             is_all = _take_own(folder, options)
@@ -93,17 +94,16 @@ def run(words: list[str]) -> None:
 
 
 def _take_file(folder: RunFolder, options: Namespace) -> bool:
-    """Takes the answers of a file; returns whether all of them could be taken."""
+    """Takes the answers of files; returns whether all of them could be taken."""
     was_open, table = bool(folder.asked), folder.path / QUERY
     before = sha256_of(table.read_bytes()) if table.exists() else ""
-    answers = read_answers(options.file, words_of(folder))
-    is_table = before == sha256_of(options.file.read_bytes())  # query.csv, or a copy of it
-    if options.annotator:
-        answers = [replace(answer, annotator=answer.annotator or options.annotator) for answer in answers]
+    answers = read_answers_of_people(options.files, words_of(folder), options.annotator)
+    is_table = before in {sha256_of(file.read_bytes()) for file in options.files}  # query.csv, or a copy of it
+    named = " and ".join(map(str, options.files))
     suggested, answers = split_suggested(folder, answers)
     if not answers and not suggested:
         print(
-            f"Note: {options.file} has no answers: no row with a `label`, or no annotation with a choice of `label`.",
+            f"Note: {named} has no answers: no row with a `label`, or no annotation with a choice of `label`.",
             file=sys.stderr,
         )
     unasked = take_elsewhere(folder, suggested)
@@ -112,7 +112,7 @@ def _take_file(folder: RunFolder, options: Namespace) -> bool:
     if is_table and taken.is_all:
         note_taken(table, before)
     if was_open or taken.changes or not taken.is_all or not (answers or suggested):
-        tell(taken, str(options.file))
+        tell(taken, named)
         tell_open(folder, taken.num_back)
     elif suggested:
         tell_open(folder)

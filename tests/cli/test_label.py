@@ -423,6 +423,24 @@ def test_a_person_may_be_named_for_a_whole_table(tmp_path: Path, capsys: pytest.
     assert rows == [(3, "cat", "carl"), (5, "cat", "anna"), (5, "dog", "ben")]
 
 
+def test_tables_of_colleagues_come_together(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = run_of_people(tmp_path / "run")
+    words: list[str] = []
+    for person, labels in {"anna": "cat dog cat", "ben": "cat cat dog", "carl": "cat dog "}.items():
+        path = tmp_path / f"{person}.csv"
+        rows = [f"{index},{label}\n" for index, label in zip((7, 3, 5), labels.split(" "), strict=True)]
+        path.write_text("index,label\n" + "".join(rows))
+        words += ["--import", str(path)]
+    code, _, err = told(capsys, run, *words)
+    assert code == 1
+    assert "contradict each other: cat (anna, anna.csv, line 4), dog (ben, ben.csv, line 4)." in err
+    code, _, err = told(capsys, run, *words, "--conflicts", "majority")
+    assert [(question.index, question.label) for question in opened(run).asked] == [(7, 0), (3, 1), (5, None)]
+    code, out, _ = told(capsys, run, "--agreement")
+    assert out.splitlines()[0] == "3 samples have answers of two people or more: anna, ben, carl."
+    assert "Fleiss' kappa" in out
+
+
 def test_a_file_without_answers_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run = run_of_people(tmp_path / "run")
     code, out, err = told(capsys, run, "--import", table(tmp_path, "index,label", "7,"))
