@@ -1,5 +1,6 @@
 """``al-lightning fit``: runs an experiment, or continues one."""
 
+import os
 from typing import Any
 
 import lightning.pytorch as L
@@ -8,7 +9,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from al_lightning.cli.beforehand import in_full
 from al_lightning.cli.lightning_cli import ActiveLearningCLI, innermost, make_cli
-from al_lightning.cli.waiting import HELP as HELP_OF_WAIT, wait_for_answers, without_wait
+from al_lightning.cli.waiting import HELP as HELP_OF_WAIT, begin_anew, wait_for_answers, without_wait
 from al_lightning.data import PoolDataModule
 from al_lightning.loop import ActiveLearningLoop
 
@@ -20,11 +21,15 @@ def run(words: list[str]) -> None:
         InputError: If the words are bad.
     """
     words, seconds = without_wait(words)
+    environment = dict(os.environ)
     while True:
-        run_dir = make_cli(FitCLI, ["fit", *words]).config_init.fit.loop.waits_in
+        cli = make_cli(FitCLI, ["fit", *words])
+        run_dir = cli.config_init.fit.loop.waits_in
         if seconds is None or run_dir is None:
             return
         wait_for_answers(run_dir, seconds)
+        if cli.trainer.world_size > 1:
+            begin_anew(words, seconds, environment)
 
 
 def settings_of_fit(flags: list[str]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """``al-lightning fit --wait``: waits for the answers of people, takes them, and goes on by itself."""
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
@@ -83,6 +85,22 @@ def wait_for_answers(run_dir: Path, seconds: float) -> None:
     look = _Look(run_dir)
     while not look():
         time.sleep(seconds)
+
+
+def begin_anew(words: Sequence[str], seconds: float, environment: Mapping[str, str]) -> NoReturn:
+    """Replaces this program by the same one at its beginning.
+
+    Lightning starts the processes of several devices once in a program.
+
+    Args:
+        words: The words after ``fit``, without ``--wait``.
+        seconds: Time between two looks.
+        environment: The variables that the program began with. Lightning adds some.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "al_lightning", "fit", *words, FLAG, f"{seconds:g}"]
+    os.execve(sys.executable, command, dict(environment))
 
 
 class _Look:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from al_lightning.cli import main, waiting
-from al_lightning.cli.waiting import wait_for_answers, without_wait
+from al_lightning.cli.waiting import begin_anew, wait_for_answers, without_wait
 from al_lightning.errors import InputError
 from al_lightning.labeling.studio.key import VARIABLE
 from al_lightning.labeling.studio.state import StudioState
@@ -200,6 +201,15 @@ def test_waiting_ends_where_it_would_be_for_ever(
     folder = RunFolder.edit(asked)  # it is free again, and nothing is lost
     assert len(folder.asked) == 2
     folder.close()
+
+
+def test_a_run_on_several_devices_begins_anew_as_the_program_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning adds LOCAL_RANK and others to the environment, and would start no processes a second time."""
+    begun: list[Any] = []
+    monkeypatch.setattr(waiting.os, "execve", lambda *given: begun.append(given))
+    begin_anew(["--config", "run/config.yaml"], 0.5, {"HOME": "/home/me"})
+    words = [sys.executable, "-m", "al_lightning", "fit", "--config", "run/config.yaml", "--wait", "0.5"]
+    assert begun == [(sys.executable, words, {"HOME": "/home/me"})]
 
 
 # -------------------------------------------------------------------------------------------------------- a whole run
