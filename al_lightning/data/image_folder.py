@@ -217,7 +217,7 @@ class ImageFolder(PoolDataModule):
                 hint = did_you_mean(name, self.class_names) if name.lower() in map(str.lower, self.class_names) else "."
                 raise InputError(
                     f"Expected the folders in {folder} to be classes, {listed(self.class_names)}, "
-                    f"but got `{name}`; see `data.classes`{hint}"
+                    f"but got `{name}`; a folder `unlabeled` may hold images without a class; see `data.classes`{hint}"
                 )
             targets.append(UNKNOWN if index is None else index)
         return files, torch.tensor(targets, dtype=torch.int64)

@@ -55,8 +55,8 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
             f"Expected the samples of the run in {folder.path}, but {what}; `loop.pool_may_grow` takes in new ones."
         )
     _check_labeled(folder, data, growth)
+    # The questions keep their names of files, because the published ones have these names.
     asked = [question for question in folder.asked if not _is_gone(question, growth)]
-    asked = [replace(question, file=data.file_of(question.index) or "") for question in asked]
     taken = Taken(asked=asked, waiting=folder.waiting)
     if takes_known:
         _take_known(taken, folder, data)

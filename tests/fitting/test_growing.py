@@ -56,6 +56,13 @@ def answer(folder: Path) -> None:
     run.close()
 
 
+def fill_in(folder: Path, label: str) -> None:
+    """Fills in the published table of questions."""
+    path = folder / "run" / "query.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([lines[0], *(line + label for line in lines[1:])]), encoding="utf-8")
+
+
 def add(folder: Path, num: int, start: int, into: str = "photos") -> list[str]:
     """Adds images of digits, without folders of classes; returns their names."""
     save_digits(folder / "new", num, start)
@@ -260,6 +267,18 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
     assert [row.num_labeled for row in open_run(run).rounds] == [4, 4 + 3 + 2]
 
 
+def test_a_question_that_was_moved_is_answered_by_its_earlier_name(run: Path) -> None:
+    asked = open_run(run).asked
+    (run / "photos" / "unlabeled").mkdir()
+    for question in asked:
+        shutil.move(question.file, run / "photos" / "unlabeled")
+    fill_in(run, "digit2")
+    fit(run)
+    ledger = open_run(run)
+    assert [(q.index, q.label) for q in ledger.queries[-3:]] == [(question.index, 2) for question in asked]
+    assert {ledger.pool[question.index].file.split("/")[0] for question in asked} == {"unlabeled"}
+
+
 def test_a_run_of_an_earlier_version_gets_its_list(run: Path) -> None:
     ledger = RunFolder.edit(run / "run")
     expected = ledger.pool
@@ -347,10 +366,13 @@ def test_rows_of_a_new_file_join(tmp_path: Path, capsys: pytest.CaptureFixture) 
     fit(tmp_path, data(40))
     assert "10 new samples joined the pool of" in capsys.readouterr().out
     after = open_run(tmp_path)
-    assert [question.index for question in after.asked] == [question.index for question in before.asked]
+    assert after.asked == before.asked
     assert after.pool == [Sample(num + i, f"40.npz:{30 + i}", "", 1) for i in range(10)]
     fit(tmp_path, data(40))
     assert open_run(tmp_path).pool == after.pool
+    fill_in(tmp_path, "digit1")  # the table has the name of the first file
+    fit(tmp_path, data(40))
+    assert [query.label for query in open_run(tmp_path).queries if query.round == 1] == [1, 1, 1]
     with pytest.raises(InputError, match="samples were added, removed or renamed"):
         fit(tmp_path, data(30))
 
