@@ -214,10 +214,12 @@ class ImageFolder(PoolDataModule):
             name = path.relative_to(folder).parts[0] if path.parent != folder else UNLABELED
             index = index_of.get(composed(name))
             if index is None and part_of(name) != UNLABELED:
-                hint = did_you_mean(name, self.class_names) if name.lower() in map(str.lower, self.class_names) else "."
+                hint = "; images without a class may be in a folder `unlabeled`."
+                if name.lower() in map(str.lower, self.class_names):
+                    hint = did_you_mean(name, self.class_names)
                 raise InputError(
                     f"Expected the folders in {folder} to be classes, {listed(self.class_names)}, "
-                    f"but got `{name}`; a folder `unlabeled` may hold images without a class; see `data.classes`{hint}"
+                    f"but got `{name}`; see `data.classes`{hint}"
                 )
             targets.append(UNKNOWN if index is None else index)
         return files, torch.tensor(targets, dtype=torch.int64)
