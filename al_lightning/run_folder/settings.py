@@ -34,8 +34,16 @@ FREE_SETTINGS = frozenset(
 )
 """Settings that may change when a run is continued, because they do not change a round."""
 
-FILES_OF_DATA = ("data.path", "data.train_inputs", "data.train_targets", "data.test_inputs", "data.test_targets")
-"""Settings that may change when a run whose pool may grow is continued: a new file has more samples."""
+FILES_OF_DATA = (
+    "data.corrupt",
+    "data.labels",
+    "data.path",
+    "data.test_inputs",
+    "data.test_targets",
+    "data.train_inputs",
+    "data.train_targets",
+)
+"""Settings that may change when a run whose pool may grow is continued, because new samples come."""
 SIZES = ("model.input_dim", "model.num_classes")
 """Settings that a model takes from the data if they are null. The fingerprints of a run contain the data."""
 

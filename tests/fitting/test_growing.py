@@ -267,6 +267,36 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
     assert [row.num_labeled for row in open_run(run).rounds] == [4, 4 + 3 + 2]
 
 
+def test_a_table_of_labels_may_come_later(run: Path) -> None:
+    before = open_run(run)
+    used = {query.index for query in (*before.queries, *before.asked)}
+    free = [sample for sample in before.pool if sample.index not in used][:2]
+    rows = [f"{sample.file},digit2" for sample in free] + [f"{Path(before.asked[0].file).name},digit1"]
+    Path("labels.csv").write_text("\n".join(["file,label", *rows]))
+    fit(run, photos(run, labels="labels.csv"))
+    after = open_run(run)
+    bought = {query.index: query.label for query in after.queries[len(before.queries) :]}
+    assert bought == {free[0].index: 2, free[1].index: 2, before.asked[0].index: 1}
+    assert after.asked == before.asked[1:]
+    fit(run, photos(run))  # the labels stay
+    assert open_run(run).queries == after.queries
+
+
+def test_broken_and_foreign_files_join_no_pool(run: Path) -> None:
+    (name,) = add(run, 1, 50)
+    (run / "photos" / name).write_bytes(b"no image")
+    (run / "photos" / "notes.txt").write_text("no image, either")
+    before = open_run(run)
+    with pytest.raises(InputError, match="Expected images that can be read"):
+        fit(run)
+    ledger = RunFolder.edit(run / "run")
+    ledger.close()
+    assert ledger.pool == before.pool
+    with pytest.warns(UserWarning, match="Left out 1 images that cannot be read"):
+        fit(run, photos(run, corrupt="skip"))
+    assert open_run(run).pool == before.pool
+
+
 def test_a_question_that_was_moved_is_answered_by_its_earlier_name(run: Path) -> None:
     asked = open_run(run).asked
     (run / "photos" / "unlabeled").mkdir()
