@@ -57,10 +57,11 @@ class FileOracle(PeopleOracle):
         )
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
-        if is_published(run_dir, questions):
-            return  # people may be editing the files
         names = data.list_class_names()
-        publish_table(run_dir, questions, names)
+        if not is_published(run_dir, questions):
+            publish_table(run_dir, questions, names)
+        elif (run_dir / TASKS).exists():
+            return  # people may be editing the files
         images = all(is_image(question) for question in questions)
         texts = ["" if images else data.text_of(question.index) for question in questions]
         root = getattr(data, "root", None)

@@ -25,12 +25,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def normalized(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Writes values that mean the same in the same way: classes of ours by their short names, tuples as lists.
 
-    An oracle that answers from the data set is the same as no oracle.
+    An oracle that answers from the data set is the same as no oracle. Where people answer does not matter.
     """
     values = {name: _normal(value) for name, value in flat.items()}
     for name in ("loop.oracle", "oracle"):
         if values.get(name) == "al_lightning.SimulatedOracle":
             values[name] = None
+        elif values.get(name) == "al_lightning.LabelStudioOracle":
+            values[name] = "al_lightning.FileOracle"
     return values
 
 

@@ -12,7 +12,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.labeling.label_studio import is_image, task
 from al_lightning.labeling.people import PeopleOracle
-from al_lightning.labeling.questions import is_published, publish_table, remember
+from al_lightning.labeling.questions import TASKS, TASKS_CONFIG, is_published, publish_table, remember
 from al_lightning.labeling.studio.client import Missing, StudioClient, checked_url
 from al_lightning.labeling.studio.images import Images, on_the_server, uploaded
 from al_lightning.labeling.studio.push import push
@@ -86,6 +86,8 @@ class LabelStudioOracle(PeopleOracle):
         names = data.list_class_names()
         if not is_published(run_dir, questions):
             publish_table(run_dir, questions, names)
+            for name in (TASKS, TASKS_CONFIG):  # of FileOracle, with which the run may have begun
+                (run_dir / name).unlink(missing_ok=True)
             remember(run_dir, questions)
         client = StudioClient(self.url)
         state = self._state(client, run_dir)

@@ -10,7 +10,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
-from al_lightning import LabelStudioOracle
+from al_lightning import FileOracle, LabelStudioOracle
 from al_lightning.errors import InputError
 from al_lightning.labeling.label_studio import labeling_config
 from al_lightning.labeling.studio.key import VARIABLE
@@ -18,6 +18,7 @@ from al_lightning.labeling.studio.pull import pull
 from al_lightning.labeling.studio.state import STATE, StudioState
 from al_lightning.run_folder import Query
 from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.settings import comparable_settings, difference
 from tests.labeling.studio.server import LEGACY, StudioServer, running
 
 NAMES = ["cat", "Größe", "a dog"]
@@ -246,6 +247,28 @@ def test_the_next_fit_takes_answers_from_the_project_and_from_the_table(
     assert folder.asked == []
     assert [query.label for query in folder.queries] == [0, 1, 2, 0, 0]
     folder.close()
+
+
+def test_a_run_may_go_over_to_label_studio_and_back(server: StudioServer, url: str, data: Any) -> None:
+    run = Path(data.root).parent / "run"
+    FileOracle().publish(run, data, questions(data))
+    publish(LabelStudioOracle(url), data, questions(data))
+    publish(LabelStudioOracle(url), data, questions(data, 2, NUM))
+    assert not (run / "query.json").exists()
+    (run / "query.csv").write_text("index,label\n5,cat\n")  # somebody began
+    FileOracle().publish(run, data, questions(data, 2, NUM))
+    assert [task["data"]["round"] for task in json.loads((run / "query.json").read_text())] == [2] * NUM
+    assert (run / "query.csv").read_text() == "index,label\n5,cat\n"
+    studio, file, none = (
+        comparable_settings({"loop": {"oracle": oracle}})
+        for oracle in (
+            {"class_path": "al_lightning.LabelStudioOracle", "init_args": {"url": url, "project": 7, "images": None}},
+            {"class_path": "al_lightning.labeling.FileOracle", "init_args": {"image_url": "x{path}"}},
+            None,
+        )
+    )
+    assert difference(studio, file) == difference(file, studio) == ""
+    assert "`loop.oracle`" in difference(studio, none)
 
 
 # ------------------------------------------------------------------------------------------------ projects of others
