@@ -41,7 +41,8 @@ def run(words: list[str]) -> None:
         type=as_path,
         action="append",
         help="a .csv with columns label, and index or file, as query.csv is when it is filled in; or a .json that "
-        "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder; "
+        "Label Studio exported; `skip` takes a sample out of the pool; without --import, the tables in the run folder "
+        "and the answers in the run's project in Label Studio; "
         "for colleagues more than once, each file named after its person",
     )
     parser.add_argument(
