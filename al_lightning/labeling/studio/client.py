@@ -90,8 +90,15 @@ class StudioClient:
     # ------------------------------------------------------------------------------------------- what a server has
 
     def user(self) -> dict[str, Any]:
-        """The user of the key."""
-        return self._ask("GET", "/api/current-user/whoami")
+        """The user of the key.
+
+        Raises:
+            InputError: If the server is not Label Studio, or does not accept the key.
+        """
+        user = self._ask("GET", "/api/current-user/whoami")
+        if not isinstance(user, dict) or "email" not in user:
+            raise self._is_another("it names no user")
+        return user
 
     def project(self, number: int) -> dict[str, Any]:
         """A project.
@@ -226,9 +233,12 @@ class StudioClient:
             assert code < 300
             return reply.json()
         except (AssertionError, ValueError):
-            raise InputError(
-                f"Expected Label Studio at `loop.oracle.url` {self.url}, but something else answers there: {told}."
-            ) from None
+            raise self._is_another(told) from None
+
+    def _is_another(self, told: str) -> InputError:
+        return InputError(
+            f"Expected Label Studio at `loop.oracle.url` {self.url}, but something else answers there: {told}."
+        )
 
 
 def _is(name: str, type: str, value: Any) -> dict[str, Any]:

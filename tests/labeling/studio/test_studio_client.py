@@ -93,6 +93,8 @@ REFUSALS: dict[str, tuple[str, Callable[[str], Reply | None] | None, type[InputE
     "wrong personal token": ("a.b.c", None, InputError, f"Expected {VARIABLE} to be a key for .*: Token is invalid.$"),
     "page": (LEGACY, always(404, "text/html", "<html>"), Missing, "but it has no /api/current-user/whoami"),
     "another program": (LEGACY, always(200, "text/html", "<html>"), InputError, "but something else answers there"),
+    "other JSON": (LEGACY, always(200, "application/json", {}), InputError, "something else answers there: it names"),
+    "a list": (LEGACY, always(200, "application/json", []), InputError, "something else answers there: it names"),
     "torn JSON": (LEGACY, always(200, "application/json", '{"a'), InputError, "but something else answers there"),
     "another error": (LEGACY, always(418, "text/plain", "tea"), InputError, "something else answers there: 418"),
     "hangs up": (LEGACY, hang_up, Away, "to answer, but got: the connection broke"),
