@@ -35,6 +35,7 @@ def answers_of_table(path: Path, text: str, option: str = "--import") -> Iterato
     skipped, delimiter = 0, None
     if found := re.match(r"\s*\"?sep=(.)\"?;*,*[ \t]*(\r\n|\r|\n|$)", text, flags=re.IGNORECASE):  # Excel's hint
         text, skipped, delimiter = text[found.end() :], len(found[0].splitlines()), found[1]
+    text = _unfolded(text)
     delimiters = [delimiter] if delimiter else list(DELIMITERS)
     headers = [_header(text, one) for one in delimiters]
     delimiter, header = max(zip(delimiters, headers, strict=True), key=lambda pair: _fit(pair[1]))
@@ -50,6 +51,36 @@ def answers_of_table(path: Path, text: str, option: str = "--import") -> Iterato
                 yield answer
     except csv.Error as error:
         raise InputError(f"Expected `{option}` {path} to be a table, but got: {error}.") from error
+
+
+def _unfolded(text: str) -> str:
+    """Spreads a table that a spreadsheet shows in its first column, and that people filled in beside it.
+
+    This happens where a comma is the decimal sign: the spreadsheet then does not split rows at commas. Other texts are
+    returned unchanged.
+    """
+    for delimiter in (";", "\t"):
+        with suppress(csv.Error):
+            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+            first, *others = (rows and rows[0]) or [""]
+            header = _names(_cells(first))
+            if _fit(header) and others and not any(map(str.strip, others)):
+                label = header.index("label")
+                spread = io.StringIO()
+                writer = csv.writer(spread)
+                writer.writerow(header)
+                for first, *others in (row or [""] for row in rows[1:]):
+                    cells = _cells(first)
+                    beside = [cell for cell in others if cell.strip()]
+                    if len(beside) == 1 and label < len(cells) and not cells[label].strip():
+                        cells[label], beside = beside[0], []
+                    writer.writerow([*cells, *beside])
+                return spread.getvalue()
+    return text
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line]), [])
 
 
 def _header(text: str, delimiter: str) -> list[str]:
