@@ -10,7 +10,7 @@ def run(words: list[str]) -> None:
     Raises:
         InputError: If the words are bad.
     """
-    if is_of_files(words):
+    if is_of_files(words) or words[:1] in (["-h"], ["--help"]):
         from al_lightning.cli import predict_files
 
         predict_files.run(words)

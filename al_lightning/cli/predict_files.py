@@ -43,6 +43,7 @@ def run(words: list[str]) -> None:
     parser.add_argument(
         "--out", metavar="FILE", type=as_path, default=Path("predictions.csv"), help="a .csv (default: predictions.csv)"
     )
+    parser.epilog = "Without files: al-lightning predict RUN predicts the test set of the run, to RUN/predictions.csv."
     options, flags = parser.parse_known_args(words)
     if options.out.suffix.lower() != ".csv":
         raise InputError(f"Expected `--out` to be a .csv file, but got {options.out}.")
