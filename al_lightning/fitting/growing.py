@@ -62,14 +62,16 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
         _take_known(taken, folder, data)
     first = _round_of(folder, taken)
     has_list = not may_grow or bool(folder.pool) or not data.known_files()
-    if not growth and not taken.known and has_list:
+    answered = _if_all_answered(taken.asked)
+    if not growth and not taken.known and not answered and has_list:
         return
     _tell(taken, folder, data, growth, first)
     pool = pool_rows(data, folder.pool, growth, first) if may_grow else None
     if growth:
         data.accept_growth()
         folder.identity |= fingerprints_of_data(data)
-    folder.commit(queries=taken.known, asked=taken.asked, answers=taken.answers, pool=pool, waiting=taken.waiting)
+    bought, asked = [*taken.known, *answered], [] if answered else taken.asked
+    folder.commit(queries=bought, asked=asked, answers=taken.answers, pool=pool, waiting=taken.waiting)
     for note in taken.notes:
         print(note)
 
@@ -119,7 +121,7 @@ def _check_labeled(folder: RunFolder, data: PoolDataModule, growth: Growth) -> N
 
 def _take_known(taken: Taken, folder: RunFolder, data: PoolDataModule) -> None:
     """Labels the samples whose class the data know, such as images in folders of classes, or whose label waited."""
-    has_label = {query.index for query in folder.queries}
+    has_label = {query.index for query in (*folder.queries, *folder.asked) if query.label is not None}
     pool = [Sample(one.index, one.file, one.digest, 0, None if one.is_there else 0) for one in data.known_files()]
     due = labels_that_are_due(folder.waiting, pool, has_label)
     class_of = {name: index for index, name in enumerate(data.list_class_names())} | {SKIP: SKIPPED}
@@ -143,6 +145,12 @@ def _take_known(taken: Taken, folder: RunFolder, data: PoolDataModule) -> None:
 def _round_of(folder: RunFolder, taken: Taken) -> int:
     """The round that trains on new labels, and whose query is the first that can ask for new samples."""
     return len(folder.rounds) if taken.known or folder.asked or not folder.queries else folder.next_round
+
+
+def _if_all_answered(asked: Sequence[Query]) -> Sequence[Query]:
+    """All questions, if none is open after the files of some left, and one has a label; otherwise nothing."""
+    labels = {question.label for question in asked}
+    return asked if None not in labels and labels - {SKIPPED} else ()
 
 
 def _is_gone(question: Query, growth: Growth) -> bool:

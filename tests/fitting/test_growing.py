@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from al_lightning import ActiveLearningLoop, Convergence, DropoutMLP, FileOracle, ImageFolder, Margin, NumpyFiles
+from al_lightning.cli import main
 from al_lightning.data import PoolDataModule
 from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder
-from al_lightning.run_folder.tables import Sample
+from al_lightning.run_folder.tables import Query, Sample
 from tests.data.test_images import save_digits
 
 CLASSES = ["digit0", "digit1", "digit2"]
@@ -265,6 +266,39 @@ def test_images_in_folders_of_classes_need_no_question(run: Path, capsys: pytest
     answer(run)
     fit(run)
     assert [row.num_labeled for row in open_run(run).rounds] == [4, 4 + 3 + 2]
+
+
+def test_a_round_whose_last_open_questions_left_goes_on_with_its_answers(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    asked = answer_first(run, "digit1")
+    for question in asked[1:]:
+        Path(question.file).unlink()
+    fit(run)
+    assert "2 open questions closed, because the image left" in capsys.readouterr().out
+    after = open_run(run)
+    bought = after.queries[4:]
+    assert [(query.index, query.label, query.round) for query in bought] == [(asked[0].index, 1, 1)]
+    assert [row.num_labeled for row in after.rounds] == [4, 5]
+    assert {question.round for question in after.asked} == {2}
+    assert len(after.asked) == 3
+
+
+def test_a_question_whose_answer_is_there_keeps_it_in_a_folder_of_another_class(run: Path) -> None:
+    asked = answer_first(run, "digit1")
+    move_to_class(run, Path(asked[0].file).name, "digit2")
+    fit(run)
+    after = open_run(run)
+    assert [question.label for question in after.asked] == [1, None, None]
+    assert len(after.queries) == 4
+
+
+def answer_first(folder: Path, label: str) -> list[Query]:
+    """Answers the first of the open questions, which have an order; returns all of them."""
+    asked = open_run(folder).asked
+    Path("answers.csv").write_text(f"index,label\n{asked[0].index},{label}\n")
+    main(["label", str(folder / "run"), "--import", "answers.csv"])
+    return asked
 
 
 def test_a_table_of_labels_may_come_later(run: Path) -> None:

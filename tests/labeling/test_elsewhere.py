@@ -25,6 +25,9 @@ POOL = [Sample(0, "a.png", "A", 0), Sample(1, "b.png", "B", 0, left=2), Sample(2
         ([Waiting(0, "a.png", "A", "cat")], [0], {}),
         ([Waiting(None, "x.png", "A", "cat")], [], {0: "cat"}),
         ([Waiting(None, "x.png", "B", "cat"), Waiting(None, "y.png", "Y", "cat")], [], {}),
+        ([Waiting(1, "b.png", "B", "cat")], [], {}),
+        ([Waiting(0, "a.png", "of other content", "cat")], [], {}),
+        ([Waiting(9, "", "", "cat")], [], {9: "cat"}),
         ([Waiting(0, "a.png", "A", "cat"), Waiting(None, "x.png", "A", "dog")], [], {0: "dog"}),
     ],
 )
