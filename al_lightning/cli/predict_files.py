@@ -1,6 +1,5 @@
 """``al-lightning predict RUN FOLDER|FILE``: class probabilities of images or arrays, by the model of a run."""
 
-import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from al_lightning.cli.words_of_run import config_of_run
 from al_lightning.errors import InputError
 from al_lightning.paths import as_path
 from al_lightning.run_folder.files import writing
+from al_lightning.run_folder.table_writer import table_writer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ def predict(run: "TrainedRun", path: Path, out: Path) -> tuple[int, dict[str, st
     num_written = 0
     left_out: dict[str, str] = {}
     with writing(out, encoding="utf-8-sig") as file:  # spreadsheets need the byte order mark
-        writer = csv.writer(file, lineterminator="\n")
+        writer = table_writer(file)
         writer.writerow(["file", "predicted", "confidence", *(f"prob_{name}" for name in names)])
         for block, probs in _predicted(run, _shown(samples)):
             left_out |= block.left_out

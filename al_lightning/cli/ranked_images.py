@@ -41,7 +41,8 @@ def rank_images(run_dir: Path, folder: Path, num: int | None = None) -> tuple[li
             f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
             f"{type(data).__name__}."
         )
-    labeled = torch.tensor([query.index for query in ledger.queries if query.label != SKIPPED])
+    labels = zip(ledger.queries, ledger.labels, strict=True)
+    labeled = torch.tensor([query.index for query, label in labels if label != SKIPPED])
     settle_classes(model, data)
     run.load_weights(data.sample_inputs())
     run.check_data()

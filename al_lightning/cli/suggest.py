@@ -1,6 +1,5 @@
 """``al-lightning suggest RUN FOLDER``: which images of a folder a trained run would ask for."""
 
-import csv
 import io
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from al_lightning.labeling.label_studio import labeling_config, task
 from al_lightning.labeling.questions import predicted_name, write_whole
 from al_lightning.labeling.suggested import note_suggested
 from al_lightning.paths import as_path
+from al_lightning.run_folder.files import replace_file
+from al_lightning.run_folder.table_writer import table_writer
 from al_lightning.run_folder.tables import Query
 
 
@@ -49,7 +50,7 @@ def run(words: list[str]) -> None:
         write_whole(options.out, [task(question, names) for question in questions])
         write_whole(options.out.with_suffix(".xml"), labeling_config(names))
     else:
-        write_whole(options.out, _as_csv(questions, names))
+        replace_file(options.out, _as_csv(questions, names).encode("utf-8-sig"))  # people fill it in, in Excel
     from al_lightning.data.new_samples import not_read  # imports torch
 
     for path in not_read(options.folder):
@@ -70,7 +71,7 @@ def suggest(run_dir: Path, folder: Path, num: int | None = None) -> tuple[list[Q
 
 def _as_csv(questions: Sequence[Query], names: Sequence[str]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = table_writer(text)
     writer.writerow(["rank", "file", "predicted", "confidence", "score", "label"])
     for question in questions:
         row: list[Any] = [question.order + 1, question.file]

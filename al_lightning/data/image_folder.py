@@ -228,8 +228,10 @@ class ImageFolder(PoolDataModule):
         """Positions of the training and the test samples. A run that goes on keeps its test set."""
         if self.begun is None or not self.begun.files:
             return draw_test_set(targets, self.test_fraction)
-        test = self._place(files).test
-        return torch.tensor([i for i in range(len(files)) if i not in set(test)]), torch.tensor(test, dtype=torch.int64)
+        test = torch.tensor(self._place(files).test, dtype=torch.int64)
+        is_test = torch.zeros(len(files), dtype=torch.bool)
+        is_test[test] = True
+        return (~is_test).nonzero().squeeze(1), test
 
     def _placed(self, files: Sequence[Path]) -> tuple[list[Path], Tensor]:
         """Gives training samples their indices in a run that goes on.

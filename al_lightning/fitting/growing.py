@@ -134,9 +134,9 @@ def _take_known(taken: Taken, folder: RunFolder, data: PoolDataModule) -> None:
     rows = query_rows(len(folder.rounds), torch.tensor(list(labels)), torch.tensor(list(labels.values())), data)
     taken.known = [replace(row, order=row.order + len(folder.asked)) for row in rows]
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    told = {index: (row.annotator, row.at) for index, row in due.items()}
+    told, root = {index: (row.annotator, row.at) for index, row in due.items()}, folder.root
     for query in taken.known:
-        name, label = name_of(query.file, folder.root), folder.name_of(query.label)
+        name, label = name_of(query.file, root), folder.name_of(query.label)
         taken.answers.append(Answered(query.round, query.index, name, label, KNOWN, *told.get(query.index, ("", now))))
     done = {(row.index, row.digest) for row in due.values()}
     taken.waiting = [row for row in folder.waiting if (row.index, row.digest) not in done]

@@ -1,6 +1,5 @@
 """Writes the files of questions."""
 
-import csv
 import hashlib
 import io
 import json
@@ -10,6 +9,7 @@ from typing import Any
 
 from al_lightning.labeling.taken_tables import has_new_answers
 from al_lightning.run_folder.files import put_aside, replace_file
+from al_lightning.run_folder.table_writer import table_writer
 from al_lightning.run_folder.tables import Query
 
 QUERY, TASKS, TASKS_CONFIG = "query.csv", "query.json", "query.xml"
@@ -30,7 +30,7 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
     The file is separated by commas and begins with a byte order mark, so that Excel shows umlauts.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = table_writer(text)
     writer.writerow(COLUMNS)
     for question in questions:
         predicted = predicted_name(question, class_names)

@@ -11,6 +11,7 @@ from al_lightning.errors import composed
 from al_lightning.labeling.elsewhere import Elsewhere
 from al_lightning.run_folder.files import replace_file
 from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.table_writer import table_writer
 
 SUGGESTED = "suggested.csv"
 
@@ -23,7 +24,7 @@ def note_suggested(run_dir: Path, files: Iterable[str]) -> None:
     """
     rows = _read(run_dir) | {str(Path(file).absolute()): file_digest(Path(file)) for file in files}
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = table_writer(text)
     writer.writerow(["file", "digest"])
     writer.writerows(rows.items())
     replace_file(run_dir / SUGGESTED, text.getvalue().encode("utf-8", "backslashreplace"))
@@ -65,7 +66,7 @@ def _last(file: str) -> str:
 
 def _read(run_dir: Path) -> dict[str, str]:
     try:
-        text = (run_dir / SUGGESTED).read_text(encoding="utf-8")
+        text = (run_dir / SUGGESTED).read_bytes().decode()
     except FileNotFoundError:
         return {}
-    return {row["file"]: row["digest"] for row in csv.DictReader(io.StringIO(text)) if row.get("digest")}
+    return {row["file"]: row["digest"] for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("digest")}

@@ -368,7 +368,7 @@ class RunFolder:
             self._new(name).unlink(missing_ok=True)
         for name in {ASKED, WAITING} - expected.keys():
             (self.path / name).unlink(missing_ok=True)
-        self._parse({name: (self.path / name).read_text() for name in expected})
+        self._parse({name: (self.path / name).read_bytes().decode() for name in expected})
 
     def _parse(self, contents: dict[str, str]) -> None:
         self._contents = contents
@@ -398,7 +398,7 @@ class RunFolder:
     @property
     def is_kept(self) -> bool:
         """Whether the next command goes on with the run: it has a round, or questions for people."""
-        return bool(self.rounds) or comparable_settings(self.config).get("loop.oracle") is not None
+        return bool(self.rounds) or self.asks_people
 
     def _check_settings(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> dict[str, Any] | None:
         """Raises :class:`InputError` if a run in this folder was made with other settings.
@@ -415,7 +415,7 @@ class RunFolder:
         old = with_old_rule(settings, config)
         stored, given = comparable_settings(config), comparable_settings(old or settings)
         if not self.is_kept:
-            self.queries, self.pool, self.identity = [], [], {}
+            self.queries, self.pool, self.waiting, self.identity = [], [], [], {}
             return None
         check_same_metrics(self.path, config, settings)
         if stored.get("loop.oracle") is not None or (settings.get("loop") or {}).get("pool_may_grow"):
@@ -464,17 +464,13 @@ class RunFolder:
     @property
     def asks_people(self) -> bool:
         """Whether an oracle answers the questions of the run, and not its data set."""
-        return comparable_settings(self._config).get("loop.oracle") is not None
+        return comparable_settings(self.config).get("loop.oracle") is not None
 
     @property
     def root(self) -> str | None:
         """The folder of the data; ``None`` if the data have no folder."""
-        root = flatten(self._config).get("data.root")
+        root = flatten(self.config).get("data.root")
         return root if isinstance(root, str) else None
-
-    @property
-    def _config(self) -> dict[str, Any]:
-        return yaml.safe_load(self._contents.get(CONFIG, "")) or {}
 
     @property
     def next_round(self) -> int:

@@ -1,6 +1,5 @@
 """labels.csv: the labels of a run as they are now, for people and other programs."""
 
-import csv
 import io
 import sys
 from collections.abc import Iterable
@@ -8,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from al_lightning.run_folder.files import put_aside, replace_file, sha256_of
+from al_lightning.run_folder.table_writer import table_writer
 from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, Answered, Query, Sample
 
 LABELS = "labels.csv"
@@ -60,7 +60,7 @@ def write_labels(
         over_edited: Whether to replace a file that somebody edited. If not, it stays.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = table_writer(text)
     writer.writerow(COLUMNS)
     writer.writerows(label_rows(queries, answers, pool))
     content = text.getvalue().encode("utf-8-sig")

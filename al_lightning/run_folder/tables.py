@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from al_lightning.data.answer import SKIP as SKIP
+from al_lightning.run_folder.table_writer import table_writer
 
 ROUNDS, QUERIES, ASKED = "rounds.csv", "queries.csv", "asked.csv"
 CALIBRATION, DIAGNOSTICS = "calibration.csv", "diagnostics.csv"
@@ -184,7 +185,7 @@ def to_csv(table: str, rows: Iterable[Row]) -> str:
     rows = list(rows)
     names = {name: None for row in rows if isinstance(row, Round) for name in row.metrics}  # in order of appearance
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = table_writer(text)
     writer.writerow([*COLUMNS[table], *names])
     for row in rows:
         metrics = row.metrics if isinstance(row, Round) else {}

@@ -1,5 +1,6 @@
 """Which images of a folder a trained run would ask for."""
 
+import codecs
 import csv
 import json
 from pathlib import Path
@@ -36,7 +37,8 @@ def suggest(trained: Path, out: Path, *words: str) -> None:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # without it, Excel tears umlauts
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

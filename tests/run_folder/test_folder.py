@@ -376,3 +376,19 @@ def test_who_looks_takes_what_is_no_commit_for_none(path: Path, content: str) ->
 def test_rounds_that_are_none_are_not_counted(tmp_path: Path, content: str) -> None:
     (tmp_path / "rounds.csv").write_text(content)
     assert read_rounds(tmp_path) == []
+
+
+def test_names_of_files_come_back_whatever_they_are(tmp_path: Path) -> None:
+    """A carriage return in the name of one photo made the tables unreadable, and the run with them."""
+    names = ["a\rb.png", "c\r\nd.png", "e\nf.png", "ü,;\"'.png"]
+    pool = [Sample(index, name, "digest", 0) for index, name in enumerate(names)]
+    asked = [Query(0, index, index, None, file=f"photos/{name}") for index, name in enumerate(names)]
+    answers = [Answered(0, index, name, "cat", "answer") for index, name in enumerate(names)]
+    folder = RunFolder.open(tmp_path / "run", {**SETTINGS, "loop": {**SETTINGS["loop"], "oracle": "FileOracle"}})
+    folder.commit(asked=asked, answers=answers, pool=pool)
+    folder.close()
+    for _ in range(2):  # a commit without a new pool keeps the old one
+        folder = RunFolder.edit(tmp_path / "run")
+        folder.commit(asked=folder.asked)
+        folder.close()
+        assert (folder.pool, folder.asked, folder.answers) == (pool, asked, answers)
