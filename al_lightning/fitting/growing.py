@@ -9,6 +9,7 @@ import torch
 from al_lightning.data import PoolDataModule
 from al_lightning.data.growth import Growth
 from al_lightning.errors import InputError
+from al_lightning.labeling.tell_answers import counted
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints_of_data
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.query_rows import query_rows
@@ -162,28 +163,28 @@ def _tell(taken: Taken, folder: RunFolder, data: PoolDataModule, growth: Growth,
     what = "image" if hasattr(data, "blocks_of") else "sample"
     if growth.new:
         taken.notes.append(
-            f"{_count(len(growth.new), f'new {what}')} joined the pool of {folder.path}: its round {round} is the "
+            f"{counted(len(growth.new), f'new {what}')} joined the pool of {folder.path}: its round {round} is the "
             f"first that can ask for {'it' if len(growth.new) == 1 else 'them'}."
         )
     if taken.known:
         names = _listed(data.name_of(query.index) for query in taken.known)
         taken.notes.append(
-            f"{_count(len(taken.known), what)} got a label without a question: round {round} is the first to train on "
+            f"{counted(len(taken.known), what)} got a label without a question: round {round} is the first to train on "
             f"{'it' if len(taken.known) == 1 else 'them'} ({names})."
         )
     if growth.left:
         names = _listed(map(data.name_of, growth.left))
-        taken.notes.append(f"{_count(len(growth.left), what)} that had no label left the pool: {names}.")
+        taken.notes.append(f"{counted(len(growth.left), what)} that had no label left the pool: {names}.")
     closed = [question for question in folder.asked if _is_gone(question, growth)]
     if closed:
         names = _listed(data.name_of(question.index) for question in closed)
-        taken.notes.append(f"{_count(len(closed), 'open question')} closed, because the {what} left: {names}.")
+        taken.notes.append(f"{counted(len(closed), 'open question')} closed, because the {what} left: {names}.")
     if growth.changed:
         names = _listed(map(data.name_of, growth.changed))
-        taken.notes.append(f"{_count(len(growth.changed), what)} without a label changed: {names}.")
+        taken.notes.append(f"{counted(len(growth.changed), what)} without a label changed: {names}.")
     if growth.renamed:
         names = _listed(f"{data.name_of(index)} was {was}" for index, was in growth.renamed.items())
-        taken.notes.append(f"{_count(len(growth.renamed), what)} moved or got another name: {names}.")
+        taken.notes.append(f"{counted(len(growth.renamed), what)} moved or got another name: {names}.")
     labels = dict(zip((query.index for query in folder.queries), folder.labels, strict=True))
     classes = data.list_class_names()
     for index in growth.renamed:
@@ -193,10 +194,6 @@ def _tell(taken: Taken, folder: RunFolder, data: PoolDataModule, growth: Growth,
                 f"{data.name_of(index)} lies in the folder of {classes[target]}, but its label is {classes[said]}: "
                 "the label stays; al-lightning label --correct changes it."
             )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from al_lightning.data.answer import Answer
+from al_lightning.data.growth import TEST
 from al_lightning.errors import composed, did_you_mean
 from al_lightning.run_folder.folder import RunFolder
 from al_lightning.run_folder.tables import SKIP, Sample, Waiting
-
-TEST = -1
-"""Index of a sample of the test set."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,7 @@ from functools import cached_property
 from al_lightning.data.answer import Answer
 from al_lightning.labeling.conflicts import Voice, as_time
 from al_lightning.run_folder.current_labels import current_labels
-from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, SKIP, SKIPPED, Answered, Query, Sample
-
-COUNTING = (KNOWN, ANSWER, CORRECTION)
-"""Kinds of answers that are or were the label of the run."""
+from al_lightning.run_folder.tables import CORRECTION, COUNTING, SKIP, SKIPPED, Answered, Query, Sample
 
 
 @dataclass(frozen=True)

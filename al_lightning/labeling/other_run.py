@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import yaml
-
 from al_lightning.data.answer import Answer
 from al_lightning.errors import InputError
 from al_lightning.labeling.elsewhere import Elsewhere
-from al_lightning.run_folder.folder import CONFIG, RunFolder
-from al_lightning.run_folder.tables import OTHER, SKIPPED
+from al_lightning.run_folder.folder import COMMIT, RunFolder
+from al_lightning.run_folder.tables import COUNTING, SKIPPED
 
 
 def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
@@ -21,12 +19,9 @@ def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
     Raises:
         InputError: If there is no run, it has no labels of people, or the samples of the two runs cannot be compared.
     """
-    try:
-        other = RunFolder.peek(path, yaml.safe_load((path / CONFIG).read_text()))
-    except FileNotFoundError:
-        raise InputError(f"Expected `--from` to be the folder of a run, but there is no {path / CONFIG}.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"Expected {path / CONFIG} as it was written, but it was edited or is torn.") from error
+    if not (path / COMMIT).is_file():
+        raise InputError(f"Expected `--from` to be the folder of a run, but there is no {path / COMMIT}.")
+    other = RunFolder.glance(path)
     labels = dict(zip((query.index for query in other.queries), other.labels, strict=True))
     labels |= {question.index: question.label for question in other.asked if question.label is not None}
     if not labels or not other.asks_people:
@@ -39,7 +34,7 @@ def labels_of_run(path: Path, into: RunFolder) -> list[Elsewhere]:
         )
     name_of, person_of = {row.index: row.file for row in other.answers}, {}
     for row in other.answers:
-        if row.kind != OTHER:
+        if row.kind in COUNTING:
             person_of[row.index] = row.annotator
     name_of |= {sample.index: sample.file for sample in other.pool}
     digest_of = {sample.index: sample.digest for sample in other.pool}

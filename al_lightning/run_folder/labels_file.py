@@ -8,7 +8,7 @@ from pathlib import Path
 
 from al_lightning.run_folder.files import put_aside, replace_file, sha256_of
 from al_lightning.run_folder.table_writer import table_writer
-from al_lightning.run_folder.tables import ANSWER, CORRECTION, KNOWN, Answered, Query, Sample
+from al_lightning.run_folder.tables import COUNTING, Answered, Query, Sample
 
 LABELS = "labels.csv"
 COLUMNS = ("file", "index", "label", "round", "annotator")
@@ -29,7 +29,7 @@ def label_rows(
         pool: The rows of pool.csv: they have the names of today of files that were moved.
     """
     moved = {sample.index: sample.file for sample in pool}
-    counting = {row.index: row for row in answers if row.kind in (KNOWN, ANSWER, CORRECTION)}
+    counting = {row.index: row for row in answers if row.kind in COUNTING}
     rows = []
     for query in queries:
         if query.label is None:

@@ -17,6 +17,8 @@ SKIPPED = -1
 """Label of a sample that the labeler skipped. No fit trains on it, and no query asks for it again."""
 KNOWN, ANSWER, OTHER, CORRECTION = "known", "answer", "other", "correction"
 """Kinds of answers in answers.csv; see :class:`Answered`."""
+COUNTING = (KNOWN, ANSWER, CORRECTION)
+"""Kinds of answers that are or were the label of the run."""
 
 
 @dataclass(frozen=True)

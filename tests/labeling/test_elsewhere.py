@@ -179,7 +179,7 @@ def test_another_image_of_the_same_name_gets_no_label(run: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--from", "nowhere"], "Expected `--from` to be the folder of a run, but there is no nowhere/config.yaml"),
+        (["--from", "nowhere"], "Expected `--from` to be the folder of a run, but there is no nowhere/commit.json"),
         (["--from", "run", "--import", "a.csv"], "Expected `--import` or `--from`, but got both"),
     ],
 )
