@@ -313,8 +313,8 @@ class RunFolder:
         self.answers, self.pool, self.waiting = all_answers, new_pool, new_waiting
         self.made_with = made_with
         if all_asked or all_answers:  # a run of people, who open its tables
-            for name in (QUERIES, ASKED, ANSWERS):
-                if name in contents:
+            for name in written:
+                if name in TABLES:
                     keep_copy(self.path / name, contents[name])
         self._write_labels()
 

@@ -22,7 +22,7 @@ from al_lightning.run_folder import (
     folder as run_folder,
     read_rounds,
 )
-from al_lightning.run_folder.tables import Answered, Sample
+from al_lightning.run_folder.tables import Answered, Sample, Waiting
 
 SETTINGS = {"seed_everything": 0, "loop": {"query_size": 2, "num_rounds": 5, "run_dir": None}}
 INITIAL = [Query(0, 0, 7, 3, None), Query(0, 1, 2, 1, None)]
@@ -392,3 +392,22 @@ def test_names_of_files_come_back_whatever_they_are(tmp_path: Path) -> None:
         folder.commit(asked=folder.asked)
         folder.close()
         assert (folder.pool, folder.asked, folder.answers) == (pool, asked, answers)
+
+
+@pytest.mark.parametrize("name", ["rounds.csv", "queries.csv", "asked.csv", "answers.csv", "pool.csv", "waiting.csv"])
+def test_a_table_that_somebody_saved_in_a_spreadsheet_stops_no_run_with_people(tmp_path: Path, name: str) -> None:
+    oracle = {**SETTINGS, "loop": {**SETTINGS["loop"], "oracle": "FileOracle"}}
+    folder = RunFolder.open(tmp_path / "run", oracle)
+    pool, waiting = [Sample(0, "a.png", "A", 0)], [Waiting(None, "b.png", "B", "cat")]
+    asked, answers = [Query(1, 0, 3, None, file="c.png")], [Answered(0, 7, "d.png", "cat", "known")]
+    folder.commit([FIRST], INITIAL, asked=asked, answers=answers, pool=pool, waiting=waiting)
+    folder.commit(asked=asked)
+    folder.close()
+    table = folder.path / name
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b",", b";").replace(b"\n", b"\r\n"))
+    edited = table.read_bytes()
+    again = RunFolder.edit(folder.path)
+    again.close()
+    assert (again.rounds, again.queries, again.asked) == ([FIRST], INITIAL, asked)
+    assert (again.answers, again.pool, again.waiting) == (answers, pool, waiting)
+    assert table.with_name(f"{table.stem}.old.csv").read_bytes() == edited
