@@ -58,3 +58,13 @@ def composed(name: str) -> str:
         True
     """
     return unicodedata.normalize("NFC", name)
+
+
+def visible(name: str) -> str:
+    r"""What people see of a name: plain blanks, and no characters without a width, which texts of web pages have.
+
+    Example:
+        >>> visible("red\u00a0fox\u200b ")
+        'red fox'
+    """
+    return " ".join("".join(one for one in composed(name) if unicodedata.category(one) != "Cf").split())

@@ -54,7 +54,7 @@ def answers_of_table(path: Path, text: str, option: str = "--import") -> Iterato
 
 
 def _unfolded(text: str) -> str:
-    """Spreads a table that a spreadsheet shows in its first column, and that people filled in beside it.
+    """Spreads a table that a spreadsheet shows in its first column, and that people filled in there or beside it.
 
     This happens where a comma is the decimal sign: the spreadsheet then does not split rows at commas. Other texts are
     returned unchanged.
@@ -64,7 +64,8 @@ def _unfolded(text: str) -> str:
             rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
             first, *others = (rows and rows[0]) or [""]
             header = _names(_cells(first))
-            if _fit(header) and others and not any(map(str.strip, others)):
+            is_folded = others or not _fit(_header(text, ","))
+            if _fit(header) and is_folded and not any(map(str.strip, others)):
                 label = header.index("label")
                 spread = io.StringIO()
                 writer = csv.writer(spread)

@@ -1,5 +1,6 @@
 """Labels in a table that the user gives besides the data: ``--data.labels labels.csv``."""
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -80,28 +81,39 @@ class FilesByName:
 
     Args:
         files: The files.
-        root: The folder of the data. A table may have names relative to it, whole paths, or names without folders.
+        root: The folder of the data. A table may have names relative to it, names without folders, the last folders of
+            a path, or whole paths, also of another machine, if the folder of the data has the same name there.
     """
 
     def __init__(self, files: Sequence[Path], root: Path) -> None:
-        self._root = root
-        self._by_path: dict[str, int] = {}
+        self._root = _parts(os.path.abspath(root))
+        self._whole = [_parts(os.path.abspath(path)) for path in files]
+        self._by_path = {whole: position for position, whole in enumerate(self._whole)}
         self._by_last: dict[str, list[int]] = {}
-        for position, path in enumerate(files):
-            self._by_path[composed(path.absolute().as_posix())] = position
-            self._by_last.setdefault(composed(path.name), []).append(position)
+        for position, whole in enumerate(self._whole):
+            self._by_last.setdefault(whole[-1], []).append(position)
 
     def find(self, answer: Answer) -> int | None:
         """Position of the file of an answer; ``None`` if there is none, or if its name may be that of several."""
-        if answer.file is None:
+        given = _parts(answer.file or "")
+        if not given:
             return None
-        file = answer.file.replace("\\", "/")
-        for path in (self._root / file, Path(file)):
-            position = self._by_path.get(composed(path.absolute().as_posix()))
-            if position is not None:
-                return position
-        alike = self._by_last.get(composed(file.rpartition("/")[2]), [])
+        for path in ((*self._root, *given), _parts(os.path.abspath(answer.file or ""))):
+            if path in self._by_path:
+                return self._by_path[path]
+        alike = [position for position in self._by_last.get(given[-1], []) if self._may_be(given, position)]
         return alike[0] if len(alike) == 1 else None
+
+    def _may_be(self, given: tuple[str, ...], position: int) -> bool:
+        """Whether the ends of two paths agree: that of the table, and that of a file from the folder of the data on."""
+        whole = self._whole[position]
+        from_root = whole[max(0, len(self._root) - 1) :]
+        return whole[-len(given) :] == given or given[-len(from_root) :] == from_root
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Folders and name of a path, in one form."""
+    return tuple(part for part in composed(path).replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def row_of(answer: Answer) -> int | None:

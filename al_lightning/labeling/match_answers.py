@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from al_lightning.data.answer import Answer
-from al_lightning.errors import composed, did_you_mean
+from al_lightning.errors import composed, did_you_mean, visible
 from al_lightning.labeling.conflicts import Conflicts, Voice, winner
 from al_lightning.labeling.ledger import Ledger
 from al_lightning.labeling.samples import Named, Samples
@@ -68,7 +68,7 @@ class _Matcher:
         self._conflicts = conflicts
         self._correct = correct
         names = [composed(name) for name in ledger.class_names]
-        self._class_of = {name.strip(): index for index, name in enumerate(names)}
+        self._class_of = {visible(name): index for index, name in enumerate(names)}
         self._class_of |= {name: index for index, name in enumerate(names)}
         self._position_of = {question.index: position for position, question in enumerate(questions)}
         self._samples = Samples(_named(questions, ledger), ledger.root)
@@ -103,6 +103,8 @@ class _Matcher:
         """Class index of an answer; -1 for a skip, ``None`` if there is no such class."""
         # A number is not a class, unless it is the name of one: `1` could mean the first or the second class.
         label = SKIPPED if answer.label is None else self._class_of.get(composed(answer.label))
+        if label is None:
+            label = self._class_of.get(visible(answer.label or ""))
         if label is None:
             hint = did_you_mean(answer.label or "", self._ledger.class_names).rstrip(".")
             self._refuse(f"{answer.where}: `{_short(answer.label or '')}` is no class{hint}")

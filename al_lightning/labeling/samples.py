@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -34,6 +35,9 @@ class Samples:
     - relative to the folder of the data, or with the last folders of its path, or without folders;
     - absolute, also on another machine, if the folder of the data has the same name there;
     - with backslashes, and with accents that Unicode composes in another way.
+
+    If the index is given, too, a question mark in the name of a file may stand for any character. Spreadsheets write it
+    for characters that their encoding does not have.
 
     Args:
         samples: The samples.
@@ -78,7 +82,9 @@ class Samples:
             return True  # nobody knows
         if file in (sample.file, sample.name):
             return True
-        return any(_parts(file) == _parts(name) for name in (sample.file, sample.name)) or self._is_of(file, sample)
+        if any(_parts(file) == _parts(name) for name in (sample.file, sample.name)) or self._is_of(file, sample):
+            return True
+        return "?" in file and any(_is_like(file, name) for name in (sample.file, sample.name) if name)
 
     def _is_of(self, file: str, sample: Named) -> bool:
         given = _parts(file)
@@ -97,6 +103,12 @@ class Samples:
 def _parts(file: str) -> tuple[str, ...]:
     """Folders and name of a file, in one form."""
     return tuple(part for part in composed(file).replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _is_like(file: str, name: str) -> bool:
+    """Whether the last part of a name is this one, where a question mark is any character."""
+    pattern = ".{0,3}".join(map(re.escape, re.split(r"\?", unicodedata.normalize("NFD", _parts(file)[-1]))))  # a syllable of Korean is three
+    return re.fullmatch(pattern, unicodedata.normalize("NFD", _parts(name)[-1])) is not None
 
 
 def _is_absolute(file: str) -> bool:

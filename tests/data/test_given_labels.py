@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from al_lightning.data import NumpyFiles
 from al_lightning.errors import InputError
@@ -41,12 +42,25 @@ def test_labels_of_files_are_as_if_the_files_lay_in_folders_of_classes(photos: P
     assert known == dict(rows[:6])
 
 
-@pytest.mark.parametrize("form", ["{name}", "{root}/{name}", "elsewhere/{name}", "C:\\photos\\{name}", "./{name}"])
+@pytest.mark.parametrize("form", ["{name}", "{root}/{name}", "{last}/{name}", "C:\\ann\\{last}\\{name}", "./{name}"])
 def test_files_are_found_by_any_of_their_names(photos: Path, tmp_path: Path, form: str) -> None:
     name = sorted(path.name for path in photos.glob("*.png"))[3]
-    rows = [(form.format(name=name, root=photos), "cat")]
+    rows = [(form.format(name=name, root=photos, last=photos.name), "cat")]
     data = make(photos, labels=table(tmp_path / "labels.csv", rows), classes=["cat", "dog"], test_fraction=0)
     assert [data.name_of(int(i)) for i in (data.train_targets >= 0).nonzero()] == [name]
+
+
+def test_a_file_of_another_folder_is_another_file(tmp_path: Path) -> None:
+    """Cameras give the same names to different photos."""
+    for number, name in enumerate(("anna/1.png", "ben/2.png", "ben/3.png", "4.png")):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), number * 50, dtype=np.uint8)).save(tmp_path / "photos" / name)
+    rows = [("ben/1.png", "dog"), ("anna/2.png", "dog"), ("carl/4.png", "dog"), ("/x/photos/ben/3.png", "cat")]
+    given = table(tmp_path / "labels.csv", rows)
+    with pytest.warns(UserWarning, match="3 of 4 labels .*: ben/1.png, anna/2.png, carl/4.png"):
+        data = make(tmp_path / "photos", labels=given, classes=["cat", "dog"], test_fraction=0)
+        targets = data.train_targets.tolist()
+    assert {data.name_of(i): target for i, target in enumerate(targets) if target >= 0} == {"ben/3.png": 0}
 
 
 def test_a_test_set_is_drawn_from_these_labels(photos: Path, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ ENCODED = {
     "Unicode text of Excel": TABLE.replace(",", "\t").encode("utf-16"),
     "UTF-16 of the other order": b"\xfe\xff" + TABLE.replace(",", "\t").encode("utf-16-be"),
     "commas in one column of German Excel": "file,index,label;\r\na ü.jpg,4,;Größe 3\r\n".encode("cp1252"),
+    "labels typed into that column": '"file,index,label"\r\n"a ü.jpg,4,Größe 3"\r\n'.encode("cp1252"),
     "CSV of German Excel": TABLE.replace(",", ";").replace("\n", "\r\n").encode("cp1252"),
     "CSV of Excel on a Mac": TABLE.replace(",", ";").replace("\n", "\r").encode("mac_roman"),
     "DOS": TABLE.encode("cp850"),

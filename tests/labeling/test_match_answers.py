@@ -96,6 +96,18 @@ def test_a_later_answer_replaces_the_first_and_is_noted() -> None:
     assert settle(second.questions, [answer(3, "cat")], Ledger(NAMES)).notes == []
 
 
+@pytest.mark.parametrize("said", ["red\u00a0fox", "red fox\u200b", "red  fox", "\ufeffred fox\u202f"])
+def test_blanks_that_look_alike_are_alike(said: str) -> None:
+    settled = settle(QUESTIONS, [answer(3, said)], Ledger(["cat", "red fox"]))
+    assert (labels(settled), settled.problems) == ([None, 1, None], [])
+
+
+def test_two_classes_that_look_alike_are_two() -> None:
+    names = ["red fox", "red\u00a0fox"]
+    settled = settle(QUESTIONS, [answer(3, names[0]), answer(5, names[1])], Ledger(names))
+    assert labels(settled) == [None, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9"), ("e\u0301", "\u00e9")]
 )

@@ -71,3 +71,15 @@ def test_a_file_is_compared_with_the_sample_of_an_index() -> None:
     assert samples.is_of("u\u0308 x.jpg", SAMPLES[2])
     assert not samples.is_of("a/1.jpg", SAMPLES[1])
     assert samples.is_of("anything", SAMPLES[6])  # nobody knows
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"), [("9.41\u202fAM.png", "cp1252"), ("o\u0308 \u0151.png", "cp1252"), ("한 日🙂.png", "ascii")]
+)
+def test_a_question_mark_stands_for_what_an_encoding_lacks(name: str, encoding: str) -> None:
+    samples = Samples([Named(7, f"photos/{name}"), Named(8, "photos/other.png")], "photos")
+    said = f"photos/{name}".encode(encoding, "replace").decode(encoding)
+    assert "?" in said
+    assert samples.is_of(said, samples[7])
+    assert not samples.is_of(said, samples[8])
+    assert samples.of_file(said) == []  # without an index it is no name
