@@ -107,8 +107,9 @@ def _parts(file: str) -> tuple[str, ...]:
 
 def _is_like(file: str, name: str) -> bool:
     """Whether the last part of a name is this one, where a question mark is any character."""
-    pattern = ".{0,3}".join(map(re.escape, re.split(r"\?", unicodedata.normalize("NFD", _parts(file)[-1]))))  # a syllable of Korean is three
-    return re.fullmatch(pattern, unicodedata.normalize("NFD", _parts(name)[-1])) is not None
+    said, real = (unicodedata.normalize("NFD", _parts(text)[-1]) for text in (file, name))
+    pattern = ".{0,3}".join(map(re.escape, said.split("?")))  # a syllable of Korean is three characters
+    return re.fullmatch(pattern, real) is not None
 
 
 def _is_absolute(file: str) -> bool:

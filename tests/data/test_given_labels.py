@@ -52,15 +52,15 @@ def test_files_are_found_by_any_of_their_names(photos: Path, tmp_path: Path, for
 
 def test_a_file_of_another_folder_is_another_file(tmp_path: Path) -> None:
     """Cameras give the same names to different photos."""
-    for number, name in enumerate(("anna/1.png", "ben/2.png", "ben/3.png", "4.png")):
+    for number, name in enumerate(("unlabeled/anna/1.png", "unlabeled/ben/2.png", "unlabeled/ben/3.png", "4.png")):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), number * 50, dtype=np.uint8)).save(tmp_path / "photos" / name)
-    rows = [("ben/1.png", "dog"), ("anna/2.png", "dog"), ("carl/4.png", "dog"), ("/x/photos/ben/3.png", "cat")]
+    rows = [("ben/1.png", "dog"), ("anna/2.png", "dog"), ("carl/4.png", "dog"), ("ben/3.png", "cat")]
     given = table(tmp_path / "labels.csv", rows)
+    data = make(tmp_path / "photos", labels=given, classes=["cat", "dog"], test_fraction=0)
     with pytest.warns(UserWarning, match="3 of 4 labels .*: ben/1.png, anna/2.png, carl/4.png"):
-        data = make(tmp_path / "photos", labels=given, classes=["cat", "dog"], test_fraction=0)
         targets = data.train_targets.tolist()
-    assert {data.name_of(i): target for i, target in enumerate(targets) if target >= 0} == {"ben/3.png": 0}
+    assert {data.name_of(i): target for i, target in enumerate(targets) if target >= 0} == {"unlabeled/ben/3.png": 0}
 
 
 def test_a_test_set_is_drawn_from_these_labels(photos: Path, tmp_path: Path) -> None:
