@@ -55,6 +55,7 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
         raise InputError(
             f"Expected the samples of the run in {folder.path}, but {what}; `loop.pool_may_grow` takes in new ones."
         )
+    _check_any_is_there(folder, data, growth)
     _check_labeled(folder, data, growth)
     # The questions keep their names of files, because the published ones have these names.
     asked = [question for question in folder.asked if not _is_gone(question, growth)]
@@ -100,6 +101,16 @@ def pool_rows(
         left = None if sample.is_there else was.left if was is not None and was.left is not None else round
         found.append(Sample(sample.index, sample.file, sample.digest, joined, left))
     return found
+
+
+def _check_any_is_there(folder: RunFolder, data: PoolDataModule, growth: Growth) -> None:
+    """Refuses data that have no sample of the run: perhaps they are those of another run, or a disk is missing."""
+    before = {sample.index for sample in folder.pool if sample.index >= 0 and sample.left is None}
+    if growth.left and before <= set(growth.left):
+        raise InputError(
+            f"Expected samples of the run in {folder.path} in {getattr(data, 'root', 'the data')}, but none of its "
+            f"{len(before)} is there; other samples need another `loop.run_dir`."
+        )
 
 
 def _check_labeled(folder: RunFolder, data: PoolDataModule, growth: Growth) -> None:

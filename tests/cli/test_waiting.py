@@ -252,7 +252,7 @@ def test_a_whole_run_by_one_command(
         rows = list(csv.DictReader(file))
     assert [row["round"] for row in rows] == [*"0000", *"111", *"222"]
     assert all(row["label"] == NAMES[int(Path(row["file"]).stem) % 3] for row in rows)
-    written = "".join(path.read_text(errors="replace") for path in Path("run").iterdir() if path.is_file())
+    written = "".join(path.read_text(errors="replace") for path in Path("run").rglob("*") if path.is_file())
     assert LEGACY not in written
     main(["label", "run", "--correct"])  # all answers are known
     result = server.tasks[1]["annotations"][0]["result"][0]

@@ -139,6 +139,7 @@ def test_new_images_join_at_the_next_round(run: Path, capsys: pytest.CaptureFixt
     fit(run)
     assert "joined" not in capsys.readouterr().out
     asked = open_run(run).asked
+    assert len(asked) == 3
     assert [Path(question.file).name for question in asked] == [after.pool[question.index].file for question in asked]
     assert all(Path(question.file).is_file() for question in asked)
 
@@ -219,6 +220,28 @@ def test_a_labeled_image_that_is_lost_is_refused_by_name(run: Path, change: str,
         fit(run)
     after = open_run(run)
     assert (after.pool, after.asked, after.queries) == (before.pool, before.asked, before.queries)
+
+
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_images_of_another_run_are_refused_as_a_whole(run: Path, has_labels: bool) -> None:
+    """The data of a run may also be on a disk that is not there."""
+    if not has_labels:
+        shutil.rmtree(run / "run")
+        fit(run)
+    before = open_run(run)
+    assert bool(before.queries) is has_labels
+    shutil.move(run / "photos", run / "elsewhere")
+    add(run, 20, 80)
+    with pytest.raises(
+        InputError, match=rf"none of its {len(before.pool)} is there; other samples need another `loop.run_dir`"
+    ):
+        fit(run)
+    after = open_run(run)
+    assert (after.pool, after.asked, after.queries) == (before.pool, before.asked, before.queries)
+    shutil.rmtree(run / "photos")
+    shutil.move(run / "elsewhere", run / "photos")
+    fit(run)
+    assert open_run(run).asked == before.asked
 
 
 def test_an_image_of_the_pool_may_change(run: Path, capsys: pytest.CaptureFixture) -> None:
