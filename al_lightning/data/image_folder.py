@@ -228,7 +228,7 @@ class ImageFolder(PoolDataModule):
         """Positions of the training and the test samples. A run that goes on keeps its test set."""
         if self.begun is None or not self.begun.files:
             return draw_test_set(targets, self.test_fraction)
-        test = torch.tensor(self._place(files).test, dtype=torch.int64)
+        test = torch.tensor(self._place(files, self.begun.files).test, dtype=torch.int64)
         is_test = torch.zeros(len(files), dtype=torch.bool)
         is_test[test] = True
         return (~is_test).nonzero().squeeze(1), test
@@ -242,7 +242,9 @@ class ImageFolder(PoolDataModule):
         """
         if self.begun is None or not self.begun.files:
             return list(files), torch.arange(len(files))
-        placed = self._place(files)
+        # A drawn test set is not among the files any more: a copy of a test image is a sample of its own.
+        known = [sample for sample in self.begun.files if sample.index != TEST or not self._is_drawn]
+        placed = self._place(files, known)
         self._growth = placed.growth
         found = torch.tensor(placed.found, dtype=torch.int64)
         if (found < 0).any():
@@ -251,10 +253,9 @@ class ImageFolder(PoolDataModule):
         self._digests |= dict(zip(paths, placed.digests, strict=True))
         return paths, found[found >= 0]
 
-    def _place(self, files: Sequence[Path]) -> Placed:
-        assert self.begun is not None
+    def _place(self, files: Sequence[Path], known: Sequence[KnownFile]) -> Placed:
         names = [relative_name(path, self.root) for path in files]
-        return place(self.begun.files, names, [self._digest(path) for path in files])
+        return place(known, names, [self._digest(path) for path in files])
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:

@@ -1,5 +1,6 @@
 """Data in the order of a run that goes on: new samples come last, and samples that left keep their index."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def test_new_images_come_last_and_the_test_set_stays(folder: Path) -> None:
     known = after.known_indices()
     assert known is not None
     assert known.tolist() == list(range(len(first)))
+
+
+def test_copies_of_images_of_a_drawn_test_set_join_the_pool(folder: Path) -> None:
+    before = make(folder)
+    known, tested = begun_by(before), before.test_files()
+    (folder / "unlabeled").mkdir()
+    for number, path in enumerate(tested[:2]):
+        shutil.copy(path, folder / "unlabeled" / f"copy{number}.png")
+    after = make(folder)
+    after.arrange(known)
+    assert [after.name_of(index) for index in after.growth().new] == ["unlabeled/copy0.png", "unlabeled/copy1.png"]
+    assert after.test_files() == tested
+    assert not after.growth().renamed
 
 
 def test_a_sample_that_left_is_in_no_pool_and_keeps_its_index(folder: Path) -> None:
