@@ -1,5 +1,6 @@
 """``al-lightning label RUN --import FILE``: answers of people come into a run. Imports no torch."""
 
+import shlex
 import sys
 from argparse import Namespace
 
@@ -113,7 +114,7 @@ def _take_file(folder: RunFolder, options: Namespace) -> bool:
     if is_table and taken.is_all:
         note_taken(table, before)
     if was_open or taken.changes or not taken.is_all or not (answers or suggested):
-        tell(taken, named)
+        tell(taken, folder, named, " ".join(f"--import {shlex.quote(str(file))}" for file in options.files))
         tell_open(folder, taken.num_back)
     elif suggested:
         tell_open(folder)
@@ -127,7 +128,7 @@ def _take_run(folder: RunFolder, options: Namespace) -> bool:
     unasked = take_elsewhere(folder, labels_of_run(options.other, folder))
     taken = take(folder, unasked.answers, options.close, options.correct, options.conflicts)
     if unasked.answers:
-        tell(taken, str(options.other))
+        tell(taken, folder, str(options.other), f"--from {shlex.quote(str(options.other))}")
     tell_open(folder, taken.num_back)
     return taken.is_all and unasked.is_all
 

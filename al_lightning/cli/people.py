@@ -13,6 +13,8 @@ IMAGES = ("ImageFolder", "Torchvision")
 """Data modules that have images."""
 OF_BACKBONE = ("name", "num_classes", "weights", "dropout", "optimizer")
 """Arguments of Backbone."""
+ONLY_OF_BACKBONE = {"name", "weights"}
+"""Arguments of Backbone that DropoutMLP has not. With one of them, the message about a mistyped other one is right."""
 
 Options = Mapping[str, Any]
 """What is given, by dotted name: see :func:`~al_lightning.cli.given_options.given_options`."""
@@ -34,9 +36,9 @@ def asks_people(options: Options) -> bool:
 
 def _model(given: Options) -> str | None:
     arguments = {name.split(".")[1] for name in given if name.startswith("model.")}
-    if "model" in given or last_name(given.get("data")) not in IMAGES or not arguments <= set(OF_BACKBONE):
+    if "model" in given or last_name(given.get("data")) not in IMAGES:
         return None
-    return "Backbone"
+    return "Backbone" if arguments <= set(OF_BACKBONE) or arguments & ONLY_OF_BACKBONE else None
 
 
 def _reinit(given: Options) -> str | None:

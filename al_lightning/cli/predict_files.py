@@ -62,7 +62,8 @@ def run(words: list[str]) -> None:
         print(f"Left out: {name}: {reason.rstrip('.')}.", file=sys.stderr)
     if len(left_out) > MOST_NAMED:
         print(f"Left out: {len(left_out) - MOST_NAMED} more.", file=sys.stderr)
-    print(f"Wrote {num_written} predictions to {options.out}{f'; left out {len(left_out)}' if left_out else ''}.")
+    noun = "prediction" if num_written == 1 else "predictions"
+    print(f"Wrote {num_written} {noun} to {options.out}{f'; left out {len(left_out)}' if left_out else ''}.")
 
 
 def predict(run: "TrainedRun", path: Path, out: Path) -> tuple[int, dict[str, str]]:

@@ -57,8 +57,8 @@ def run(words: list[str]) -> None:
         print(f"Left out: {path}: this format is not read here.", file=sys.stderr)
     note_suggested(options.run, (question.file for question in questions))
     print(
-        f"Wrote {len(questions)} suggestions to {options.out}. A run with people takes their labels: "
-        f"al-lightning label {options.run} --import FILE"
+        f"Wrote {len(questions)} suggestion{'s' * (len(questions) != 1)} to {options.out}. "
+        f"A run with people takes their labels: al-lightning label {options.run} --import FILE"
     )
 
 

@@ -12,6 +12,7 @@ from al_lightning.errors import InputError
 from al_lightning.labeling.filled_tables import take_tables
 from al_lightning.labeling.studio.client import Away
 from al_lightning.labeling.studio.take import take_pulled
+from al_lightning.labeling.tell_answers import counted
 from al_lightning.run_folder.folder import InUse, RunFolder
 from al_lightning.run_folder.tables import Query
 
@@ -138,8 +139,12 @@ class _Look:
             print(f"Note: {trouble} Waiting goes on.", file=sys.stderr, flush=True)
         self._trouble = trouble
         if num_open != self._open and self._open is not None:
-            print(f"{num_open} questions are open." if num_open else "All is answered.", flush=True)
+            print(_says_open(num_open) if num_open else "All is answered.", flush=True)
         self._open = num_open
+
+
+def _says_open(number: int) -> str:
+    return f"{counted(number, 'question')} {'is' if number == 1 else 'are'} open."
 
 
 def _open(questions: Iterable[Query]) -> int:

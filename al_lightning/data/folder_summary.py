@@ -104,12 +104,12 @@ def describe(
         num_unreadable: Number of images that were left out because they are broken.
     """
     known = [int((targets == index).sum()) for index in range(len(names))]
-    counts = [f"{name} {count}" for name, count in zip(names, known, strict=True)]
-    parts = [f"{sum(known)} training images"]
+    counts = [f"{name} {count}" if sum(known) else name for name, count in zip(names, known, strict=True)]
+    parts = [f"{sum(known)} training images"] if sum(known) else []
     if sum(known) < len(targets):
         parts.append(f"{len(targets) - sum(known)} unlabeled images")
     drawn = f"in {layout.test.name}" if layout.test is not None else "drawn from the labeled ones"
-    parts.append(f"{num_test} test images {drawn}")
+    parts.append(f"{num_test} test images {drawn}" if num_test or layout.test is not None else "no test images")
     place = root if layout.root == root else f"{layout.root}, the one folder with images in {root}"
     lines = [f"Found in {place}: {len(names)} classes ({listed(counts, MOST_CLASSES)}), {', '.join(parts)}."]
     left = [f"{folder.name} ({why})" for folder, why in layout.left_out.items()]

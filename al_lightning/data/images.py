@@ -163,7 +163,7 @@ def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
             f"Expected images that can be read, but got {len(bad)} that cannot: {listed}; "
             "`data.corrupt` skip leaves them out."
         )
-    warnings.warn(f"Left out {len(bad)} images that cannot be read: {listed}.", stacklevel=2)
+    warnings.warn(f"Left out {len(bad)} image{'s' * (len(bad) != 1)} that cannot be read: {listed}.", stacklevel=2)
     return [path for path in paths if path not in bad]
 
 

@@ -48,7 +48,7 @@ class NumpyFiles(PoolDataModule):
 
     Inputs are numbers of shape ``(N, ...)``. Targets are class indices or names, ``(N,)`` or ``(N, 1)``, or rows with a
     single 1, ``(N, C)``. An index of -1 or an empty name is an unknown class: use `loop.oracle` FileOracle to ask
-    people.
+    people. If ``classes`` is given, the training targets may be missing, and all training classes are unknown.
 
     Inputs in ``.npy`` files that do not fit in memory stay on disk, and worker processes read them.
 
@@ -97,7 +97,8 @@ class NumpyFiles(PoolDataModule):
         given = [name for name, file in self._files.items() if file is not None]
         if path is not None and given:
             raise InputError(f"Expected `data.path` or `data.{given[0]}`, but got both.")
-        if path is None and not {"train_inputs", "train_targets"} <= set(given):
+        needed = {"train_inputs"} if classes else {"train_inputs", "train_targets"}
+        if path is None and not needed <= set(given):
             raise InputError(
                 "Expected `data.path`, a .npz file, or `data.train_inputs` and `data.train_targets`, .npy files, "
                 f"but got {' and '.join(f'`data.{name}`' for name in given) or 'none'}."
@@ -124,6 +125,8 @@ class NumpyFiles(PoolDataModule):
         self._chosen, self._test_parts, self._differs = None, None, False
         parts = self._read_npz(Path(self.path)) if self.path is not None else self._read_npy()
         train_x, test_x = parts["train_inputs"], parts.get("test_inputs")
+        if "train_targets" not in parts:
+            parts["train_targets"] = _unknown_targets(len(train_x), parts.get("test_targets"))
         targets = self._class_indices([parts[name] for name in ("train_targets", "test_targets") if name in parts])
         for name, inputs, labels in (("train", train_x, targets[0]), ("test", test_x, targets[-1])):
             if inputs is not None and len(inputs) != len(labels):
@@ -235,9 +238,12 @@ class NumpyFiles(PoolDataModule):
         with loaded as file:
             for part, names in NAMES.items():
                 found = next((name for name in names if name in file), None)
-                if found is None and part.startswith("train"):
+                if found is None and part.startswith("train") and not (part == "train_targets" and self.classes):
                     held = ", ".join(file) or "nothing"
-                    raise InputError(f"Expected {path} to hold {part}, or {', '.join(names[1:])}, but it holds {held}.")
+                    hint = "; if no class is known, name the classes by `data.classes`" * (part == "train_targets")
+                    raise InputError(
+                        f"Expected {path} to hold {part}, or {', '.join(names[1:])}, but it holds {held}{hint}."
+                    )
                 if found is not None:
                     parts[part] = _checked(file, found, path, part)
         if ("test_inputs" in parts) != ("test_targets" in parts):
@@ -352,6 +358,13 @@ def _features(which: np.ndarray) -> str:
 def _text(value: int | float) -> str:
     """A number with enough digits to tell it from its neighbours."""
     return str(int(value)) if isinstance(value, int) else f"{value:.6g}" if abs(value) < 1e5 else f"{value:.15g}"
+
+
+def _unknown_targets(number: int, others: np.ndarray | None) -> np.ndarray:
+    """Targets of unknown classes: empty names if the other targets are names, and else indices."""
+    if others is not None and others.dtype.kind in "US":
+        return np.full(number, "")
+    return np.full(number, UNKNOWN)
 
 
 def _is_column(targets: np.ndarray) -> bool:

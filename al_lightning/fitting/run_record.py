@@ -182,4 +182,4 @@ def summary(rounds: list[Round]) -> str:
     last = rounds[-1]
     # There may be no test set.
     accuracy = "" if math.isnan(last.test_acc) else f"test acc {last.test_acc:.4f} with "
-    return f"{len(rounds)} rounds done, {accuracy}{last.num_labeled} labels"
+    return f"{len(rounds)} round{'s' * (len(rounds) != 1)} done, {accuracy}{last.num_labeled} labels"

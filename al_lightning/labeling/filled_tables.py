@@ -47,7 +47,7 @@ def take_tables(folder: RunFolder, correct: bool = False, conflicts: Conflicts =
             continue  # its content stays where it is
         taken = take(folder, answers, correct=correct, conflicts=conflicts)
         if taken.changes or not taken.is_all:
-            tell(taken, str(path))
+            tell(taken, folder, str(path))
             results.append(taken.is_all)
         if answers and (taken.is_all or path.name != QUERY):  # nobody is asked for the rest of an old table
             note_taken(path, sha256)

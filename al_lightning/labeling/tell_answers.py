@@ -12,23 +12,27 @@ from al_lightning.run_folder.folder import RunFolder
 MOST_NAMED = 20
 
 
-def tell(taken: Taken, source: str) -> None:
+def tell(taken: Taken, folder: RunFolder, source: str, option: str = "") -> None:
     """Prints what happened to answers.
 
     Args:
         taken: What happened.
+        folder: The folder of the run.
         source: Where the answers came from.
+        option: The option of `label` that brings these answers again, with its value; nothing if `label` looks there
+            by itself.
     """
+    again = f"al-lightning label {shlex.quote(str(folder.path))}{option and f' {option}'}"
     settled = taken.settled
     _note("Not taken", settled.problems)
     if settled.has_conflict:
         print(
-            "To decide between contradicting answers: --conflicts majority, or --conflicts latest.",
+            f"To decide between contradicting answers: {again} --conflicts majority, or --conflicts latest.",
             file=sys.stderr,
         )
     _note("Not taken", settled.differing)
     if settled.differing:
-        print("These samples have labels already; --correct replaces the labels.", file=sys.stderr)
+        print(f"These samples have labels already; {again} --correct replaces the labels.", file=sys.stderr)
     sys.stderr.flush()
     if settled.num_taken or not (settled.num_known or settled.corrections):
         skipped = f", {settled.num_skipped} of them skipped" if settled.num_skipped else ""

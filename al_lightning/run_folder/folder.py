@@ -88,6 +88,8 @@ from al_lightning.run_folder.tables import (
 )
 
 CONFIG, COMMIT = "config.yaml", "commit.json"
+PATIENCE = 2.0
+"""Seconds in which :meth:`RunFolder.edit` tries to lock a folder: a look of `fit --wait` holds the lock that long."""
 
 
 class InUse(InputError):
@@ -173,7 +175,7 @@ class RunFolder:
         if not (path / COMMIT).is_file():
             raise InputError(f"Expected a run folder, but there is no {path / COMMIT}.")
         folder = cls(path)
-        folder._acquire()
+        folder._acquire(PATIENCE)
         try:
             folder._recover()
             folder._write_labels(over_edited=False)  # after a kill it may be of the commit before
@@ -182,10 +184,10 @@ class RunFolder:
             raise
         return folder
 
-    def _acquire(self) -> None:
+    def _acquire(self, seconds: float = 0) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=seconds)
         except Timeout:
             raise InUse(f"Expected the run folder {self.path} to be free, but another process is using it.") from None
         except OSError as error:

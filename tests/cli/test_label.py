@@ -382,6 +382,8 @@ def test_problems_come_first_and_all_of_them(
     lines = written.getvalue().splitlines()
     assert [f"sample {index} was not asked for." in lines[index - 100] for index in range(100, 150)] == [True] * 50
     assert lines[50] == "Not taken: a b/0 ü.jpg: dog instead of cat (line 2)."
+    again = f"al-lightning label {run} --import {tmp_path}"
+    assert again in lines[51]
     assert "--correct replaces the labels" in lines[51]
     assert [line.split(" from ")[0] for line in lines[52:54]] == ["Took 1 answer", "1 answer was known already."]
     assert lines[-1] == f"To go on without them: al-lightning label {run} --close"

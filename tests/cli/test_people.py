@@ -58,6 +58,11 @@ def test_classes_that_are_not_known_yet_leave_the_initial_set_to_the_data() -> N
     assert chosen("--data ImageFolder --data.root photos --loop.oracle FileOracle") == without("data.num_initial")
 
 
+def test_a_mistyped_option_beside_one_of_backbone_leaves_the_model_a_backbone() -> None:
+    assert chosen(f"{PHOTOS} --model.name resnet50 --model.pretraned true") == ALL
+    assert "model" not in chosen(f"{PHOTOS} --model.hidden_dim 64")
+
+
 def test_pretrained_weights_are_where_fits_start() -> None:
     assert chosen(f"{PHOTOS} --model.weights DEFAULT") == ALL | {"loop.reinit": "initial"}
     assert chosen(f"{PHOTOS} --model.weights DEFAULT --loop.reinit warm") == ALL

@@ -92,7 +92,7 @@ def test_images_that_cannot_be_read_are_named_and_left_out(trained: Path, tmp_pa
     folder.mkdir()
     (folder / "broken.png").write_text("x")
     Image.new("L", (20, 10)).save(folder / "good.png")
-    with pytest.warns(UserWarning, match=r"Left out 1 images that cannot be read: .*broken.png"):
+    with pytest.warns(UserWarning, match=r"Left out 1 image that cannot be read: .*broken.png"):
         main(["suggest", str(trained / "run"), str(folder), "--out", str(tmp_path / "a.csv")])
     assert [Path(row["file"]).name for row in rows(tmp_path / "a.csv")] == ["good.png"]
 

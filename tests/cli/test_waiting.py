@@ -108,7 +108,7 @@ def test_tables_are_taken_as_people_save_them(
     assert labels_of(asked) == [(5, "dark"), (3, "grün")]
     out, err = capsys.readouterr()
     assert out.startswith("Waiting for the answers, with a look every 1 seconds.")
-    assert out.count("1 questions are open.") == 1
+    assert out.count("1 question is open.") == 1
     assert err.count("Waiting goes on.") == 1
 
 

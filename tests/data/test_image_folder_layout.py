@@ -205,6 +205,13 @@ def test_a_plain_folder_has_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "8 training images, 2 test images drawn from the labeled ones." in out
 
 
+def test_a_folder_without_labels_counts_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    make(tmp_path, ".", num=5)
+    load(tmp_path, classes=["T-Shirt grün", "b c"])
+    said = f"Found in {tmp_path}: 2 classes (T-Shirt grün, b c), 5 unlabeled images, no test images.\n"
+    assert capsys.readouterr().out == said
+
+
 def test_folders_that_are_the_same_in_all_classes_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     load(make(tmp_path, "fold1/a", "fold1/b", "fold2/a", "fold2/b"))
     assert "2 classes (fold1 6, fold2 6)" in (out := capsys.readouterr().out)
@@ -241,7 +248,7 @@ def test_classes_that_differ_in_case_alone_are_two_and_it_is_said(
 
 
 def test_broken_images_count_as_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.warns(UserWarning, match="Left out 1 images"):
+    with pytest.warns(UserWarning, match="Left out 1 image"):
         load(make(tmp_path, "a", "b", "b/9.png"), corrupt="skip")
     assert "Left out: 1 images that cannot be read." in capsys.readouterr().out
 

@@ -87,6 +87,23 @@ def test_classes_by_name_and_unknown_ones(tmp_path: Path) -> None:
     assert ordered.train_targets.tolist() == [-1] * 10 + TARGETS[10:].tolist()
 
 
+def test_a_file_without_targets_has_unknown_classes_if_these_are_named(tmp_path: Path) -> None:
+    names = ["barbera", "barolo", "grignolino"]
+    for data in (
+        NumpyFiles(npz(tmp_path, x=INPUTS), classes=names),
+        NumpyFiles(train_inputs=npy(tmp_path, x=INPUTS)["x"], classes=names),
+    ):
+        data.setup()
+        assert data.train_targets.tolist() == [-1] * 178
+        assert data.class_names == tuple(names)
+    for tested, known in ((TARGETS, TARGETS), (np.array(names)[TARGETS], TARGETS)):
+        file = npz(tmp_path, x_train=INPUTS, x_test=INPUTS, y_test=tested)
+        data = NumpyFiles(file, classes=names)
+        data.setup()
+        assert data.train_targets.tolist() == [-1] * 178
+        assert data.test_targets.tolist() == known.tolist()
+
+
 def test_a_name_of_a_class_may_be_composed_in_two_ways(tmp_path: Path) -> None:
     names = np.array(["caf\u00e9", "cafe\u0301", "tea"])[TARGETS]
     path = npz(tmp_path, x=INPUTS, y=names)
@@ -214,7 +231,7 @@ BAD_FILES = {
         {"x": np.where(INPUTS > 1000, np.nan, INPUTS), "y": TARGETS},
         "finite numbers of the range of float32 in `x`",
     ),
-    "no targets": ({"x": INPUTS}, "to hold train_targets, or y_train, targets, y, but it holds x"),
+    "no targets": ({"x": INPUTS}, "y_train, targets, y, but it holds x; .* by `data.classes`"),
     "fractions": ({"x": INPUTS, "y": TARGETS / 2}, "to be class indices, .*but got 0.5"),
     "times": ({"x": INPUTS, "y": np.full(178, "2024-01-01", "datetime64[D]")}, "to be class indices or names"),
     "several labels": ({"x": INPUTS, "y": np.ones((178, 3), int)}, "rows with several ones or none"),

@@ -349,7 +349,7 @@ def test_broken_and_foreign_files_join_no_pool(run: Path) -> None:
     ledger = RunFolder.edit(run / "run")
     ledger.close()
     assert ledger.pool == before.pool
-    with pytest.warns(UserWarning, match="Left out 1 images that cannot be read"):
+    with pytest.warns(UserWarning, match="Left out 1 image that cannot be read"):
         fit(run, photos(run, corrupt="skip"))
     assert open_run(run).pool == before.pool
 

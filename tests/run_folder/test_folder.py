@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
@@ -411,3 +412,18 @@ def test_a_table_that_somebody_saved_in_a_spreadsheet_stops_no_run_with_people(t
     assert (again.rounds, again.queries, again.asked) == ([FIRST], INITIAL, asked)
     assert (again.answers, again.pool, again.waiting) == (answers, pool, waiting)
     assert table.with_name(f"{table.stem}.old.csv").read_bytes() == edited
+
+
+def test_an_edit_waits_for_a_short_look_of_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = RunFolder.edit(path)
+    with futures.ThreadPoolExecutor() as other:
+        edit = other.submit(lambda: RunFolder.edit(path).close())
+        with pytest.raises(futures.TimeoutError):
+            edit.result(0.3)
+        look.close()
+        edit.result()
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.0)
+    look = RunFolder.edit(path)
+    with pytest.raises(InputError, match="another process is using it"):
+        RunFolder.edit(path)
+    look.close()

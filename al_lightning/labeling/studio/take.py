@@ -44,5 +44,5 @@ def take_pulled(
     taken = take(folder, pulled.answers, correct=correct, conflicts=conflicts)
     if not taken.changes and taken.is_all and not correct:
         return None
-    tell(taken, pulled.page)
+    tell(taken, folder, pulled.page)
     return taken.is_all
