@@ -62,6 +62,7 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
     taken = Taken(asked=asked, waiting=folder.waiting)
     if takes_known:
         _take_known(taken, folder, data)
+        _tell_of_table(folder, data)
     first = _round_of(folder, taken)
     has_list = not may_grow or bool(folder.pool) or not data.known_files()
     answered = _if_all_answered(taken.asked)
@@ -205,6 +206,22 @@ def _tell(taken: Taken, folder: RunFolder, data: PoolDataModule, growth: Growth,
                 f"{data.name_of(index)} lies in the folder of {classes[target]}, but its label is {classes[said]}: "
                 "the label stays; al-lightning label --correct changes it."
             )
+
+
+def _tell_of_table(folder: RunFolder, data: PoolDataModule) -> None:
+    """Says which labels of the table in ``data.labels`` are not taken, because the run has other labels."""
+    if data.labels is None:
+        return
+    targets, classes = data.train_targets, data.list_class_names()
+    rows = zip(folder.queries, folder.labels, strict=True)
+    # A row that the run began with, and that was corrected since, is no news.
+    differing = [row for row, now in rows if int(targets[row.index]) not in (-1, row.label, now)]
+    if differing:
+        said = _listed(f"{data.name_of(row.index)} {classes[int(targets[row.index])]}" for row in differing)
+        print(
+            f"{counted(len(differing), 'label')} in {data.labels} not taken, because the run has another: {said}; "
+            "al-lightning label --import --correct takes them."
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -176,6 +176,11 @@ def _check_num_classes(model: L.LightningModule, num_logits: int, datamodule: Po
     enough = num_logits == number or (num_logits == 1 and number == 2)
     if is_begun and (enough or num_logits > number):
         return
+    if is_begun:
+        raise InputError(
+            f"Expected the classes that the run began with, but got the {number} {classes}; images without a class may "
+            "be in a folder `unlabeled`, and other classes need another `loop.run_dir`."
+        )
     given = model.hparams.get("num_classes")
     if isinstance(given, int) and given != number and (isinstance(model, ClassifierModule) or not enough):
         raise InputError(

@@ -339,6 +339,28 @@ def test_a_table_of_labels_may_come_later(run: Path) -> None:
     assert open_run(run).queries == after.queries
 
 
+def test_a_table_that_differs_from_a_label_of_the_run_is_not_taken_and_said(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = open_run(run)
+    query = before.queries[0]
+    other, name = next(one for one in CLASSES if one != CLASSES[query.label or 0]), before.pool[query.index].file
+    Path("labels.csv").write_text(f"file,label\n{name},{other}\n")
+    fit(run, photos(run, labels="labels.csv"))
+    sentence = f"1 label in labels.csv not taken, because the run has another: {name} {other};"
+    assert sentence in capsys.readouterr().out
+    assert open_run(run).labels == before.labels
+    main(["label", str(run / "run"), "--import", "labels.csv", "--correct"])
+    capsys.readouterr()
+    fit(run, photos(run, labels="labels.csv"))
+    assert "not taken" not in capsys.readouterr().out
+
+
+def test_another_class_is_refused_by_its_name(run: Path) -> None:
+    with pytest.raises(InputError, match=r"^Expected the classes that the run began with, but got the 4 .*new"):
+        fit(run, photos(run, classes=[*CLASSES, "new"]))
+
+
 def test_broken_and_foreign_files_join_no_pool(run: Path) -> None:
     (name,) = add(run, 1, 50)
     (run / "photos" / name).write_bytes(b"no image")
