@@ -94,7 +94,7 @@ class Run:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Returns the run folders at or below some folders, sorted.
+    """Returns the run folders at or below some folders, sorted. Hidden folders are left out.
 
     Raises:
         InputError: If a folder does not exist or has no run.
@@ -104,7 +104,9 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             what = f"{path} is a file" if path.exists() else f"there is no folder {path}"
             raise InputError(f"Expected a run folder or a folder of them, but {what}.")
-        below = {file.parent for name in (CONFIG, ROUNDS, COMMIT) for file in path.rglob(name)}
+        files = (file.relative_to(path) for name in (CONFIG, ROUNDS, COMMIT) for file in path.rglob(name))
+        # A run folder has copies of its tables in a hidden folder.
+        below = {path / file.parent for file in files if not any(part.startswith(".") for part in file.parts)}
         if not below:
             raise InputError(f"Expected runs in {path}, but found no {ROUNDS} in it or below.")
         found |= below

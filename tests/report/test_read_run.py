@@ -11,6 +11,7 @@ import pytest
 from al_lightning.errors import InputError
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.run_folder import Query, Round, RunFolder
+from al_lightning.run_folder.files import keep_copy
 from tests.report.made_up_runs import learning_curve, settings, write_published_run, write_run, write_study
 from tests.report.people_runs import write_people_run
 
@@ -285,3 +286,10 @@ def test_a_run_that_asks_nobody_has_no_questions_even_if_an_old_file_lies_there(
     (path / "asked.csv").write_text("left over")
     assert read_run(path).asked.empty
     assert not read_run(path).is_of_people
+
+
+def test_copies_of_the_tables_of_a_run_are_no_run(tmp_path: Path) -> None:
+    """A run of people keeps copies of its tables, in case that somebody saves one of them by accident."""
+    path = write_run(tmp_path / ".runs" / "photos", settings(), ACCURACY)
+    keep_copy(path / "rounds.csv", (path / "rounds.csv").read_text())
+    assert find_runs([path]) == find_runs([tmp_path / ".runs"]) == [path]
