@@ -11,7 +11,7 @@ import pytest
 from al_lightning.errors import InputError
 from al_lightning.report.read_run import find_runs, has_no_round, read_run
 from al_lightning.run_folder import Query, Round, RunFolder
-from al_lightning.run_folder.files import keep_copy
+from al_lightning.run_folder.files import copy_of, keep_copy
 from tests.report.made_up_runs import learning_curve, settings, write_published_run, write_run, write_study
 from tests.report.people_runs import write_people_run
 
@@ -276,7 +276,9 @@ def test_what_people_have_not_settled_yet_is_read_with_the_commit(tmp_path: Path
     assert run.class_names == ("kühl", "hot dog", "two")
     assert run.made_with == ({"from_round": 0, "torch": "9.9"},)
     assert run.is_of_people
-    (path / "asked.csv").write_text("torn")
+    (path / "asked.csv").write_text("saved in a spreadsheet by accident")
+    assert read_run(path).asked.equals(run.asked)  # of the copy that the run keeps
+    copy_of(path / "asked.csv").unlink()
     with pytest.raises(InputError, match="as they were committed, but one was edited or is torn"):
         read_run(path)
 
