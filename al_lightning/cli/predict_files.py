@@ -47,6 +47,8 @@ def run(words: list[str]) -> None:
     options, flags = parser.parse_known_args(words)
     if options.out.suffix.lower() != ".csv":
         raise InputError(f"Expected `--out` to be a .csv file, but got {options.out}.")
+    if not options.out.absolute().parent.is_dir():
+        raise InputError(f"Expected `--out` to be in a folder that is there, but got {options.out}.")
     config_of_run(options.run)
     if not options.path.exists():
         raise InputError(f"Expected `FOLDER|FILE` to be a folder or a file, but there is no {options.path}.")

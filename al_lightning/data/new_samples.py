@@ -137,7 +137,7 @@ def load_rows(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"Expected {path} to be a .npy file, but got: {error}.") from error
+        raise InputError(f"Expected {path} to be a .npy file, but got: {str(error).rstrip('.')}.") from error
     if not isinstance(loaded, np.ndarray):
         raise InputError(f"Expected {path} to be a .npy file, but got one of several arrays.")
     return loaded

@@ -131,6 +131,11 @@ def test_bad_input_gets_one_sentence_and_leaves_no_file(
     assert "Expected images in empty, but got none" in refused(capsys, images, "empty")
     assert "none of 1 can be read: no.png" in refused(capsys, images, "no.png")
     assert "`--out` to be a .csv file, but got a.txt" in refused(capsys, images, new, "--out", "a.txt")
+    assert "`--out` to be in a folder that is there, but got x/a.csv" in refused(
+        capsys, images, new, "--out", "x/a.csv"
+    )
+    np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
+    assert ".." not in refused(capsys, arrays, "pickled.npy")
     assert "wide.npy to hold numbers of shape (N, 8, 8)" in refused(capsys, arrays, "wide.npy")
     assert "Expected finite numbers in nan.npy" in refused(capsys, arrays, "nan.npy")
     assert "no.png to be a .npy file" in refused(capsys, arrays, "no.png")
