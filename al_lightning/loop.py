@@ -150,7 +150,8 @@ class ActiveLearningLoop(Callback):
             self.metrics,
             self.run_dir,
         )
-        self._arrange(model, datamodule, is_trial=bool(trainer.fast_dev_run))  # type: ignore[attr-defined]
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._arrange(model, datamodule, settings)
         self.waits_in = None
         with with_callback(trainer, self):
             prepared = prepare(experiment, trainer, model, datamodule, make_model, others(trainer, self))
@@ -172,12 +173,15 @@ class ActiveLearningLoop(Callback):
                 else:
                     self._run(trainer, prepared, datamodule, settings, ranks, progress)
 
-    def _arrange(self, model: L.LightningModule | MakeModel, datamodule: PoolDataModule, is_trial: bool) -> None:
+    def _arrange(
+        self, model: L.LightningModule | MakeModel, datamodule: PoolDataModule, settings: Mapping[str, Any] | None
+    ) -> None:
         """Gives the samples the indices that they have in the run, if its pool may grow or has grown before."""
         path = self.run_dir
-        if path is None and isinstance(model, L.LightningModule):
+        if path is None and settings and isinstance(model, L.LightningModule):
             path = default_run_dir(self.strategy, model, self.seed)
-        begun = None if path is None or is_trial else read_begun(path)
+        # without settings and a folder, other samples are another experiment, with a folder of its own
+        begun = None if path is None else read_begun(path)
         datamodule.arrange(begun if self._may_grow or keeps_its_pool(begun) else None)
 
     @property

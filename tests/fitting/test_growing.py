@@ -23,8 +23,8 @@ CLASSES = ["digit0", "digit1", "digit2"]
 
 
 def fit(folder: Path, data: PoolDataModule | None = None, num_rounds: int = 3, **kwargs) -> None:
-    arguments = {"oracle": FileOracle(), **kwargs}
-    loop = ActiveLearningLoop(Margin(), 3, num_rounds, run_dir=str(folder / "run"), **arguments)
+    arguments = {"oracle": FileOracle(), "run_dir": str(folder / "run"), **kwargs}
+    loop = ActiveLearningLoop(Margin(), 3, num_rounds, **arguments)
     trainer = L.Trainer(
         max_epochs=2,
         accelerator="cpu",
@@ -421,6 +421,16 @@ def test_a_run_that_stops_before_the_commit_has_not_grown(run: Path, monkeypatch
 
 def simulate(folder: Path, num_rounds: int, **kwargs) -> None:
     fit(folder, photos(folder, classes=None), num_rounds, oracle=None, **kwargs)
+
+
+def test_other_photos_in_python_without_a_folder_are_another_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, start in (("one", 0), ("two", 100)):
+        save_digits(tmp_path / name / "photos" / "unlabeled", 40, start=start)
+        fit(tmp_path / name, run_dir=None)
+    assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == ["margin", "margin-2"]
 
 
 def test_simulated_runs_grow_only_if_they_may(tmp_path: Path) -> None:
