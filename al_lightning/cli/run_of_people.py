@@ -20,7 +20,7 @@ from al_lightning.run_folder.folder import CONFIG
 PLACES = ("root", "path", "train_inputs", "dataset", "train", "datamodule")
 """Arguments of data modules that say which data they are; a run folder has the name of the last part."""
 CLASSES = ("model", "loop.strategy")
-HINT = "pretrained weights are better: --model.weights DEFAULT --loop.reinit initial"
+HINT = "to start from pretrained weights: --model.weights DEFAULT --loop.reinit initial"
 
 
 def words_of_people(words: list[str], may_go_on: bool = True) -> tuple[list[str], str]:
