@@ -207,7 +207,7 @@ def test_a_callback_of_ones_own_may_only_watch_and_is_said_to_have_come_or_gone(
 
 def test_a_schedule_counts_and_has_no_address(begun: Path) -> None:
     shutil.copytree(begun, "run")
-    with pytest.raises(InputError, match=r"`self.schedule` was None and is test_other_experiments"):
+    with pytest.raises(InputError, match=r"`self.schedule` was None and is tests.test_other_experiments"):
         fit(Net(schedule=lambda o: torch.optim.lr_scheduler.StepLR(o, 1)), rounds=1)
     for rounds in (0, 1):
         fit(Net(schedule=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda e: 0.9**e)), run_dir="s", rounds=rounds)
