@@ -1,16 +1,15 @@
-"""A run that has fitted a model, with the model of its last round."""
+"""A run that has fitted a model: its objects, with the weights of its last round."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as L
-import yaml
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from al_lightning.cli.checkpoints import load_weights
 from al_lightning.cli.fit import fit_objects
+from al_lightning.cli.words_of_run import config_of_run
 from al_lightning.data import PoolDataModule
 from al_lightning.data.inputs import Inputs
 from al_lightning.errors import InputError
@@ -20,12 +19,12 @@ from al_lightning.loop import ActiveLearningLoop
 from al_lightning.models.protocol import traits
 from al_lightning.run_folder.begun import read_begun
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
-from al_lightning.run_folder.folder import CONFIG, RunFolder
+from al_lightning.run_folder.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The objects of a run; :meth:`load` has a model with the weights of its last round."""
+    """The objects of a run, and its tables. The model has new weights until :meth:`load_weights`."""
 
     path: Path
     ledger: RunFolder
@@ -46,8 +45,8 @@ class TrainedRun:
         Raises:
             InputError: If there is no run, or no round of it is finished.
         """
-        config = path / CONFIG
-        ledger = RunFolder.peek(path, read_config(path))
+        config = config_of_run(path)
+        ledger = RunFolder.glance(path)
         if not ledger.rounds:
             raise InputError(f"Expected a run with a finished round in {path}, but it has none yet.")
         trainer, model, data, loop = fit_objects(["--config", str(config), *flags])
@@ -81,18 +80,3 @@ class TrainedRun:
             materialise(self.model, inputs)
         load_weights(self.model, self.path / CHECKPOINT)
         self.trainer.precision_plugin.convert_module(self.model.to(self.trainer.strategy.root_device))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Reads the settings of a run.
-
-    Raises:
-        InputError: If there is no run.
-    """
-    config = path / CONFIG
-    if not config.is_file():
-        raise InputError(f"Expected `RUN` to be the folder of a run, but there is no {config}.")
-    try:
-        return dict(yaml.safe_load(config.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise InputError(f"Expected {config} as it was written, but it was edited or is torn.") from error
