@@ -19,7 +19,7 @@ from al_lightning.loop import ActiveLearningLoop
 from al_lightning.models.protocol import traits
 from al_lightning.run_folder.begun import read_begun
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
-from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.folder import COMMIT, RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class TrainedRun:
             flags: Settings of ``fit`` that differ from those of the run.
 
         Raises:
-            InputError: If there is no run, or no round of it is finished.
+            InputError: If there is no run, a file of it is torn, or no round of it is finished.
         """
         config = config_of_run(path)
         ledger = RunFolder.glance(path)
+        if (path / COMMIT).is_file() and not ledger.config:
+            raise InputError(f"Expected the files of the run in {path} as committed, but one was edited or is torn.")
         if not ledger.rounds:
             raise InputError(f"Expected a run with a finished round in {path}, but it has none yet.")
         trainer, model, data, loop = fit_objects(["--config", str(config), *flags])

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,9 @@ def test_bad_input_gets_one_sentence_and_leaves_no_file(
     (tmp_path / "no.png").write_text("x")
     np.save(tmp_path / "wide.npy", np.zeros((3, 9, 9)))
     np.save(tmp_path / "nan.npy", np.full((3, 8, 8), np.nan))
+    shutil.copytree(images, "torn")
+    Path("torn/config.yaml").write_text("a: [")
+    assert "of the run in torn as committed, but one was edited or is torn" in refused(capsys, "torn", new)
     assert "has no config.yaml" in refused(capsys, new, new)
     assert "there is no none" in refused(capsys, images, "none")
     assert "Expected images in empty, but got none" in refused(capsys, images, "empty")
