@@ -1,10 +1,7 @@
 """Backbone: a classification network of torchvision by name, with dropout before a new last layer."""
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -12,17 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from al_lightning.data.inputs import as_floats
-from al_lightning.errors import InputError, did_you_mean
 from al_lightning.models.base import ClassifierModule
+from al_lightning.models.bodies import make_body
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
-from al_lightning.paths import expanded
-
-NUM_OUTPUTS = 1000  # of torchvision's networks by default: the classes of ImageNet
-WITHOUT_AUXILIARY_HEADS: dict[str, dict[str, Any]] = {
-    "googlenet": {"aux_logits": False, "init_weights": True},
-    "inception_v3": {"aux_logits": False, "init_weights": True},
-}
-AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # in files of weights
 
 
 class Backbone(DropoutHead, ClassifierModule):
@@ -39,7 +28,9 @@ class Backbone(DropoutHead, ClassifierModule):
     no batch statistics. There batch normalisation uses its running statistics.
 
     Args:
-        name: A classification network of ``torchvision.models.list_models()`` with a linear last layer.
+        name: A classification network of ``torchvision.models.list_models()`` with a linear last layer, or
+            ``small_cnn``, a network of this package for small images, see
+            :class:`~al_lightning.models.small_cnn.SmallCNN`.
         num_classes: Number of classes, C, at least 2. By default the number of classes of the data, and 10 before the
             model meets its data.
         weights: Pretrained weights; drawn at random if not given. Either torchvision's name, such as ``DEFAULT`` or
@@ -99,77 +90,6 @@ class Backbone(DropoutHead, ClassifierModule):
         body, _ = make_body(self.name)
         self.body.load_state_dict(body.state_dict())
         self.head.reset_parameters()
-
-
-def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
-    """Makes a network of torchvision without its last layer.
-
-    Args:
-        name: Name of the network, see :class:`Backbone`.
-        weights: Pretrained weights, see :class:`Backbone`.
-
-    Returns:
-        The network from images ``(B, 3, H, W)`` to features ``(B, D)``, and the number D.
-
-    Raises:
-        InputError: If the network does not exist or its last layer is not linear, or the weights cannot be loaded.
-    """
-    from torchvision import models  # slow to import
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise InputError(
-            f"Expected `model.name` to be a classification network of torchvision, "
-            f"but got `{name}`{did_you_mean(name, known)}"
-        )
-    weights = expanded(weights)
-    file = Path(weights) if weights is not None and Path(weights).is_file() else None
-    members = models.get_model_weights(name).__members__
-    if weights is not None and file is None and weights not in members:
-        raise InputError(
-            f"Expected `model.weights` to be one of {', '.join(members)}, or the path of a file, but got `{weights}`."
-        )
-    to_fetch = None if file else weights
-    try:
-        network = models.get_model(name, weights=to_fetch, **WITHOUT_AUXILIARY_HEADS.get(name, {}))
-    except (OSError, RuntimeError) as error:  # no connection, or an incomplete file
-        if to_fetch is None:
-            raise
-        raise InputError(
-            f"Expected the weights {weights} of {name} in torch's cache or by download, but got: {error}; "
-            "`model.weights` may also be the path of a state_dict file."
-        ) from error
-    path, num_features = _remove_last_layer(name, network)
-    if file is not None:
-        _load_body(network, file, name, without=path)
-    return network, num_features
-
-
-def _remove_last_layer(name: str, network: nn.Module) -> tuple[str, int]:
-    """Replaces the last layer by an identity. Returns the name of that layer and its number of input features."""
-    layers = [(path, layer) for path, layer in network.named_modules() if not any(True for _ in layer.children())]
-    linear = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
-    path, last = layers[linear[-1]] if linear else ("", None)
-    if not isinstance(last, nn.Linear) or last.out_features != NUM_OUTPUTS:
-        raise InputError(f"Expected `model.name` to be a network whose last layer is linear, but got `{name}`.")
-    before = layers[linear[-1] - 1][1]
-    if isinstance(before, nn.Dropout):
-        before.p = 0.0  # the dropout before the new head replaces it
-    parent, _, child = path.rpartition(".")
-    setattr(network.get_submodule(parent), child, nn.Identity())
-    return path, last.in_features
-
-
-def _load_body(network: nn.Module, file: Path, name: str, without: str) -> None:
-    """Loads all weights of a file except the last layer, which may have any number of classes."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        for key in [key for key in state if key.startswith((f"{without}.", *AUXILIARY_HEADS))]:
-            del state[key]  # in place, so that the state_dict keeps the versions of the layers
-        network.load_state_dict(state)
-    except (AttributeError, EOFError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise InputError(f"Expected `model.weights` {file} to be a state_dict of {name}, but got: {what}") from error
 
 
 @contextmanager

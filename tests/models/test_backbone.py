@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from al_lightning import Backbone, InputError
-from al_lightning.models.backbone import make_body
+from al_lightning.models.bodies import make_body
 from al_lightning.models.reset import reset_parameters
 from tests.helpers import digits, generator, make_pool
 
