@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from al_lightning.data import Arrays
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.testing.small_models import NUM_LABELED, NUM_POOL, fitted_model
 from tests.digits import Digits
 
@@ -36,6 +36,8 @@ def make_pool(
     mask_seed: int = 0,
     **kwargs: Any,
 ) -> PoolPredictor:
+    if labeled is None:
+        kwargs = {"known": Known(labeled_targets=digits().train_targets[:NUM_LABELED]), **kwargs}
     return PoolPredictor(
         model or fitted_model(),
         TensorBlocks(pool_inputs() if inputs is None else inputs, block_size=block_size),

@@ -10,7 +10,7 @@ from al_lightning.cli.trained_run import TrainedRun
 from al_lightning.data.images import image_files, readable
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import settle_classes
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.random_streams import stream
 from al_lightning.run_folder.tables import SKIPPED, Query
 
@@ -49,15 +49,18 @@ def rank_images(run_dir: Path, folder: Path, num: int | None = None) -> tuple[li
     data.set_labeled(labeled)
     asked = [query.index for query in ledger.queries] + [question.index for question in ledger.asked]
     files = [file for file in map(data.file_of, asked) if file is not None]
-    known = {Path(file).resolve() for file in (*files, *data.test_files())}
-    paths = readable([path for path in image_files(folder) if path.resolve() not in known])
+    seen = {Path(file).resolve() for file in (*files, *data.test_files())}
+    paths = readable([path for path in image_files(folder) if path.resolve() not in seen])
     if not paths:
         raise InputError(f"Expected images to choose from in {folder}, but got none.")
     num = min(loop.query_size, len(paths)) if num is None else num
     if not 1 <= num <= len(paths):
         raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
     round = ledger.rounds[-1].round
-    pool = PoolPredictor.of_trainer(trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
+    known = Known(data.labeled_targets, labeled_indices=data.labeled_indices)
+    pool = PoolPredictor.of_trainer(
+        trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round, known=known
+    )
     chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
     confidences, classes = pool.predicted(
         data.count_classes(), over=data.blocks_of([paths[i] for i in chosen.tolist()])

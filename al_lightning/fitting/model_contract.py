@@ -17,7 +17,7 @@ from al_lightning.errors import InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
 from al_lightning.fitting.model_maker import Finish
 from al_lightning.fitting.sizes import Sizes
-from al_lightning.inference import PoolPredictor, evaluation_mode
+from al_lightning.inference import Known, PoolPredictor, evaluation_mode
 from al_lightning.inference.calling import call
 from al_lightning.inference.logits import full_name, logits_of, warn_of_probabilities
 from al_lightning.models.base import ClassifierModule
@@ -226,10 +226,14 @@ def _check_first(returned: object, num_classes: int, name: str) -> None:
 
 
 def predictor_of_sample(
-    model: L.LightningModule, pool: Inputs, labeled: Inputs, trainer: L.Trainer | None = None
+    model: L.LightningModule,
+    pool: Inputs,
+    labeled: Inputs,
+    trainer: L.Trainer | None = None,
+    known: Known | None = None,
 ) -> PoolPredictor:
     """Makes a predictor of a few samples before the first fit. The arguments are the same as in :func:`check_model`."""
-    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer))
+    return PoolPredictor(model, OneBlock(pool), OneBlock(labeled), transfer=_transfer(model, trainer), known=known)
 
 
 def _transfer(model: L.LightningModule, trainer: L.Trainer | None) -> Callable[[Inputs], Inputs]:

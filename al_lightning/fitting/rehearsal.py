@@ -12,9 +12,11 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from al_lightning.data import PoolDataModule
+from al_lightning.data.blocks import OneBlock
 from al_lightning.data.inputs import count_rows, take_rows
 from al_lightning.errors import InputError
 from al_lightning.fitting.model_contract import predictor_of_sample
+from al_lightning.inference import Known
 from al_lightning.strategies import QueryStrategy
 
 LOG = logging.getLogger(__name__)
@@ -31,10 +33,17 @@ def rehearse_query(
     Raises:
         InputError: If the strategy raises it. Any other error is left to the first real query.
     """
+    if not strategy.is_rehearsed:
+        return
     rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
     pool = take_rows(rows, slice(NUM_POOL))
     num_pool = count_rows(pool)
-    predictor = predictor_of_sample(model, pool, take_rows(rows, slice(-NUM_LABELED, None)))
+    labeled = take_rows(rows, slice(-NUM_LABELED, None))
+    made_up = Known(
+        labeled_targets=torch.arange(count_rows(labeled)) % datamodule.count_classes(),
+        test_blocks=lambda: OneBlock(pool),
+    )
+    predictor = predictor_of_sample(model, pool, labeled, known=made_up)
     # Ignore warnings here, for example about ties: the model is not fitted yet. The first real query repeats them.
     with isolate_rng(include_cuda=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")

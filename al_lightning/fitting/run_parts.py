@@ -9,7 +9,7 @@ from al_lightning.data import PoolDataModule
 from al_lightning.fitting.fresh_start import FreshStart, set_streams
 from al_lightning.fitting.ranks import Ranks
 from al_lightning.fitting.starting_weights import StartingWeights
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,5 @@ class RunParts:
     def predictor(self, round: int) -> PoolPredictor:
         """Makes the predictor of the pool, with the random streams of a round, on all devices."""
         pool, labeled = self.datamodule.pool_blocks(), self.datamodule.labeled_blocks()
-        return PoolPredictor.of_trainer(self.trainer, self.model, pool, labeled, self.seed, round, self.ranks)
+        known = Known.of(self.datamodule)
+        return PoolPredictor.of_trainer(self.trainer, self.model, pool, labeled, self.seed, round, self.ranks, known)

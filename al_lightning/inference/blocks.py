@@ -1,13 +1,15 @@
 """Blocks of a pool, and the processes that share them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from al_lightning.data.inputs import Inputs
+from al_lightning.data.inputs import Inputs, count_rows, map_tensors
 from al_lightning.errors import InputError
 
 T = TypeVar("T")
@@ -38,6 +40,44 @@ class Shards(Protocol):
 
     def gather(self, value: T) -> list[T]:
         """Returns the values of all processes, by rank."""
+
+
+class ChosenBlocks:
+    """Chosen rows of blocks, in the same order.
+
+    All blocks are read, because blocks in general have no access by row.
+
+    Args:
+        blocks: The blocks.
+        positions: Rows to keep, int64, shape ``(K,)``, ascending.
+    """
+
+    def __init__(self, blocks: Blocks, positions: Tensor) -> None:
+        self._blocks = blocks
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return self.shard(0, 1)
+
+    def shard(self, rank: int, size: int) -> Iterator[Inputs]:
+        """Every ``size``-th block that has chosen rows, beginning with number ``rank``."""
+        return islice(self._parts(), rank, None, size)
+
+    def _parts(self) -> Iterator[Inputs]:
+        start = 0
+        for block in self._blocks:
+            stop = start + count_rows(block)
+            first, last = torch.searchsorted(self._positions, torch.tensor([start, stop])).tolist()
+            if last > first:
+                yield map_tensors(_taker(self._positions[first:last] - start), block)
+            start = stop
+
+
+def _taker(rows: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: tensor[rows]
 
 
 def as_blocks(inputs: object, name: str) -> Blocks:

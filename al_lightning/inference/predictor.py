@@ -7,7 +7,7 @@ Every strategy sees the model through :meth:`PoolPredictor.map` alone. So this f
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -16,9 +16,12 @@ from torch import Tensor, nn
 
 from al_lightning.data.inputs import Inputs, count_rows, map_tensors
 from al_lightning.errors import InputError
-from al_lightning.inference.blocks import Blocks, Shards, as_blocks
+from al_lightning.inference.blocks import Blocks, ChosenBlocks, Shards, as_blocks
 from al_lightning.inference.fitted_model import FittedModel, Stream, evaluation_mode, with_gradients, with_own_gradient
+from al_lightning.inference.head import LinearHead, apply_head, linear_head
+from al_lightning.inference.known import Known
 from al_lightning.inference.predictions import Predictions
+from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class PoolPredictor:
         transfer: Brings a block of inputs to the model's device and dtype. By default it asks the parameters for both.
         shards: The processes that go over the blocks together; this one alone if not given. The results are the same
             bits.
+        known: What is known of the samples besides their inputs, such as the classes of the labeled samples.
 
     Raises:
         InputError: If the pool or the labeled inputs are something else, such as a DataLoader.
@@ -63,8 +67,11 @@ class PoolPredictor:
         precision: Callable[[], AbstractContextManager] = nullcontext,
         transfer: Callable[[Any], Any] | None = None,
         shards: Shards | None = None,
+        known: Known | None = None,
     ) -> None:
         self.model = model
+        self.known = Known() if known is None else known
+        """What is known of the samples besides their inputs."""
         self._pool = as_blocks(pool, "pool")
         self._labeled = as_blocks(torch.empty(0) if labeled is None else labeled, "labeled")
         self._source = FittedModel(
@@ -75,6 +82,7 @@ class PoolPredictor:
             is_ragged=any(getattr(blocks, "is_ragged", False) for blocks in (self._pool, self._labeled)),
         )
         self._shards = shards
+        self._num_features: int | None = None
         self.seconds = 0.0
         """Seconds spent on predictions so far."""
 
@@ -88,6 +96,7 @@ class PoolPredictor:
         seed: int = 0,
         round: int = 0,
         shards: Shards | None = None,
+        known: Known | None = None,
     ) -> "PoolPredictor":
         """Makes a predictor of a model that is on the trainer's device.
 
@@ -99,6 +108,7 @@ class PoolPredictor:
             seed: Of the experiment. Monte Carlo samples and augmentations depend on it and on the round.
             round: Of the query.
             shards: See :class:`PoolPredictor`.
+            known: See :class:`PoolPredictor`.
         """
         plugin = trainer.precision_plugin
         return cls(
@@ -110,6 +120,7 @@ class PoolPredictor:
             precision=plugin.forward_context,
             transfer=lambda block: plugin.convert_input(map_tensors(lambda tensor: tensor.to(model.device), block)),
             shards=shards,
+            known=known,
         )
 
     @property
@@ -120,6 +131,78 @@ class PoolPredictor:
     def __len__(self) -> int:
         """Number of samples in the pool, N."""
         return len(self._pool)
+
+    @property
+    def num_labeled(self) -> int:
+        """Number of labeled samples, M."""
+        return len(self._labeled)
+
+    @property
+    def labeled_targets(self) -> Tensor:
+        """Class indices of the labeled samples, in their order, int64, shape ``(M,)``.
+
+        Raises:
+            InputError: If the predictor was made without them.
+        """
+        targets = self.known.labeled_targets
+        if targets is None:
+            raise InputError(
+                "Expected `known` of PoolPredictor to have `labeled_targets`, the classes of the labeled samples, "
+                "which this strategy needs, but got none."
+            )
+        return targets
+
+    def blocks_at(self, positions: Tensor) -> Blocks:
+        """Returns the inputs at ascending positions in the pool, int64, shape ``(K,)``, for :meth:`map`."""
+        known = self.known
+        if known.blocks_at is not None and known.indices is not None:
+            return known.blocks_at(known.indices[positions])
+        return ChosenBlocks(self._pool, positions)
+
+    def head(self, embeddings: Tensor) -> Tensor:
+        """Computes the logits of features, as the model does without dropout.
+
+        Args:
+            embeddings: Features on any device, shape ``(K, D)``.
+
+        Returns:
+            Logits of each class, float32 on the CPU, shape ``(K, C)``.
+
+        Raises:
+            InputError: If the model has no head that can be called by itself: see :attr:`Predictions.embeddings`.
+        """
+        started = time.perf_counter()
+        head = self._find_head()
+        parameter = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        with evaluation_mode(self.model), torch.no_grad():
+            logits = apply_head(head, embeddings, parameter, type(self.model).__name__)
+        self.seconds += time.perf_counter() - started
+        return logits
+
+    def linear_head(self) -> LinearHead:
+        """Returns the weights of the model's head.
+
+        Raises:
+            InputError: If the head is not linear, or cannot be called by itself.
+        """
+        head = self._find_head()
+        assert self._num_features is not None
+        return linear_head(head, self.head, self._num_features)
+
+    def _find_head(self) -> Callable[[Tensor], Tensor]:
+        """Finds the head; at the first time, by the predictions of a block."""
+        if self._num_features is None:
+            for block in islice(chain(self._labeled, self._pool), 1):
+                with evaluation_mode(self.model), torch.inference_mode():
+                    batch = Predictions(self._source, self._source.transfer(block))
+                    self._num_features = batch.embeddings.shape[1]
+        head = traits(self.model).head if self.in_parts else self._source.last_layer
+        if head is None or not (self.in_parts or isinstance(head, nn.Linear)):
+            raise InputError(
+                f"Expected the model {type(self.model).__name__} to have `head`, or a linear `feature_layer`, for "
+                f"logits of features, but it has {'none' if head is None else type(head).__name__}."
+            )
+        return head
 
     @overload
     def map(self, fn: Callable[[Predictions], Tensor], over: Blocks | None = None, grad: bool = False) -> Tensor: ...

@@ -28,6 +28,13 @@ class QueryStrategy(ABC):
     A strategy holds its parameters and nothing else. All that it knows of a round comes in through :meth:`query`.
     """
 
+    needs_predictions: bool = True
+    """Whether queries depend on the predictions of a fitted model. If not, features are enough, and the strategy can
+    also choose the first samples of a run."""
+
+    is_rehearsed: bool = True
+    """Whether a small query before the first fit shows if all that the strategy needs is there."""
+
     @abstractmethod
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor | tuple[Tensor, Tensor]:
         """Chooses samples.

@@ -1,17 +1,22 @@
 """Core-Set: query so that every sample has a labeled one nearby in feature space."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import Literal
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats
+from al_lightning.data.arrays import ArrayLike
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor, Predictions, evaluation_mode
+from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
-from al_lightning.strategies.geometry import every_kth, nearest_sq_distances, outlier_percentiles, upper_bounds
+from al_lightning.strategies.feature_space import Features, FeatureSpace
+from al_lightning.strategies.geometry import (
+    as_points,
+    every_kth,
+    nearest_sq_distances,
+    outlier_percentiles,
+    upper_bounds,
+)
 
 FIRST_CENTRES = 256  # labeled rows that bound all distances
 BLOCK_ROWS = 1024  # rows that picks are made from at a time
@@ -47,7 +52,7 @@ def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_
         >>> k_center_greedy(line, torch.zeros(1, 1), 3) + 1  # farthest is 10, then 5, then 2 of the tie 2, 3, 7, 8
         tensor([10,  5,  2])
     """
-    embeddings, labeled_embeddings = _points(embeddings, labeled_embeddings)
+    embeddings, labeled_embeddings = as_points(embeddings, labeled_embeddings)
     check_query_size(query_size, len(embeddings))
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
@@ -83,27 +88,6 @@ def k_center_greedy(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query_
         # where rows coincide by the thousand, distances are all the same and bounds tell nothing
         size = BLOCK_ROWS if len(picks) > num_before else min(2 * size, MOST_ROWS)
     return torch.tensor(picks)
-
-
-def _points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Returns both as float32 on the CPU, ``(N, D)`` and ``(M, D)``, with the same distances between them."""
-    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
-    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
-    centres = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
-    if points.shape[1] != centres.shape[1]:
-        raise InputError(
-            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
-            f"{centres.shape[1]}."
-        )
-    check_finite(points, "embeddings")
-    check_finite(centres, "embeddings of labeled samples")
-    if torch.float32 == points.dtype == centres.dtype or len(points) == 0:
-        return points.float(), centres.float()
-    origin = points.double().mean(dim=0)  # large numbers, such as times, would be rounded to float32
-    points, centres = (points - origin).float(), (centres - origin).float()
-    check_finite(points, "embeddings in float32")
-    check_finite(centres, "embeddings of labeled samples in float32")
-    return points, centres
 
 
 def farthest_rows(embeddings: Tensor, labeled_embeddings: Tensor, num_rows: int) -> Tensor:
@@ -171,18 +155,17 @@ class CoreSet(QueryStrategy):
         Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018.
     """
 
+    needs_predictions = False
+
     def __init__(
         self,
-        features: Literal["penultimate", "inputs"] | nn.Module = "penultimate",
+        features: Features = "penultimate",
         trim: float = 0.0,
         outliers: bool = False,
     ) -> None:
-        if not isinstance(features, nn.Module) and features not in ("penultimate", "inputs"):
-            raise InputError(
-                f"Expected `features` of CoreSet to be penultimate, inputs or a network, but got {features!r}."
-            )
         if not 0 <= trim < 1:
             raise InputError(f"Expected `trim` of CoreSet to be from 0 to less than 1, but got {trim}.")
+        self._space = FeatureSpace(features, "CoreSet")
         self.features = features
         self.trim = trim
         self.outliers = outliers
@@ -191,7 +174,7 @@ class CoreSet(QueryStrategy):
         check_query_size(query_size, len(pool))
         if query_size == 0:
             return torch.empty(0, dtype=torch.int64)
-        embeddings, labeled = self._map(pool.map), self._map(pool.map_labeled)
+        embeddings, labeled = self._space.of_pool(pool), self._space.of_labeled(pool)
         num_trimmed = min(int(self.trim * len(pool)), len(pool) - query_size) if len(labeled) else 0
         if num_trimmed == 0:
             return k_center_greedy(embeddings, labeled, query_size)
@@ -205,36 +188,5 @@ class CoreSet(QueryStrategy):
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
         if not self.outliers:
             return {}
-        percentiles = outlier_percentiles(self._map(pool.map), query)
+        percentiles = outlier_percentiles(self._space.of_pool(pool), query)
         return {"core_set_outlier_percentile": float(percentiles.mean())}
-
-    def _map(self, over: Callable[[Callable[[Predictions], Tensor]], Tensor]) -> Tensor:
-        network = self.features if isinstance(self.features, nn.Module) else None
-
-        def features(batch: Predictions) -> Tensor:
-            if self.features == "penultimate":
-                return batch.embeddings
-            if not isinstance(batch.inputs, Tensor):
-                raise InputError(
-                    "Expected `features` of CoreSet to be penultimate for inputs of several tensors, but got "
-                    f"{'inputs' if network is None else type(network).__name__}."
-                )
-            return batch.inputs.flatten(1).float() if network is None else _features(network, batch.inputs)
-
-        with evaluation_mode(network) if network is not None else nullcontext():
-            return over(features)
-
-
-def _features(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Returns the outputs of a network for inputs ``(B, ...)`` of any precision: float32, ``(B, D)``."""
-    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-    expected = f"Expected `features` of CoreSet to map inputs of shape {tuple(inputs.shape)} to (B, D)"
-    try:
-        features = network.to(inputs.device)(inputs.to(dtype))
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())  # some of torch's are of many lines
-        raise InputError(f"{expected}, but {type(network).__name__} fails: {reason}.") from error
-    if not isinstance(features, Tensor) or features.dim() < 2 or len(features) != len(inputs):
-        got = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
-        raise InputError(f"{expected}, but {type(network).__name__} returns {got}.")
-    return features.flatten(1).float()

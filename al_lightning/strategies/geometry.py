@@ -6,12 +6,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_lightning.data.arrays import ArrayLike, as_floats
+from al_lightning.errors import InputError
+from al_lightning.strategies.base import check_finite
+
 SEARCH_ROWS = 1024  # rows handed to faiss at a time
 NEIGHBOURS = 20
 """A sample lies as far out as its 20th nearest neighbour is away."""
 REFERENCES = 2000  # rows that stand for all: 95 % of percentiles are off by less than three hundredths
 BLOCK_ROWS = 2048  # of a pass over all gradient embeddings
 COINCIDENT = 1e-6  # relative squared distance that may be rounding
+
+
+def as_points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Returns features of the pool and of the labeled samples as float32 on the CPU, with the same distances.
+
+    Args:
+        embeddings: Features of the pool, shape ``(N, D)``: a tensor, an array of NumPy or nested lists. The mean of
+            float64 features is taken off before they become float32.
+        labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, in one of these forms. If there are none,
+            they may have any shape.
+
+    Returns:
+        Float32, shapes ``(N, D)`` and ``(M, D)``.
+
+    Raises:
+        InputError: If the shapes do not go together, or a value is not finite.
+    """
+    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
+    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
+    centres = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
+    if points.shape[1] != centres.shape[1]:
+        raise InputError(
+            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
+            f"{centres.shape[1]}."
+        )
+    check_finite(points, "embeddings")
+    check_finite(centres, "embeddings of labeled samples")
+    if torch.float32 == points.dtype == centres.dtype or len(points) == 0:
+        return points.float(), centres.float()
+    origin = points.double().mean(dim=0)  # large numbers, such as times, would be rounded to float32
+    points, centres = (points - origin).float(), (centres - origin).float()
+    check_finite(points, "embeddings in float32")
+    check_finite(centres, "embeddings of labeled samples in float32")
+    return points, centres
 
 
 def nearest_sq_distances(rows: Tensor, centres: Tensor) -> Tensor:

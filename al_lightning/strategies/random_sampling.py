@@ -14,6 +14,8 @@ class Random(QueryStrategy):
         Settles, "Active Learning Literature Survey", 2009: the passive baseline of all comparisons.
     """
 
+    needs_predictions = False
+
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
         check_query_size(query_size, len(pool))
         return torch.randperm(len(pool), generator=generator)[:query_size]

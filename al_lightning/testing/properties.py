@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.testing.small_models import LABELED, NUM_LABELED, NUM_POOL, OTHER_POOL, POOL, digits, images
 from al_lightning.testing.small_pools import DEGENERATE, RelabeledDigits
 from al_lightning.testing.states import attributes, differences, state_of
@@ -201,7 +201,9 @@ def _u8_labels(subject: Subject) -> None:
         for targets in (true[: NUM_LABELED + pool_size], torch.full((NUM_LABELED + pool_size,), -1)):
             data = RelabeledDigits(targets)
             data.set_labeled(torch.arange(NUM_LABELED))
-            pool = PoolPredictor(copy.deepcopy(subject.kind.fitted), data.pool_blocks(), data.labeled_blocks())
+            known = Known(labeled_targets=true[:NUM_LABELED])
+            model = copy.deepcopy(subject.kind.fitted)
+            pool = PoolPredictor(model, data.pool_blocks(), data.labeled_blocks(), known=known)
             seen.append(subject.ask(pool, query_size, "all labels -1" if seen else ""))
         first, second = seen
         if first.positions != second.positions:

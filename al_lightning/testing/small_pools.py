@@ -7,12 +7,15 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.testing.small_models import DROPOUT, LABELED, POOL, Kind, digits, images
+
+NUM_CLASSES = 10
 
 
 class WatchedBlocks(TensorBlocks):
@@ -45,11 +48,14 @@ def make_pool(
         block_size: Number of rows in a block.
         kwargs: Arguments of PoolPredictor.
     """
+    targets = digits().train_targets[LABELED]
+    if labeled is not None:
+        targets = torch.arange(len(labeled)) % NUM_CLASSES
     return WatchedPool(
         copy.deepcopy(DROPOUT.fitted) if model is None else model,
         WatchedBlocks(inputs, block_size=block_size),
         WatchedBlocks(images(LABELED) if labeled is None else labeled, block_size=block_size),
-        **kwargs,
+        **{"known": Known(labeled_targets=targets), **kwargs},
     )
 
 
@@ -86,9 +92,10 @@ def _inputs(make: Callable[[int], Tensor]) -> Callable[[Kind, int], WatchedPool]
     return lambda kind, size: make_pool(make(size), copy.deepcopy(kind.fitted))
 
 
-def _model(make: Callable[[Kind], nn.Module]) -> Callable[[Kind, int], WatchedPool]:
+def _model(make: Callable[[Kind], nn.Module], num_classes: int = NUM_CLASSES) -> Callable[[Kind, int], WatchedPool]:
     """The usual pool with another model."""
-    return lambda kind, size: make_pool(images(POOL, size), make(kind))
+    known = Known(labeled_targets=digits().train_targets[LABELED] % num_classes)
+    return lambda kind, size: make_pool(images(POOL, size), make(kind), known=known)
 
 
 DEGENERATE: dict[str, Callable[[Kind, int], WatchedPool]] = {
@@ -96,7 +103,7 @@ DEGENERATE: dict[str, Callable[[Kind, int], WatchedPool]] = {
     "all inputs labeled already": _inputs(lambda size: images(LABELED, size)),
     "two distinct inputs": _inputs(lambda size: images(POOL, 2).repeat(size // 2, 1, 1, 1)),
     "inputs of one class": _inputs(lambda size: digits().train_inputs[digits().train_targets == 3][:size].clone()),
-    "a model of two classes": _model(lambda kind: kind.new(num_classes=2)),
+    "a model of two classes": _model(lambda kind: kind.new(num_classes=2), num_classes=2),
     "a model with one feature": _model(lambda kind: kind.new(hidden_dim=1)),
     "uniform probabilities": _model(lambda kind: kind.changed(_uniform_probs)),
     "one-hot probabilities": _model(lambda kind: kind.changed(_one_hot_probs)),
