@@ -59,6 +59,8 @@ from al_lightning.strategies import (
     QueryStrategy as QueryStrategy,
     Random as Random,
     ScoreStrategy as ScoreStrategy,
+    Stochastic as Stochastic,
+    Switch as Switch,
 )
 from al_lightning.strategies.badge import (
     badge_query as badge_query,
@@ -83,5 +85,8 @@ from al_lightning.strategies.least_confidence import (
 )
 from al_lightning.strategies.margin import (
     margin_score as margin_score,
+)
+from al_lightning.strategies.stochastic import (
+    stochastic_top_k as stochastic_top_k,
 )
 from al_lightning.version import __version__ as __version__

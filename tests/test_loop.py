@@ -31,7 +31,7 @@ from al_lightning.fitting.rehearsal import NUM_POOL
 from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.inference import PoolPredictor
 from al_lightning.random_streams import stream
-from al_lightning.strategies import LeastConfidence, QueryStrategy
+from al_lightning.strategies import LeastConfidence, QueryStrategy, Stochastic, Switch
 from tests.digits import Digits, DigitsMLP
 from tests.helpers import digits
 
@@ -642,7 +642,14 @@ def test_the_last_model_is_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "name"), [(BADGE(), "badge"), (CoreSet(), "core_set"), (LeastConfidence(), "least_confidence")]
+    ("strategy", "name"),
+    [
+        (BADGE(), "badge"),
+        (CoreSet(), "core_set"),
+        (LeastConfidence(), "least_confidence"),
+        (Stochastic(BALD()), "stochastic_bald"),
+        (Switch(CoreSet(), Stochastic(Entropy()), 200), "switch_core_set_stochastic_entropy"),
+    ],
 )
 def test_default_run_dir_is_named_as_the_configs(strategy: QueryStrategy, name: str) -> None:
     assert default_run_dir(strategy, DropoutMLP(), 3) == Path("runs", name, "seed3")

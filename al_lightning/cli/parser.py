@@ -24,6 +24,18 @@ KNOWN_CLASSES: dict[str, list[str]] = {
 }
 
 
+KNOWN_CLASSES |= {
+    "loop.strategy.base": [
+        name
+        for name in KNOWN_CLASSES["loop.strategy"]
+        if issubclass(getattr(strategies, name), strategies.ScoreStrategy)
+    ],
+    "loop.strategy.first": KNOWN_CLASSES["loop.strategy"],
+    "loop.strategy.then": KNOWN_CLASSES["loop.strategy"],
+}
+"""The strategies that a strategy takes as arguments, too."""
+
+
 class Parser(OneSentence, LightningArgumentParser):
     """Knows the options of all classes that may be chosen."""
 

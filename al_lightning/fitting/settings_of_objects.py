@@ -21,6 +21,7 @@ from al_lightning.run_folder.fingerprint.code_digest import is_own
 from al_lightning.run_folder.fingerprint.same_objects import as_begun
 from al_lightning.run_folder.fingerprint.watching import is_watching
 from al_lightning.run_folder.settings import ONLY_IN_PYTHON, SettingsOfObjects
+from al_lightning.strategies import QueryStrategy
 
 LIMITS = (
     "max_epochs",
@@ -43,9 +44,17 @@ LIMITS = (
 
 
 def default_run_dir(strategy: object, model: L.LightningModule, seed: int) -> Path:
-    """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP."""
-    parts = [strategy] if type(model) is DropoutMLP else [strategy, model]
-    return named_folder([type(part).__name__ for part in parts], seed)
+    """Returns ``runs/<strategy>/seed<seed>``, in snake case, or ``<strategy>_<model>`` if it is not DropoutMLP.
+
+    The strategies among the arguments of a strategy follow its name: ``runs/stochastic_bald/seed0``.
+    """
+    names = _names_of_strategies(strategy)
+    return named_folder(names if type(model) is DropoutMLP else [*names, type(model).__name__], seed)
+
+
+def _names_of_strategies(strategy: object) -> list[str]:
+    inner = [value for value in vars(strategy).values() if isinstance(value, QueryStrategy)]
+    return [type(strategy).__name__, *(name for one in inner for name in _names_of_strategies(one))]
 
 
 def accelerator_of(trainer: L.Trainer) -> str:

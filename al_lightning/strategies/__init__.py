@@ -9,6 +9,8 @@ from al_lightning.strategies.entropy import Entropy
 from al_lightning.strategies.least_confidence import LeastConfidence
 from al_lightning.strategies.margin import Margin
 from al_lightning.strategies.random_sampling import Random
+from al_lightning.strategies.stochastic import Stochastic
+from al_lightning.strategies.switch import Switch
 
 __all__ = [
     "BADGE",
@@ -21,4 +23,6 @@ __all__ = [
     "QueryStrategy",
     "Random",
     "ScoreStrategy",
+    "Stochastic",
+    "Switch",
 ]

@@ -5,7 +5,7 @@ A new strategy is covered as soon as its file lies in the package.
 
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
 import pytest
@@ -13,7 +13,16 @@ import torch
 
 from al_lightning import strategies
 from al_lightning.errors import InputError
-from al_lightning.strategies import BADGE, Consistency, QueryStrategy, Random
+from al_lightning.strategies import (
+    BADGE,
+    Consistency,
+    Entropy,
+    Margin,
+    QueryStrategy,
+    Random,
+    Stochastic,
+    Switch,
+)
 from al_lightning.testing.properties import CONTRACT, Property
 from al_lightning.testing.small_models import DROPOUT, POOL, images
 from al_lightning.testing.small_pools import RelabeledDigits, make_pool
@@ -34,15 +43,23 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
 
 STRATEGIES = sorted(set(concrete_strategies()), key=lambda strategy: strategy.__name__)
 
-STOCHASTIC = {Random, BADGE}
+STOCHASTIC = {BADGE, Random, Stochastic}
 """Strategies that draw from the generator."""
 
 NEVER_LOOK = {Random}
 """Strategies that ask nothing of the model."""
 
 
+MADE: dict[type[QueryStrategy], Callable[[], QueryStrategy]] = {
+    Consistency: lambda: Consistency(5),
+    Stochastic: lambda: Stochastic(Entropy()),
+    Switch: lambda: Switch(Entropy(), Margin(), at_labels=200),
+}
+"""How strategies are made that need arguments, or would take long without."""
+
+
 def make(strategy: type[QueryStrategy]) -> QueryStrategy:
-    return strategy(5) if strategy is Consistency else strategy()
+    return MADE.get(strategy, strategy)()
 
 
 @pytest.fixture(params=STRATEGIES, ids=lambda strategy: strategy.__name__)

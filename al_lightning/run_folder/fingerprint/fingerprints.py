@@ -71,19 +71,31 @@ def fingerprints(
     """
     found = fingerprints_of_data(datamodule)
     networks = {}
-    for name, network in vars(strategy).items():
-        if isinstance(network, nn.Module):
+    parts = _parts_of(strategy)
+    for prefix, part in parts.items():
+        for name, network in vars(part).items():
+            if not isinstance(network, nn.Module):
+                continue
             # Modules may keep other objects in their state, by get_extra_state.
             weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
             if not any(is_lazy(value) for value in weights.values()):
-                networks[name] = digest(weights)
+                networks[f"{prefix}{name}"] = digest(weights)
     if networks:
         found["networks"] = networks
     if model is not None:
         found["model"] = as_begun(model, "model", lines_of(model))
         found["code"] = codes_of(model)
-        if is_own(type(strategy)):
-            found["code"][class_path(strategy)] = digest_of_class(type(strategy))
+        own = [part for part in parts.values() if is_own(type(part))]
+        found["code"] |= {class_path(part): digest_of_class(type(part)) for part in own}
+    return found
+
+
+def _parts_of(strategy: object, prefix: str = "") -> dict[str, object]:
+    """A strategy, and the strategies among its arguments, by the beginning of the names of their arguments."""
+    found = {prefix: strategy}
+    for name, value in vars(strategy).items():
+        if callable(getattr(value, "query", None)) and hasattr(value, "__dict__"):
+            found |= _parts_of(value, f"{prefix}{name}.")
     return found
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from al_lightning import CoreSet, Digits, Margin
+from al_lightning import CoreSet, Digits, Margin, Switch
 from al_lightning.run_folder.digest import digest
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 
@@ -55,3 +55,10 @@ def test_names_types_and_shapes_count() -> None:
     assert len({digest(variant) for variant in variants}) == len(variants)
     square = torch.arange(4.0).view(2, 2)
     assert digest({"a": square.T}) == digest({"a": torch.tensor([[0.0, 2.0], [1.0, 3.0]])}) != digest({"a": square})
+
+
+def test_networks_of_a_strategy_among_the_arguments_of_another_are_in_it() -> None:
+    """Otherwise another checkpoint would go unnoticed in a run that goes on."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    strategy = Switch(Margin(), Switch(CoreSet(network), Margin(), 20), 10)
+    assert fingerprints(data(), strategy)["networks"] == {"then.first.features": digest(network.state_dict())}
