@@ -7,6 +7,7 @@ from al_lightning.data import (
     Datasets as Datasets,
     Digits as Digits,
     FashionMNIST as FashionMNIST,
+    Features as Features,
     ImageFolder as ImageFolder,
     NumpyFiles as NumpyFiles,
     PlantedFashionMNIST as PlantedFashionMNIST,

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from al_lightning.cli.checkpoints import check_data, check_method, checkpoint_file
 from al_lightning.cli.config_files import find_configs
+from al_lightning.cli.given_options import given_options, last_name
 from al_lightning.cli.messages import sentence_in_union
 from al_lightning.cli.null_options import check_nulls
 from al_lightning.cli.null_sizes import fill_null_sizes
@@ -68,13 +69,14 @@ class ActiveLearningCLI(LightningCLI):
         parser.add_lightning_class_args(ActiveLearningLoop, "loop")
         parser.add_lightning_class_args(Convergence, "convergence")
         parser.link_arguments("seed_everything", "loop.seed")
-        parser.set_defaults(
-            {
-                "model": {"class_path": "al_lightning.DropoutMLP"},
-                "data": {"class_path": "al_lightning.FashionMNIST"},
-                "loop.strategy": {"class_path": "al_lightning.Random"},
-            }
-        )
+        defaults = {
+            "model": {"class_path": "al_lightning.DropoutMLP"},
+            "data": {"class_path": "al_lightning.FashionMNIST"},
+            "loop.strategy": {"class_path": "al_lightning.Random"},
+        }
+        if isinstance(parser, Parser) and parser.names_data:
+            del defaults["data"]  # jsonargparse would give the `root` of FashionMNIST to any class that has a `root`
+        parser.set_defaults(defaults)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -225,6 +227,8 @@ def make_cli(cli_class: type[CliT], args: list[str]) -> CliT:
     # whoever asks for the CPU where there is a GPU: accelerator=auto, the default, takes it
     warnings.filterwarnings("ignore", "GPU available but not used")
     register()
+    words = name_passed_on(find_configs(list(args)))
+    names_data = last_name(given_options(words).get("data")) != ""
     return cli_class(
         L.LightningModule,
         PoolDataModule,
@@ -235,8 +239,12 @@ def make_cli(cli_class: type[CliT], args: list[str]) -> CliT:
         auto_configure_optimizers=False,
         save_config_callback=None,  # the run folder keeps the config, and keeps it unchanged
         parser_class=Parser,
-        parser_kwargs={"version": __version__, "parser_mode": MODE},
-        args=name_passed_on(find_configs(list(args))),
+        parser_kwargs={
+            "version": __version__,
+            "parser_mode": MODE,
+            **{command: {"names_data": names_data} for command in cli_class.subcommands()},
+        },
+        args=words,
     )
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.cli import LightningArgumentParser
@@ -37,7 +38,17 @@ KNOWN_CLASSES |= {
 
 
 class Parser(OneSentence, LightningArgumentParser):
-    """Knows the options of all classes that may be chosen."""
+    """Knows the options of all classes that may be chosen.
+
+    Args:
+        *args: Arguments of LightningArgumentParser.
+        names_data: Whether the words that are parsed name a class of data.
+        **kwargs: Arguments of LightningArgumentParser.
+    """
+
+    def __init__(self, *args: Any, names_data: bool = False, **kwargs: Any) -> None:
+        self.names_data = names_data
+        super().__init__(*args, **kwargs)
 
     def sentence(self, message: str) -> str:
         """Names near options, and the classes that have an option."""

@@ -16,6 +16,7 @@ from al_lightning.run_folder.folder import COMMIT, CONFIG
 
 CHECKPOINT = "model.ckpt"
 FILES_OF_DATA = {
+    "Features": ("path", "root"),
     "ImageFolder": ("root",),
     "NumpyFiles": ("path", "train_inputs", "train_targets", "test_inputs", "test_targets"),
 }

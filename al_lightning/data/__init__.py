@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from al_lightning.data.datasets import Datasets
     from al_lightning.data.digits import Digits
     from al_lightning.data.fashion_mnist import FashionMNIST
+    from al_lightning.data.features import Features
     from al_lightning.data.image_folder import ImageFolder
     from al_lightning.data.numpy_files import NumpyFiles
     from al_lightning.data.planted import PlantedFashionMNIST
@@ -25,6 +26,7 @@ _MODULES = {
     "Datasets": "datasets",
     "Digits": "digits",
     "FashionMNIST": "fashion_mnist",
+    "Features": "features",
     "ImageFolder": "image_folder",
     "NumpyFiles": "numpy_files",
     "PlantedFashionMNIST": "planted",
@@ -39,6 +41,7 @@ __all__ = [
     "Datasets",
     "Digits",
     "FashionMNIST",
+    "Features",
     "ImageFolder",
     "NumpyFiles",
     "PlantedFashionMNIST",

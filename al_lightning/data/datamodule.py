@@ -51,6 +51,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
     class_names: Sequence[str] | None = None
     """Names of the classes in a report. By default their numbers."""
 
+    shows_inputs = True
+    """Whether inputs in the shape of images may be shown as images."""
+
+    needs_classes = True
+    """Whether the data are refused if nothing says which classes there are. Features need no classes."""
+
     no_settings: Sequence[str] = ()
     """Arguments that are objects and that no checkpoint saves."""
 
@@ -103,6 +109,15 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Text that shows a training sample without an image file: its values, as they are scored."""
         values = [v for part in tensors_of(self.inputs_at(torch.tensor([index]))) for v in part.flatten().tolist()]
         return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+
+    @property
+    def shows_texts(self) -> bool:
+        """Whether :meth:`text_of` returns what people read, and not numbers."""
+        return False
+
+    def picture_of(self, index: int) -> Path | None:
+        """Image file that shows a training sample, for data whose inputs are no images; ``None`` if there is none."""
+        return None
 
     def test_files(self) -> list[str]:
         """Paths of the files of the test samples; empty if the samples have no files of their own."""

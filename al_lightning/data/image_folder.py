@@ -107,7 +107,7 @@ class ImageFolder(PoolDataModule):
         found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
         given = None if self.labels is None else self._read_labels(found)
         self.class_names = check_class_names(self.classes or self._found_classes(layout, found, given))
-        if not self.class_names:
+        if not self.class_names and self.needs_classes:
             raise InputError(
                 f"Expected `data.classes` to name the classes, since {layout.train} has no folder of a class, "
                 "but got none."
@@ -146,6 +146,7 @@ class ImageFolder(PoolDataModule):
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             of_train = self.class_names, train_files, train_targets
             print(describe(self.root, layout, *of_train, len(test_files), others, self._num_unreadable))
+        self.class_names = self.class_names or None
         self._files, self._test_files = all_files, test_files
         pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)

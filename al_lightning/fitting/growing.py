@@ -69,7 +69,7 @@ def grow(folder: RunFolder, data: PoolDataModule, may_grow: bool, takes_known: b
     if not growth and not taken.known and not answered and has_list:
         return
     _tell(taken, folder, data, growth, first)
-    pool = pool_rows(data, folder.pool, growth, first) if may_grow else None
+    pool = pool_rows(data, folder.pool, growth, max(1, first)) if may_grow else None
     if growth:
         data.accept_growth()
         folder.identity |= fingerprints_of_data(data)
@@ -88,7 +88,8 @@ def pool_rows(
         data: The data.
         rows: The rows so far; none for a new run.
         growth: What changed since.
-        round: The first round that can ask for new samples.
+        round: The first round that can ask for new samples; at least 1, since the samples of the beginning have 0. A
+            sample that left and came back keeps its round.
     """
     growth = growth or Growth()
     new, before = set(growth.new), {sample.index: sample for sample in rows if sample.index >= 0}
@@ -98,7 +99,7 @@ def pool_rows(
     found = []
     for sample in known:
         was = before.get(sample.index)
-        joined = round if sample.index in new else was.joined if was else 0
+        joined = was.joined if was else round if sample.index in new else 0
         left = None if sample.is_there else was.left if was is not None and was.left is not None else round
         found.append(Sample(sample.index, sample.file, sample.digest, joined, left))
     return found
@@ -109,8 +110,8 @@ def _check_any_is_there(folder: RunFolder, data: PoolDataModule, growth: Growth)
     before = {sample.index for sample in folder.pool if sample.index >= 0 and sample.left is None}
     if growth.left and before <= set(growth.left):
         raise InputError(
-            f"Expected samples of the run in {folder.path} in {getattr(data, 'root', 'the data')}, but none of its "
-            f"{len(before)} is there; other samples need another `loop.run_dir`."
+            f"Expected samples of the run in {folder.path} in {getattr(data, 'root', None) or 'the data'}, but none of "
+            f"its {len(before)} is there; other samples need another `loop.run_dir`."
         )
 
 
@@ -128,7 +129,7 @@ def _check_labeled(folder: RunFolder, data: PoolDataModule, growth: Growth) -> N
     more = f", and the same is true for {len(lost) - 1} more" if len(lost) > 1 else ""
     raise InputError(
         f"Expected {data.name_of(first.index)}, which was labeled {name} in round {first.round}, to be in "
-        f"{getattr(data, 'root', 'the data')}, but {what}{more}."
+        f"{getattr(data, 'root', None) or 'the data'}, but {what}{more}."
     )
 
 

@@ -58,12 +58,12 @@ class FileOracle(PeopleOracle):
 
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         names = data.list_class_names()
-        if not is_published(run_dir, questions):
-            publish_table(run_dir, questions, names)
-        elif (run_dir / TASKS).exists():
-            return  # people may be editing the files
         images = all(is_image(question) for question in questions)
+        if is_published(run_dir, questions) and (run_dir / TASKS).exists():
+            return  # people may be editing the files
         texts = ["" if images else data.text_of(question.index) for question in questions]
+        if not is_published(run_dir, questions):
+            publish_table(run_dir, questions, names, texts if data.shows_texts else ())
         root = getattr(data, "root", None)
         tasks = [
             task(question, names, self.image_url, text, None if root is None else Path(root))

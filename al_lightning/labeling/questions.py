@@ -18,7 +18,7 @@ PUBLISHED = ".published"
 COLUMNS = ("file", "index", "rank", "predicted", "confidence", "label")
 
 
-def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[str]) -> None:
+def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[str], texts: Sequence[str] = ()) -> None:
     """Writes questions as a table, with a column ``label`` to fill in.
 
     Args:
@@ -26,25 +26,30 @@ def write_query(path: Path, questions: Sequence[Query], class_names: Sequence[st
         questions: The questions in the order of their rank. The file counts ranks from 1: the first question is worth
             most.
         class_names: Names of the classes.
+        texts: The text of each question, for samples that are texts: a column ``text`` before ``label``.
 
     The file is separated by commas and begins with a byte order mark, so that Excel shows umlauts.
     """
     text = io.StringIO()
     writer = table_writer(text)
-    writer.writerow(COLUMNS)
-    for question in questions:
+    *columns, label = COLUMNS
+    writer.writerow([*columns, *(["text"] if texts else []), label])
+    for number, question in enumerate(questions):
         predicted = predicted_name(question, class_names)
         confidence = "" if question.confidence is None else f"{question.confidence:.4f}"
-        writer.writerow([question.file, question.index, question.order + 1, predicted, confidence, ""])
+        shown = [" ".join(texts[number].split())] if texts else []  # a cell is one line
+        writer.writerow([question.file, question.index, question.order + 1, predicted, confidence, *shown, ""])
     replace_file(path, text.getvalue().encode("utf-8-sig"))
 
 
-def publish_table(run_dir: Path, questions: Sequence[Query], class_names: Sequence[str]) -> None:
+def publish_table(
+    run_dir: Path, questions: Sequence[Query], class_names: Sequence[str], texts: Sequence[str] = ()
+) -> None:
     """Writes ``query.csv`` into a run folder. A table of earlier questions with answers that were not taken is kept."""
     path = run_dir / QUERY
     if has_new_answers(path):
         put_aside(path)
-    write_query(path, questions, class_names)
+    write_query(path, questions, class_names, texts)
 
 
 def predicted_name(question: Query, class_names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What a run folder knows of the samples of its run, before the data are read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -36,13 +37,22 @@ def read_begun(path: Path) -> Begun | None:
     return Begun(
         samples=identity["samples"],
         num_known=num_known,
-        num_first=num_known if has_files or not pool else pool[0].index,
+        num_first=_num_first(pool, num_known),
         num_test=num_test,
         num_initial=sum(query.round == 0 for query in queries),
         has_begun=bool(queries) or ASKED in sha256,
         content=identity.get("content"),
         files=tuple(KnownFile(row.index, row.file, row.digest, row.left is None) for row in pool if has_files),
     )
+
+
+def _num_first(pool: Sequence[Sample], num_known: int) -> int:
+    """Number of training samples when the run began."""
+    if not pool:
+        return num_known
+    if any(sample.digest for sample in pool):  # a list of all samples
+        return 1 + max((sample.index for sample in pool if sample.index >= 0 and sample.joined == 0), default=-1)
+    return pool[0].index
 
 
 def keeps_its_pool(begun: Begun | None) -> bool:

@@ -106,6 +106,24 @@ def test_an_output_beyond_the_classes_is_no_prediction(tmp_path: Path) -> None:
     assert ["predictions" in task for task in tasks] == [True, False]
 
 
+class Words(Partly):
+    """Digits with a text each."""
+
+    shows_texts = True
+
+    def text_of(self, index: int) -> str:
+        return f"text, {index}\nof two lines"
+
+
+def test_texts_are_in_the_table_before_the_column_to_fill_in(tmp_path: Path) -> None:
+    FileOracle().publish(tmp_path, Words(0), [Query(0, 0, 4, None)])
+    with (tmp_path / "query.csv").open(encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row)[-2:] == ["text", "label"]
+    assert row["text"] == "text, 4 of two lines"
+    assert json.loads((tmp_path / "query.json").read_text())[0]["data"]["text"] == "text, 4\nof two lines"
+
+
 def test_questions_about_samples_without_files_show_their_values(tmp_path: Path) -> None:
     FileOracle().publish(tmp_path, Partly(0), [Query(0, 0, 4, None)])
     (task,) = json.loads((tmp_path / "query.json").read_text())

@@ -85,7 +85,8 @@ class LabelStudioOracle(PeopleOracle):
     def publish(self, run_dir: Path, data: PoolDataModule, questions: Sequence[Query]) -> None:
         names = data.list_class_names()
         if not is_published(run_dir, questions):
-            publish_table(run_dir, questions, names)
+            texts = [data.text_of(question.index) for question in questions] if data.shows_texts else []
+            publish_table(run_dir, questions, names, texts)
             for name in (TASKS, TASKS_CONFIG):  # of FileOracle, with which the run may have begun
                 (run_dir / name).unlink(missing_ok=True)
             remember(run_dir, questions)

@@ -21,7 +21,11 @@ from al_lightning.report.study import Study
 from al_lightning.run_folder.sample_names import name_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from al_lightning.data import PoolDataModule
+
+PIXELS = 64  # height and width of image files that stand for other inputs
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
     """Raises :class:`_NoPictures` if the data cannot be loaded, lack queried samples or are not images."""
     with _data_that_may_fail(), redirect_stdout(io.StringIO()):  # data may print what they found
         data = _load(next(iter(study.runs.values()))[0], root)
-        inputs, num_samples = data.sample_inputs(), len(data.train_targets)
+        inputs, num_samples = _pictures(data, data.indices_there[:1]), len(data.train_targets)
     if not hasattr(inputs, "shape") or not inputs.is_floating_point():
         raise _NoPictures(": samples of several tensors, or of integers, are no images.")
     shape = tuple(inputs.shape[1:])
@@ -130,10 +134,25 @@ def _rows(study: Study, stages: Mapping[str, int], root: str | None, num_images:
             if query["place"].max() >= num_samples:
                 raise _NoPictures(f": {arm} asked for samples that the data do not have.")
             with _data_that_may_fail():  # they may have fewer names than classes, too
-                inputs = data.inputs_at(torch.tensor(query["place"].to_numpy(np.int64)))
+                inputs = _pictures(data, torch.tensor(query["place"].to_numpy(np.int64)))
                 tiles = tuple(_tile(row, data.class_names) for row in query.to_dict("records"))
             images = _side_by_side(inputs.numpy().reshape(-1, *image_shape))
             yield Row(arm, stage, int(study.num_labeled[round - 1]), tiles, images)
+
+
+def _pictures(data: "PoolDataModule", indices: "Tensor") -> Any:
+    """What shows samples: their image files if they are no images themselves, or else their inputs."""
+    import torch
+
+    from al_lightning.data.images import ImageFiles, ImageTransform
+
+    paths = [path for path in map(data.picture_of, indices.tolist()) if path is not None]
+    if len(paths) == len(indices):
+        files = ImageFiles(paths, ImageTransform(PIXELS))
+        return torch.stack([files[number] for number in range(len(files))])
+    if not data.shows_inputs:
+        raise _NoPictures(f": samples of {type(data).__name__} without files are no images.")
+    return data.inputs_at(indices)
 
 
 def _with_places(queries: pd.DataFrame, run: Run, data: "PoolDataModule") -> pd.DataFrame:

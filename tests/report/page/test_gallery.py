@@ -54,6 +54,24 @@ class Coloured(Digits):
         return arrays._replace(train_inputs=train, test_inputs=test)
 
 
+class Pictured(Flat):
+    """Features of images, which lie beside the module of the test."""
+
+    folder = Path()
+    shows_inputs = False
+
+    def picture_of(self, index: int) -> Path | None:
+        path = self.folder / f"{index}.png"
+        Image.new("RGB", (9, 5), (index % 256, 0, 255)).save(path)
+        return path
+
+
+class Square(Digits):
+    """64 features, which are no image."""
+
+    shows_inputs = False
+
+
 class Broken(Digits):
     """Raises what nobody thought of."""
 
@@ -157,9 +175,19 @@ def test_images_in_colour_stay_so(tmp_path: Path) -> None:
     assert np.asarray(Image.open(io.BytesIO(row.sprite()))).shape == (8, 16, 3)
 
 
+def test_features_are_shown_by_the_images_they_were_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = other_data(tmp_path, f"{__name__}.Pictured")
+    monkeypatch.setattr(Pictured, "folder", tmp_path)
+    row = gallery(study, num_images=3).rows[0]
+    assert row.images.shape == (64, 3 * 64, 3)
+    blue = np.asarray(Image.open(io.BytesIO(row.sprite())))[..., 2]
+    assert (blue == 255).all()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        (f"{__name__}.Square", "samples of Square without files are no images"),
         ("no_such_module.Data", "No module named 'no_such_module'"),
         ("tests.digits.NoData", "no attribute 'NoData'"),
         ("tests.digits.DigitsMLP", "unexpected keyword argument 'num_initial'"),
