@@ -55,6 +55,7 @@ from al_lightning.strategies import (
     Consistency as Consistency,
     CoreSet as CoreSet,
     Entropy as Entropy,
+    KMeans as KMeans,
     LeastConfidence as LeastConfidence,
     Margin as Margin,
     QueryStrategy as QueryStrategy,
@@ -62,6 +63,7 @@ from al_lightning.strategies import (
     ScoreStrategy as ScoreStrategy,
     Stochastic as Stochastic,
     Switch as Switch,
+    TypiClust as TypiClust,
 )
 from al_lightning.strategies.badge import (
     badge_query as badge_query,
@@ -81,6 +83,9 @@ from al_lightning.strategies.core_set import (
 from al_lightning.strategies.entropy import (
     entropy_score as entropy_score,
 )
+from al_lightning.strategies.kmeans import (
+    kmeans_query as kmeans_query,
+)
 from al_lightning.strategies.least_confidence import (
     least_confidence_score as least_confidence_score,
 )
@@ -89,5 +94,8 @@ from al_lightning.strategies.margin import (
 )
 from al_lightning.strategies.stochastic import (
     stochastic_top_k as stochastic_top_k,
+)
+from al_lightning.strategies.typi_clust import (
+    typiclust_query as typiclust_query,
 )
 from al_lightning.version import __version__ as __version__

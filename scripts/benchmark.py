@@ -42,18 +42,22 @@ from al_lightning import (
     DropoutMLP,
     Entropy,
     FashionMNIST,
+    KMeans,
     LeastConfidence,
     Margin,
     MixMatch,
     QueryStrategy,
     Random,
+    TypiClust,
 )
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import PoolPredictor
 from al_lightning.strategies.badge import badge_query
 from al_lightning.strategies.core_set import k_center_greedy
+from al_lightning.strategies.kmeans import kmeans_query
+from al_lightning.strategies.typi_clust import typiclust_query
 
-SCALES = ("CoreSet", "BADGE", "Entropy of 1,000 classes")
+SCALES = ("CoreSet", "BADGE", "KMeans", "TypiClust", "Entropy of 1,000 classes")
 SCORING = ("LeastConfidence", "Margin", "Entropy", "BALD, T=20", "Consistency, A=50")
 QUERY_SIZE = 100
 BLOCK_ROWS = 4096
@@ -162,6 +166,8 @@ def query(arguments: argparse.Namespace) -> dict:
                 "BALD, T=20": BALD(20),
                 "BALD, T=100": BALD(100),
                 "BADGE": BADGE(),
+                "KMeans": KMeans(),
+                "TypiClust": TypiClust(),
                 "Consistency, A=50": Consistency(50),
             }
         works: dict[str, Callable[[], object]] = {"plain pass": plain_pass}
@@ -304,6 +310,10 @@ def select(name: str, num_rows: int) -> dict[str, float]:
         elapsed = seconds(lambda: k_center_greedy(embeddings, labeled, QUERY_SIZE))
     elif name == "BADGE":
         elapsed = seconds(lambda: badge_query(probs, embeddings, QUERY_SIZE, generator))
+    elif name == "KMeans":
+        elapsed = seconds(lambda: kmeans_query(embeddings, QUERY_SIZE, generator))
+    elif name == "TypiClust":
+        elapsed = seconds(lambda: typiclust_query(embeddings, labeled, QUERY_SIZE, generator))
     else:
         blocks = TensorBlocks(embeddings)
         predictor = PoolPredictor(DropoutMLP(256, 16, num_classes=1000), blocks, blocks)

@@ -42,6 +42,8 @@ def test_a_config_runs(config: Path, tmp_path: Path) -> None:
     flags = ["--loop.num_rounds", "2", "--trainer.max_epochs", "3", "--loop.run_dir", str(tmp_path)]
     if _strategy(config) is strategies.Consistency:
         flags += ["--loop.strategy.num_augmentations", "5"]  # of 50, which take their time
+    if _strategy(config) is strategies.TypiClust:
+        flags += ["--loop.strategy.max_clusters", "50"]  # of 500
     main(["fit", "--config", str(config), *flags])
     with (tmp_path / "rounds.csv").open() as file:
         rounds = list(csv.DictReader(file))

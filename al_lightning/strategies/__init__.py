@@ -6,11 +6,13 @@ from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
 from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
 from al_lightning.strategies.entropy import Entropy
+from al_lightning.strategies.kmeans import KMeans
 from al_lightning.strategies.least_confidence import LeastConfidence
 from al_lightning.strategies.margin import Margin
 from al_lightning.strategies.random_sampling import Random
 from al_lightning.strategies.stochastic import Stochastic
 from al_lightning.strategies.switch import Switch
+from al_lightning.strategies.typi_clust import TypiClust
 
 __all__ = [
     "BADGE",
@@ -18,6 +20,7 @@ __all__ = [
     "Consistency",
     "CoreSet",
     "Entropy",
+    "KMeans",
     "LeastConfidence",
     "Margin",
     "QueryStrategy",
@@ -25,4 +28,5 @@ __all__ = [
     "ScoreStrategy",
     "Stochastic",
     "Switch",
+    "TypiClust",
 ]
