@@ -45,6 +45,7 @@ from al_lightning.models import (
     Classifier as Classifier,
     DropoutHead as DropoutHead,
     DropoutMLP as DropoutMLP,
+    LinearProbe as LinearProbe,
     MixMatch as MixMatch,
     MonteCarloMLP as MonteCarloMLP,
     PretrainedMLP as PretrainedMLP,

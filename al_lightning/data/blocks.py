@@ -270,6 +270,7 @@ class MinibatchLoader:
             minibatches in a row.
         size: Number of devices. The minibatches of an epoch are rounded up to a multiple of it. Each device gets at
             least ``least`` minibatches.
+        in_order: Whether each pass has the samples in order, without a shuffle.
         as_pairs: Whether minibatches are pairs of inputs and targets, with the unlabeled rows as a third part if given.
             Otherwise a minibatch is the collated items of a dataset, see :meth:`Rows.whole_batches`.
     """
@@ -287,7 +288,9 @@ class MinibatchLoader:
         rank: int = 0,
         size: int = 1,
         as_pairs: bool = True,
+        in_order: bool = False,
     ) -> None:
+        self._in_order = in_order
         self._as_pairs = as_pairs or unlabeled is not None
         self._rows = rows
         self._targets = targets
@@ -331,8 +334,10 @@ class MinibatchLoader:
         return zip(inputs, targets, unlabeled, strict=True)
 
     def _passes(self) -> Iterator[Tensor]:
+        num = len(self._targets)
         while True:
-            yield from minibatches_of(torch.randperm(len(self._targets), generator=self._generator), self._batch_size)
+            order = torch.arange(num) if self._in_order else torch.randperm(num, generator=self._generator)
+            yield from minibatches_of(order, self._batch_size)
 
 
 def _one_of_each(size: int, rank: int, order: Iterator[Tensor]) -> Iterator[Tensor]:

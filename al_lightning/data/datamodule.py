@@ -514,11 +514,12 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def train_dataloader(self) -> MinibatchLoader:
         """Shuffled minibatches of the labeled set, in the form that the model asks for.
 
-        Three members of the model decide:
+        Four members of the model decide:
 
         - ``minibatches_per_step`` groups minibatches. It is ignored if the trainer counts minibatches, for
           ``max_steps`` or ``limit_train_batches``.
         - ``min_updates_per_epoch`` is the least number of minibatches in an epoch, which is otherwise one pass.
+        - ``solves_at_once`` puts all labeled samples into one minibatch, in the order of the training set.
         - ``needs_unlabeled`` adds the same number of inputs of the pool to each minibatch.
         """
         trainer = self.trainer
@@ -526,20 +527,22 @@ class PoolDataModule(L.LightningDataModule, ABC):
         group = traits(model).minibatches_per_step
         if group and trainer is not None and (trainer.max_steps != -1 or trainer.limit_train_batches != 1.0):
             group = 1
+        at_once = traits(model).solves_at_once
         unlabeled = None
         if traits(model).needs_unlabeled:
             unlabeled = EndlessRows(self._rows, self.unlabeled_indices, self.unlabeled_generator)
         return MinibatchLoader(
             self.labeled_rows,
             self._in_form(self.labeled_targets, model),
-            self.batch_size,
+            len(self.labeled_rows) if at_once else self.batch_size,
             group=group,
+            in_order=at_once,
             generator=self.shuffle_generator,
             least=traits(model).min_updates_per_epoch,
             unlabeled=unlabeled,
             transform_generator=self.transform_generator,
-            rank=0 if trainer is None else trainer.global_rank,
-            size=1 if trainer is None else trainer.world_size,
+            rank=0 if trainer is None or at_once else trainer.global_rank,
+            size=1 if trainer is None or at_once else trainer.world_size,
             as_pairs=traits(model).takes_pairs,
         )
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from al_lightning.fitting.convergence import MAX_EPOCHS, MAX_UPDATES, TRAIN_ACC, TRAIN_NLL, Convergence
 from al_lightning.fitting.lightning_insides import callbacks_of
+from al_lightning.models.protocol import traits
 
 CONVERGED = (EarlyStoppingReason.STOPPING_THRESHOLD, EarlyStoppingReason.PATIENCE_EXHAUSTED)
 
@@ -41,10 +42,13 @@ def capped(trainer: L.Trainer, minibatches: float) -> Iterator[None]:
 
 
 def has_converged(trainer: L.Trainer) -> bool:
-    """Whether a stopping rule was met and ended the fit.
+    """Whether a stopping rule was met and ended the fit, or the model says that it found its optimum.
 
     Caps of epochs, steps or time do not count, nor does divergence.
     """
+    solved = traits(trainer.lightning_module).solved
+    if solved is not None:
+        return solved
     reasons = [c.stopping_reason for c in callbacks_of(trainer) if isinstance(c, EarlyStopping)]
     diverged = (EarlyStoppingReason.NON_FINITE_METRIC, EarlyStoppingReason.DIVERGENCE_THRESHOLD)
     return any(reason in CONVERGED for reason in reasons) and not any(reason in diverged for reason in reasons)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from al_lightning.models.classifier import Classifier
     from al_lightning.models.dropout_head import DropoutHead
     from al_lightning.models.dropout_mlp import DropoutMLP
+    from al_lightning.models.linear_probe import LinearProbe
     from al_lightning.models.mixmatch import MixMatch
     from al_lightning.models.monte_carlo_mlp import MonteCarloMLP
     from al_lightning.models.pretrained_mlp import PretrainedMLP
@@ -20,12 +21,22 @@ _MODULES = {
     "Classifier": "classifier",
     "DropoutHead": "dropout_head",
     "DropoutMLP": "dropout_mlp",
+    "LinearProbe": "linear_probe",
     "MixMatch": "mixmatch",
     "MonteCarloMLP": "monte_carlo_mlp",
     "PretrainedMLP": "pretrained_mlp",
 }
 
-__all__ = ["Backbone", "Classifier", "DropoutHead", "DropoutMLP", "MixMatch", "MonteCarloMLP", "PretrainedMLP"]
+__all__ = [
+    "Backbone",
+    "Classifier",
+    "DropoutHead",
+    "DropoutMLP",
+    "LinearProbe",
+    "MixMatch",
+    "MonteCarloMLP",
+    "PretrainedMLP",
+]
 
 
 def __getattr__(name: str) -> object:

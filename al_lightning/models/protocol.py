@@ -74,6 +74,10 @@ class Traits:
     """Whether a minibatch is always a pair of inputs and class indices. By default it has the form of the data set's
     items."""
 
+    solves_at_once: bool = False
+    """Whether one ``training_step`` finds the optimum. Its minibatch has all labeled samples, in the order of the
+    training set, on each device."""
+
     needs_unlabeled: bool = False
     """Whether each minibatch also has the same number of inputs of the pool."""
 
@@ -93,6 +97,9 @@ class Traits:
 
     ends_by_train_acc: bool = False
     """Whether Convergence ends a fit at a training accuracy of 0.99. By default it watches the training loss."""
+
+    solved: bool | None = None
+    """Whether the fit has found its optimum, for a model that solves. None if a stopping rule decides."""
 
     warming_up: bool = False
     """Whether a fit must not end yet, because its loss still changes by schedule."""
