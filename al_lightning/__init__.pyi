@@ -53,8 +53,10 @@ from al_lightning.models import (
 from al_lightning.strategies import (
     BADGE as BADGE,
     BALD as BALD,
+    ALFAMix as ALFAMix,
     Consistency as Consistency,
     CoreSet as CoreSet,
+    DropQuery as DropQuery,
     Entropy as Entropy,
     KMeans as KMeans,
     LeastConfidence as LeastConfidence,
@@ -65,6 +67,9 @@ from al_lightning.strategies import (
     Stochastic as Stochastic,
     Switch as Switch,
     TypiClust as TypiClust,
+)
+from al_lightning.strategies.alfa_mix import (
+    alfa_mix_query as alfa_mix_query,
 )
 from al_lightning.strategies.badge import (
     badge_query as badge_query,
@@ -80,6 +85,9 @@ from al_lightning.strategies.consistency import (
 )
 from al_lightning.strategies.core_set import (
     k_center_greedy as k_center_greedy,
+)
+from al_lightning.strategies.drop_query import (
+    drop_query as drop_query,
 )
 from al_lightning.strategies.entropy import (
     entropy_score as entropy_score,

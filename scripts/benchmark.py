@@ -36,10 +36,12 @@ from al_lightning import (
     BADGE,
     BALD,
     ActiveLearningLoop,
+    ALFAMix,
     Consistency,
     Convergence,
     CoreSet,
     DropoutMLP,
+    DropQuery,
     Entropy,
     FashionMNIST,
     KMeans,
@@ -48,10 +50,11 @@ from al_lightning import (
     MixMatch,
     QueryStrategy,
     Random,
+    Stochastic,
     TypiClust,
 )
 from al_lightning.data.blocks import TensorBlocks
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.strategies.badge import badge_query
 from al_lightning.strategies.core_set import k_center_greedy
 from al_lightning.strategies.kmeans import kmeans_query
@@ -153,8 +156,14 @@ def query(arguments: argparse.Namespace) -> dict:
                 if bf16
                 else (lambda: torch.autocast("cpu", enabled=False))
             )
-            predictor = PoolPredictor(model, datamodule.pool_blocks(), datamodule.labeled_blocks(), precision=context)
-            return strategy.query(predictor, QUERY_SIZE, torch.Generator().manual_seed(0))
+            predictor = PoolPredictor(
+                model,
+                datamodule.pool_blocks(),
+                datamodule.labeled_blocks(),
+                precision=context,
+                known=Known.of(datamodule),
+            )
+            return strategy.answer(predictor, QUERY_SIZE, torch.Generator().manual_seed(0)).positions
 
         strategies = {"CoreSet": CoreSet()}
         if num_labeled == 5000:
@@ -169,6 +178,9 @@ def query(arguments: argparse.Namespace) -> dict:
                 "KMeans": KMeans(),
                 "TypiClust": TypiClust(),
                 "Consistency, A=50": Consistency(50),
+                "DropQuery": DropQuery(),
+                "ALFAMix": ALFAMix(),
+                "Stochastic BALD, T=20": Stochastic(BALD(20)),
             }
         works: dict[str, Callable[[], object]] = {"plain pass": plain_pass}
         for name, strategy in strategies.items():

@@ -1,10 +1,12 @@
 """Query strategies: one file for each, with functions on tensors and a thin class that gets their arguments."""
 
+from al_lightning.strategies.alfa_mix import ALFAMix
 from al_lightning.strategies.badge import BADGE
 from al_lightning.strategies.bald import BALD
 from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
 from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
+from al_lightning.strategies.drop_query import DropQuery
 from al_lightning.strategies.entropy import Entropy
 from al_lightning.strategies.kmeans import KMeans
 from al_lightning.strategies.least_confidence import LeastConfidence
@@ -17,8 +19,10 @@ from al_lightning.strategies.typi_clust import TypiClust
 __all__ = [
     "BADGE",
     "BALD",
+    "ALFAMix",
     "Consistency",
     "CoreSet",
+    "DropQuery",
     "Entropy",
     "KMeans",
     "LeastConfidence",

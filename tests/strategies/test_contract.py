@@ -15,7 +15,9 @@ from al_lightning import strategies
 from al_lightning.errors import InputError
 from al_lightning.strategies import (
     BADGE,
+    ALFAMix,
     Consistency,
+    DropQuery,
     Entropy,
     KMeans,
     Margin,
@@ -45,10 +47,10 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
 
 STRATEGIES = sorted(set(concrete_strategies()), key=lambda strategy: strategy.__name__)
 
-STOCHASTIC = {BADGE, KMeans, Random, Stochastic, TypiClust}
+STOCHASTIC = {ALFAMix, BADGE, DropQuery, KMeans, Random, Stochastic, TypiClust}
 """Strategies that draw from the generator."""
 
-BY_CLUSTERS = {KMeans, TypiClust}
+BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
 """Strategies that make as many clusters as samples are asked for: a smaller query is not the beginning of a larger."""
 
 NEVER_LOOK = {Random}
