@@ -13,7 +13,7 @@ from al_lightning.data.class_names import OPTION, names_in
 from al_lightning.errors import InputError
 from al_lightning.paths import folder_of_images
 
-COMMANDS = ("fit", "test", "predict")
+COMMANDS = ("fit", "test", "predict", "features")
 """The commands whose words are options of LightningCLI."""
 
 
@@ -34,7 +34,12 @@ def in_full(command: str, words: Sequence[str], may_go_on: bool = True) -> tuple
     """
     if command == "predict" and is_of_files(words):
         return list(words), ""
-    full = _with_lists_of_classes(words_of_run(command, find_configs(list(words))))
+    full = _with_lists_of_classes(find_configs(list(words)))
+    if command == "features":
+        if not _asks_for_help(full):
+            _check_data(given_options(full))
+        return full, ""
+    full = words_of_run(command, full)
     if command != "fit" or _asks_for_help(full):
         return full, ""
     if not prints_config(full):

@@ -1,9 +1,10 @@
-"""LightningCLI with the options of the loop: what the commands fit, test and predict have in common."""
+"""LightningCLI with checks, and with the options of the loop: what the commands that train and test have in common."""
 
 import logging
 import pickle
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,8 +57,14 @@ NO_OPTIONS = {"model", "dataloaders", "datamodule", "verbose", "return_predictio
 """Arguments of ``Trainer.test`` and ``Trainer.predict`` that are no options of the commands."""
 
 
-class ActiveLearningCLI(LightningCLI):
-    """Parses the words of a command and makes its objects. A subclass runs the command by a method of its name."""
+class CheckedCLI(LightningCLI):
+    """Parses the words of a command and makes its objects. What is wrong with them is one sentence.
+
+    A subclass runs the command by a method of its name.
+    """
+
+    groups: Mapping[str, type] = {}
+    """Groups of options besides the trainer's, and the classes whose arguments they are."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -66,17 +73,8 @@ class ActiveLearningCLI(LightningCLI):
             default=1,
             help="Threads of torch on the CPU. A fit as small as the default one gains nothing from a second.",
         )
-        parser.add_lightning_class_args(ActiveLearningLoop, "loop")
-        parser.add_lightning_class_args(Convergence, "convergence")
-        parser.link_arguments("seed_everything", "loop.seed")
-        defaults = {
-            "model": {"class_path": "al_lightning.DropoutMLP"},
-            "data": {"class_path": "al_lightning.FashionMNIST"},
-            "loop.strategy": {"class_path": "al_lightning.Random"},
-        }
-        if isinstance(parser, Parser) and parser.names_data:
-            del defaults["data"]  # jsonargparse would give the `root` of FashionMNIST to any class that has a `root`
-        parser.set_defaults(defaults)
+        for name, group in self.groups.items():
+            parser.add_lightning_class_args(group, name)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -91,7 +89,7 @@ class ActiveLearningCLI(LightningCLI):
             raise InputError(f"Expected `config` to be a text file in YAML, but got: {error}.") from error
         config = self.config[self.config.subcommand]
         check_numbers(config.as_dict())
-        check_nulls(config.as_dict(), {"loop": ActiveLearningLoop, "convergence": Convergence, "trainer": L.Trainer})
+        check_nulls(config.as_dict(), {**self.groups, "trainer": L.Trainer})
         for path in config.config or []:
             if path is None:  # given in place of a file, as text
                 continue
@@ -101,7 +99,7 @@ class ActiveLearningCLI(LightningCLI):
                 if name not in config:
                     hint = did_you_mean(name, config.keys())
                     raise InputError(f"Expected the options of a command in {path}, but got `{name}`{hint}")
-                if name in ("trainer", "loop", "convergence") and not isinstance(value, dict | str):
+                if name in ("trainer", *self.groups) and not isinstance(value, dict | str):
                     raise InputError(f"Expected `{name}` in {path} to have options of its own, but got `{value}`.")
                 if name == "loop" and isinstance(value, dict) and "seed" in value:
                     raise InputError(
@@ -139,10 +137,37 @@ class ActiveLearningCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
             raise innermost(error) from error
-        self._settle_rule()
 
-    def _settle_rule(self) -> None:
-        """Lets the model decide when a fit is over, as far as no flag does."""
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
+        """Makes the trainer, which starts the processes of its devices itself, also in a job of SLURM."""
+        plugins = config.get("plugins")
+        environment = one_process_environment(config.get("devices"), config.get("num_nodes") or 1, plugins)
+        if environment is not None:
+            given = plugins if isinstance(plugins, list) else [] if plugins is None else [plugins]
+            config = {**config, "plugins": [*given, environment]}
+        return super()._instantiate_trainer(config, callbacks)
+
+
+class ActiveLearningCLI(CheckedCLI):
+    """A command with the options of the loop."""
+
+    groups = {"loop": ActiveLearningLoop, "convergence": Convergence}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.link_arguments("seed_everything", "loop.seed")
+        defaults = {
+            "model": {"class_path": "al_lightning.DropoutMLP"},
+            "data": {"class_path": "al_lightning.FashionMNIST"},
+            "loop.strategy": {"class_path": "al_lightning.Random"},
+        }
+        if isinstance(parser, Parser) and parser.names_data:
+            del defaults["data"]  # jsonargparse would give the `root` of FashionMNIST to any class that has a `root`
+        parser.set_defaults(defaults)
+
+    def instantiate_classes(self) -> None:
+        """Makes all objects, and lets the model decide when a fit is over, as far as no flag does."""
+        super().instantiate_classes()
         self._convergence.settle(self.model)
         if self._has_no_cap and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trainer.fit_loop.max_epochs = -1
@@ -156,15 +181,6 @@ class ActiveLearningCLI(LightningCLI):
         """Whether the loss rule has a cap of its own, because nobody asked for one of epochs."""
         is_default = isinstance(self.config[self.subcommand].trainer.max_epochs, DefaultEpochs)
         return is_default and self._convergence.by_loss
-
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
-        """Makes the trainer, which starts the processes of its devices itself, also in a job of SLURM."""
-        plugins = config.get("plugins")
-        environment = one_process_environment(config.get("devices"), config.get("num_nodes") or 1, plugins)
-        if environment is not None:
-            given = plugins if isinstance(plugins, list) else [] if plugins is None else [plugins]
-            config = {**config, "plugins": [*given, environment]}
-        return super()._instantiate_trainer(config, callbacks)
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml is to say."""
@@ -207,7 +223,7 @@ class ActiveLearningCLI(LightningCLI):
         return checkpoint
 
 
-CliT = TypeVar("CliT", bound=ActiveLearningCLI)
+CliT = TypeVar("CliT", bound=CheckedCLI)
 
 
 def make_cli(cli_class: type[CliT], args: list[str]) -> CliT:

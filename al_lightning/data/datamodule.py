@@ -123,6 +123,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Paths of the files of the test samples; empty if the samples have no files of their own."""
         return []
 
+    def test_texts(self) -> list[str]:
+        """Texts of the test samples; empty if the samples are no texts."""
+        return []
+
     def new_samples(self, path: Path) -> NewSamples:
         """Samples from outside the data set, as they are scored.
 

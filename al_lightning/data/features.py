@@ -25,7 +25,7 @@ from al_lightning.errors import InputError, composed, did_you_mean
 from al_lightning.paths import expanded, folder_of_images
 
 BYTES = 4  # of a float32
-SAME = ("model", "weights", "features")
+SAME = ("model", "weights", "inputs")
 """What files of features must have in common, if a model is to take both."""
 
 
