@@ -49,6 +49,7 @@ from al_lightning.models import (
     MixMatch as MixMatch,
     MonteCarloMLP as MonteCarloMLP,
     PretrainedMLP as PretrainedMLP,
+    SimCLR as SimCLR,
 )
 from al_lightning.strategies import (
     BADGE as BADGE,

@@ -29,16 +29,17 @@ COMMANDS = {
     "label": "take in what people answered: al-lightning label RUN --import answers.csv",
     "suggest": "rank a folder of images by what a trained run would ask for: al-lightning suggest RUN FOLDER",
     "features": "turn images or texts into features, once: al-lightning features --data ... --model ... --out FILE.npz",
+    "pretrain": "train a network on images without labels: al-lightning pretrain --config simclr --out net.pt",
     "report": "compare runs, with intervals and tests: al-lightning report RUNS... --out FOLDER",
     "check": "run the contract of query strategies on one of your own: al-lightning check my_file.MyStrategy",
     "configs": "list the configs that come with the package, or print one: al-lightning configs badge",
 }
 """Each command, which is a module of this folder with a function ``run``, and what it does."""
 
-LONG = ("fit", "sweep", "test", "predict", "features")
+LONG = ("fit", "sweep", "test", "predict", "features", "pretrain")
 """Commands that a signal interrupts where they stand, so that they can end in order."""
 
-SLOW = ("fit", "test", "suggest", "check", "report", "features")
+SLOW = ("fit", "test", "suggest", "check", "report", "features", "pretrain")
 """Commands whose imports take seconds."""
 
 COMMAND_LINES = "\n".join(f"  {name:8} {says}" for name, says in COMMANDS.items())

@@ -16,8 +16,10 @@ KNOWN_CLASSES: dict[str, list[str]] = {
     option: [name for name in package.__all__ if not inspect.isabstract(getattr(package, name))]
     for option, package in {"loop.strategy": strategies, "loop.oracle": labeling}.items()
 } | {
-    # without DropoutHead, one half of a model, and PretrainedMLP, which only makes features
-    "model": [name for name in models.__all__ if issubclass(getattr(models, name), L.LightningModule)],
+    # without DropoutHead, one half of a model, and without PretrainedMLP and SimCLR, which predict no classes
+    "model": [
+        name for name in models.__all__ if issubclass(getattr(models, name), L.LightningModule) and name != "SimCLR"
+    ],
     "data": [
         name for name in data.__all__ if issubclass(getattr(data, name), PoolDataModule) and name != "PoolDataModule"
     ],

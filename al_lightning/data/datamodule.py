@@ -19,6 +19,7 @@ from al_lightning.data.blocks import BatchLoader, Blocks, EndlessRows, Minibatch
 from al_lightning.data.collating import form_of, in_form
 from al_lightning.data.given_labels import GivenLabels
 from al_lightning.data.growth import Begun, Growth, KnownFile
+from al_lightning.data.input_loader import InputLoader
 from al_lightning.data.inputs import map_tensors, tensors_of
 from al_lightning.data.labeled_pool import LabeledPool
 from al_lightning.data.labels import UNKNOWN, class_indices, numbers_with_gaps, renumbered
@@ -549,6 +550,14 @@ class PoolDataModule(L.LightningDataModule, ABC):
             size=1 if trainer is None or at_once else trainer.world_size,
             as_pairs=traits(model).takes_pairs,
         )
+
+    def input_dataloader(self, seed: int, rank: int = 0, size: int = 1) -> InputLoader:
+        """Shuffled minibatches of all training inputs, labeled or not, without labels.
+
+        The arguments are those of :class:`~al_lightning.data.input_loader.InputLoader`.
+        """
+        self.setup()
+        return InputLoader(self._rows, self.indices_there, self.batch_size, seed, rank, size)
 
     def test_dataloader(self) -> BatchLoader:
         model = None if self.trainer is None else self.trainer.lightning_module

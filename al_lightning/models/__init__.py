@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from al_lightning.models.mixmatch import MixMatch
     from al_lightning.models.monte_carlo_mlp import MonteCarloMLP
     from al_lightning.models.pretrained_mlp import PretrainedMLP
+    from al_lightning.models.simclr import SimCLR
 
 _MODULES = {
     "Backbone": "backbone",
@@ -25,6 +26,7 @@ _MODULES = {
     "MixMatch": "mixmatch",
     "MonteCarloMLP": "monte_carlo_mlp",
     "PretrainedMLP": "pretrained_mlp",
+    "SimCLR": "simclr",
 }
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "MixMatch",
     "MonteCarloMLP",
     "PretrainedMLP",
+    "SimCLR",
 ]
 
 
