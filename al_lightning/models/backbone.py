@@ -1,4 +1,4 @@
-"""Backbone: a classification network of torchvision by name, with dropout before a new last layer."""
+"""Backbone: a network by name, of torchvision, of timm or of the user, with dropout before a new last layer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from al_lightning.models.dropout_head import DropoutHead, check_dropout
 
 
 class Backbone(DropoutHead, ClassifierModule):
-    """A network of torchvision, with dropout and a new linear layer in place of its last layer.
+    """A network by name, such as one of torchvision, with dropout and a new linear layer in place of its last layer.
 
     It takes colour images ``(B, 3, H, W)``, or grey images ``(B, 1, H, W)`` or ``(B, H, W)``, which are repeated to
     three channels. Images are not changed after the data module: pretrained weights need the size and standardisation
@@ -28,15 +28,16 @@ class Backbone(DropoutHead, ClassifierModule):
     no batch statistics. There batch normalisation uses its running statistics.
 
     Args:
-        name: A classification network of ``torchvision.models.list_models()`` with a linear last layer, or
-            ``small_cnn``, a network of this package for small images, see
-            :class:`~al_lightning.models.small_cnn.SmallCNN`.
+        name: One of these. A classification network of ``torchvision.models.list_models()`` with a linear last layer.
+            ``timm/NAME``, a network of timm. ``small_cnn``, a network of this package for small images, see
+            :class:`~al_lightning.models.small_cnn.SmallCNN`. The dotted path of a network of your own, which maps
+            images to features ``(B, D)``.
         num_classes: Number of classes, C, at least 2. By default the number of classes of the data, and 10 before the
             model meets its data.
         weights: Pretrained weights; drawn at random if not given. Either torchvision's name, such as ``DEFAULT`` or
-            ``IMAGENET1K_V1``, or the path of a state_dict file of that network. Named weights are downloaded unless
-            torch has them in its cache. The last layer in a file is not used. With weights, set ``loop.reinit`` to
-            ``initial`` or ``warm``.
+            ``IMAGENET1K_V1``, or ``DEFAULT`` for timm, or the path of a state_dict file of that network. Named weights
+            are downloaded unless they are in the cache. The last layer in a file is not used. With weights, set
+            ``loop.reinit`` to ``initial`` or ``warm``.
         dropout: Probability that dropout zeroes a feature, in [0, 1).
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
 

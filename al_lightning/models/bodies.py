@@ -1,6 +1,7 @@
 """Bodies: networks by name, without their last layer, with pretrained weights of a file or of a library."""
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 from torch import nn
 
 from al_lightning.errors import InputError, did_you_mean
+from al_lightning.models.own_bodies import make_own
 from al_lightning.models.small_cnn import SmallCNN
+from al_lightning.models.timm_bodies import PREFIX, make_timm
 from al_lightning.paths import expanded
 
 NUM_OUTPUTS = 1000  # of torchvision's networks by default: the classes of ImageNet
@@ -39,15 +42,23 @@ def make_body(name: str, weights: str | None = None) -> tuple[nn.Module, int]:
     weights = expanded(weights)
     file = Path(weights) if weights is not None and Path(weights).is_file() else None
     to_fetch = None if file else weights
+    layers: tuple[str, ...] = ()  # after the features
     if name in OWN:
         if to_fetch is not None:
             raise InputError(f"Expected `model.weights` of {name} to be the path of a file, but got `{weights}`.")
         network: nn.Module = OWN[name]()
-        path, num_features = None, OWN[name].num_features
+        num_features = OWN[name].num_features
+    elif name.startswith(PREFIX):
+        network, layers, num_features = make_timm(name, to_fetch)
+    elif "." in name:
+        if to_fetch is not None:
+            raise InputError(f"Expected `model.weights` of {name} to be the path of a file, but got `{weights}`.")
+        network, num_features = make_own(name)
     else:
-        network, path, num_features = _make_torchvision(name, to_fetch)
+        network, layer, num_features = _make_torchvision(name, to_fetch)
+        layers = (layer,)
     if file is not None:
-        _load_body(network, file, name, without=path)
+        _load_body(network, file, name, without=layers)
     return network, num_features
 
 
@@ -58,8 +69,8 @@ def _make_torchvision(name: str, weights: str | None) -> tuple[nn.Module, str, i
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(
-            f"Expected `model.name` to be a classification network of torchvision, or one of {', '.join(OWN)}, "
-            f"but got `{name}`{did_you_mean(name, [*known, *OWN])}"
+            f"Expected `model.name` to be a classification network of torchvision, {', '.join(OWN)}, timm/NAME, or the "
+            f"dotted path of a network of your own, but got `{name}`{did_you_mean(name, [*known, *OWN])}"
         )
     members = models.get_model_weights(name).__members__
     if weights is not None and weights not in members:
@@ -93,14 +104,31 @@ def _remove_last_layer(name: str, network: nn.Module) -> tuple[str, int]:
     return path, last.in_features
 
 
-def _load_body(network: nn.Module, file: Path, name: str, without: str | None) -> None:
-    """Loads all weights of a file except the last layer, which may have any number of classes."""
+def _load_body(network: nn.Module, file: Path, name: str, without: Sequence[str]) -> None:
+    """Loads all weights of a file except the last layers, which may have any number of classes."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        unused = AUXILIARY_HEADS if without is None else (f"{without}.", *AUXILIARY_HEADS)
+        state = _read_state(file)
+        unused = (*(f"{layer}." for layer in without), *AUXILIARY_HEADS)
         for key in [key for key in state if key.startswith(unused)]:
             del state[key]  # in place, so that the state_dict keeps the versions of the layers
         network.load_state_dict(state)
     except (AttributeError, EOFError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         what = " ".join(str(error).split())[:200]
         raise InputError(f"Expected `model.weights` {file} to be a state_dict of {name}, but got: {what}") from error
+
+
+def _read_state(file: Path) -> dict[str, torch.Tensor]:
+    """The weights in a file of torch, or in a file of safetensors, which timm downloads."""
+    if file.suffix != ".safetensors":
+        return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(
+            f"Expected the package safetensors for {file}, but it is not installed: pip install 'al-lightning[timm]'."
+        ) from error
+    try:
+        return load_file(file)
+    except SafetensorError as error:  # a torn file
+        raise ValueError(str(error)) from error
