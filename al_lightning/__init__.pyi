@@ -64,6 +64,7 @@ from al_lightning.strategies import (
     Margin as Margin,
     QueryStrategy as QueryStrategy,
     Random as Random,
+    Replay as Replay,
     ScoreStrategy as ScoreStrategy,
     Stochastic as Stochastic,
     Switch as Switch,

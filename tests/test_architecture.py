@@ -16,7 +16,7 @@ FOLDERS: dict[str, set[str]] = {
     "data": set(),
     "inference": {"data"},
     "models": {"data", "inference"},
-    "strategies": {"data", "inference"},
+    "strategies": {"data", "inference", "run_folder"},
     "run_folder": {"data"},
     "labeling": {"data", "run_folder"},
     "fitting": {"data", "inference", "labeling", "models", "run_folder", "strategies"},

@@ -69,6 +69,7 @@ class Parser(OneSentence, LightningArgumentParser):
     def _owners(self) -> dict[str, list[str]]:
         """The options of classes that may be chosen, each with the flags that choose one that has it."""
         packages = {"loop.strategy": strategies, "loop.oracle": labeling, "model": models, "data": data}
+        packages |= {option: strategies for option in KNOWN_CLASSES if option.startswith("loop.strategy.")}
         owners: dict[str, list[str]] = {}
         for option, classes in packages.items():
             for name in KNOWN_CLASSES[option]:

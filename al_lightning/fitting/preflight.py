@@ -24,6 +24,7 @@ from al_lightning.fitting.rehearsal import rehearse_query
 from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.fitting.starting_weights import Reinit
 from al_lightning.fitting.stopping import rules_of
+from al_lightning.inference import Known
 from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.models.protocol import traits
@@ -114,8 +115,21 @@ def prepare(
     brings_state = isinstance(maker, ByConstructor) and not maker.keeps_objects
     state = None if brings_state else ModuleState(model)
     if experiment.num_rounds != 0:
+        _check_strategy(experiment, datamodule, initial)
         rehearse_query(experiment.strategy, model, datamodule, experiment.query_size)
     return Prepared(model, given, initial, asked, maker, state)
+
+
+def _check_strategy(experiment: Experiment, datamodule: PoolDataModule, initial: Tensor) -> None:
+    """Lets the strategy refuse the run. With people it does so at the first query, when the initial set is labeled."""
+    if type(experiment.oracle) is not SimulatedOracle or datamodule.begun is not None:
+        return
+    num_queried = None if experiment.num_rounds is None else experiment.num_rounds * experiment.query_size
+    datamodule.set_labeled(initial)
+    try:
+        experiment.strategy.check_run(Known.of(datamodule), num_queried)
+    finally:
+        datamodule.set_labeled(torch.empty(0, dtype=torch.int64))
 
 
 def check_trainer(trainer: L.Trainer) -> None:

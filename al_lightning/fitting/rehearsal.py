@@ -33,8 +33,11 @@ def rehearse_query(
     Raises:
         InputError: If the strategy raises it. Any other error is left to the first real query.
     """
-    if not strategy.is_rehearsed:
-        return
+    for one in strategy.rehearsed():
+        _rehearse(one, model, datamodule, query_size)
+
+
+def _rehearse(strategy: QueryStrategy, model: L.LightningModule, datamodule: PoolDataModule, query_size: int) -> None:
     rows = datamodule.sample_inputs(NUM_POOL + NUM_LABELED)
     pool = take_rows(rows, slice(NUM_POOL))
     num_pool = count_rows(pool)

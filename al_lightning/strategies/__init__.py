@@ -12,6 +12,7 @@ from al_lightning.strategies.kmeans import KMeans
 from al_lightning.strategies.least_confidence import LeastConfidence
 from al_lightning.strategies.margin import Margin
 from al_lightning.strategies.random_sampling import Random
+from al_lightning.strategies.replay import Replay
 from al_lightning.strategies.stochastic import Stochastic
 from al_lightning.strategies.switch import Switch
 from al_lightning.strategies.typi_clust import TypiClust
@@ -29,6 +30,7 @@ __all__ = [
     "Margin",
     "QueryStrategy",
     "Random",
+    "Replay",
     "ScoreStrategy",
     "Stochastic",
     "Switch",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor, Predictions
+from al_lightning.inference import Known, PoolPredictor, Predictions
 
 
 class Answer(NamedTuple):
@@ -34,6 +34,21 @@ class QueryStrategy(ABC):
 
     is_rehearsed: bool = True
     """Whether a small query before the first fit shows if all that the strategy needs is there."""
+
+    def rehearsed(self) -> tuple["QueryStrategy", ...]:
+        """Returns the strategies that make a small query before the first fit: this one, or those that it uses."""
+        return (self,) if self.is_rehearsed else ()
+
+    def check_run(self, known: Known, num_queried: int | None) -> None:  # noqa: B027 (most refuse nothing)
+        """Refuses, before the first fit of a run, what a query would refuse later.
+
+        Args:
+            known: What the first query will know of the samples besides their inputs.
+            num_queried: Number of samples that all queries of the run take; None if it is not known.
+
+        Raises:
+            InputError: If the strategy cannot query in such a run.
+        """
 
     @abstractmethod
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor | tuple[Tensor, Tensor]:

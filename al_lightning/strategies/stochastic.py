@@ -8,7 +8,7 @@ from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.strategies.base import (
     QueryStrategy,
     ScoreStrategy,
@@ -137,6 +137,9 @@ class Stochastic(QueryStrategy):
         self.form: Form = form
         self.needs_predictions = base.needs_predictions
         self.is_rehearsed = base.is_rehearsed
+
+    def check_run(self, known: Known, num_queried: int | None) -> None:
+        self.base.check_run(known, num_queried)
 
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor | tuple[Tensor, Tensor]:
         check_query_size(query_size, len(pool))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.errors import InputError
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import Known, PoolPredictor
 from al_lightning.strategies.base import Answer, QueryStrategy
 
 
@@ -41,7 +41,12 @@ class Switch(QueryStrategy):
         self.then = then
         self.at_labels = at_labels
         self.needs_predictions = first.needs_predictions
-        self.is_rehearsed = first.is_rehearsed or then.is_rehearsed
+
+    def rehearsed(self) -> tuple[QueryStrategy, ...]:
+        return (*self.first.rehearsed(), *self.then.rehearsed())
+
+    def check_run(self, known: Known, num_queried: int | None) -> None:
+        self.first.check_run(known, None)  # how many samples the first strategy takes is known by no one else
 
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor | tuple[Tensor, Tensor]:
         return self._active(pool).query(pool, query_size, generator)

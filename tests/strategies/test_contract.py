@@ -23,6 +23,7 @@ from al_lightning.strategies import (
     Margin,
     QueryStrategy,
     Random,
+    Replay,
     Stochastic,
     Switch,
     TypiClust,
@@ -45,7 +46,8 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
             yield subclass
 
 
-STRATEGIES = sorted(set(concrete_strategies()), key=lambda strategy: strategy.__name__)
+STRATEGIES = sorted(set(concrete_strategies()) - {Replay}, key=lambda strategy: strategy.__name__)
+"""Replay does not choose from a pool: it buys what a run bought from one. See test_replay.py."""
 
 STOCHASTIC = {ALFAMix, BADGE, DropQuery, KMeans, Random, Stochastic, TypiClust}
 """Strategies that draw from the generator."""

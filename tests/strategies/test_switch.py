@@ -1,8 +1,13 @@
+from pathlib import Path
+
+import lightning.pytorch as L
 import pytest
 import torch
 
+from al_lightning import ActiveLearningLoop
 from al_lightning.errors import InputError
-from al_lightning.strategies import BADGE, BALD, CoreSet, Entropy, Margin, Random, Switch
+from al_lightning.strategies import BADGE, BALD, CoreSet, Entropy, Margin, Random, Replay, Switch
+from tests.digits import Digits, DigitsMLP
 from tests.helpers import generator, labeled_inputs, make_pool
 
 NUM_LABELED = len(labeled_inputs())
@@ -48,6 +53,16 @@ def test_draws_are_those_of_the_active_strategy():
 @pytest.mark.parametrize(("first", "expected"), [(CoreSet(), False), (Random(), False), (Margin(), True)])
 def test_the_first_strategy_says_whether_predictions_are_needed(first, expected):
     assert Switch(first, Margin(), 10).needs_predictions is expected
+
+
+def test_both_strategies_are_tried_before_the_first_fit(tmp_path: Path) -> None:
+    """Otherwise what the second one needs is missing only after the rounds of the first."""
+    assert [type(one) for one in Switch(Switch(Random(), BALD(), 5), Replay("run"), 9).rehearsed()] == [Random, BALD]
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    loop = ActiveLearningLoop(Switch(Random(), BALD(), 1000), 20, 2, run_dir=str(tmp_path / "run"))
+    with pytest.raises(InputError, match="active dropout"):
+        loop.run(trainer, DigitsMLP(dropout=0), Digits(num_initial=50))
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_labels_the_first_strategy_starts():
