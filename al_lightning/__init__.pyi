@@ -54,6 +54,7 @@ from al_lightning.models import (
 from al_lightning.strategies import (
     BADGE as BADGE,
     BALD as BALD,
+    EPIG as EPIG,
     ALFAMix as ALFAMix,
     Consistency as Consistency,
     CoreSet as CoreSet,
@@ -93,6 +94,9 @@ from al_lightning.strategies.drop_query import (
 )
 from al_lightning.strategies.entropy import (
     entropy_score as entropy_score,
+)
+from al_lightning.strategies.epig import (
+    epig_score as epig_score,
 )
 from al_lightning.strategies.kmeans import (
     kmeans_query as kmeans_query,

@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from al_lightning import (
     BADGE,
     BALD,
+    EPIG,
     ActiveLearningLoop,
     ALFAMix,
     Consistency,
@@ -174,6 +175,8 @@ def query(arguments: argparse.Namespace) -> dict:
                 "Entropy": Entropy(),
                 "BALD, T=20": BALD(20),
                 "BALD, T=100": BALD(100),
+                "BALD, T=20, laplace": BALD(20, posterior="laplace"),
+                "EPIG, T=20, 100 targets": EPIG(20, 100),
                 "BADGE": BADGE(),
                 "KMeans": KMeans(),
                 "TypiClust": TypiClust(),

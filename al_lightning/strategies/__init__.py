@@ -8,6 +8,7 @@ from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
 from al_lightning.strategies.drop_query import DropQuery
 from al_lightning.strategies.entropy import Entropy
+from al_lightning.strategies.epig import EPIG
 from al_lightning.strategies.kmeans import KMeans
 from al_lightning.strategies.least_confidence import LeastConfidence
 from al_lightning.strategies.margin import Margin
@@ -20,6 +21,7 @@ from al_lightning.strategies.typi_clust import TypiClust
 __all__ = [
     "BADGE",
     "BALD",
+    "EPIG",
     "ALFAMix",
     "Consistency",
     "CoreSet",

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
-from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor, Predictions
 from al_lightning.strategies.base import ScoreStrategy, top_k
+from al_lightning.strategies.posterior import JointSamples, Posterior
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -46,32 +46,47 @@ def bald_score(mc_log_probs: ArrayLike) -> Tensor:
 class BALD(ScoreStrategy):
     """Queries the samples on which Monte Carlo samples disagree most (Bayesian active learning by disagreement).
 
-    The samples come from dropout, or from the model itself if it has ``sample_logits``, as an ensemble or a posterior
-    has. They are consistent: the whole pool shares each dropout mask, each member and each draw of weights.
+    The samples come from dropout, or from the model itself if it has ``sample_logits``, as an ensemble has. With a
+    ``posterior`` they are draws of the last layer, and the model needs no dropout. They are consistent: the whole pool
+    shares each dropout mask, each member and each draw of weights.
 
     Args:
         num_samples: Number of samples, T, at least 2.
         reliability: Whether to score the pool again after the query, with T other samples. diagnostics.csv then reports
             the agreement of both scores. ``bald_rank_correlation`` is Spearman's correlation, in [-1, 1].
             ``bald_top_overlap`` is the share of the query that the other samples also choose, in [0, 1].
+        posterior: ``laplace`` draws the last layer from its Laplace approximation; see
+            :class:`~al_lightning.inference.laplace.LaplacePosterior`. None takes dropout or the model's own samples.
+        prior_precision: Precision of the prior of ``laplace``; by marginal likelihood if not given.
 
     Raises:
-        InputError: If ``num_samples`` is less than 2. When queried, if the model has no samples of its own and no
-            active dropout.
+        InputError: If an argument is out of range. When queried, if the model has no samples of its own and no active
+            dropout; with ``laplace``, if its last layer is not linear.
 
     References:
         Houlsby et al., "Bayesian Active Learning for Classification and Preference Learning", 2011.
         Gal, Islam and Ghahramani, "Deep Bayesian Active Learning with Image Data", ICML 2017.
     """
 
-    def __init__(self, num_samples: int = 20, reliability: bool = False) -> None:
-        if num_samples < 2:
-            raise InputError(f"Expected `num_samples` of BALD to be at least 2, but got {num_samples}.")
+    def __init__(
+        self,
+        num_samples: int = 20,
+        reliability: bool = False,
+        posterior: Posterior | None = None,
+        prior_precision: float | None = None,
+    ) -> None:
+        self._samples = JointSamples("BALD", num_samples, posterior, prior_precision)
         self.num_samples = num_samples
         self.reliability = reliability
+        self.posterior = posterior
+        self.prior_precision = prior_precision
+
+    def scores(self, pool: PoolPredictor) -> Tensor:
+        self._samples.prepare(pool)
+        return super().scores(pool)
 
     def score(self, batch: Predictions) -> Tensor:
-        return batch.mc_map(bald_score, self.num_samples)
+        return self._samples.map(batch, bald_score)
 
     def diagnose(self, pool: PoolPredictor, query: Tensor) -> Mapping[str, float]:
         if not self.reliability or len(query) == 0:
@@ -79,7 +94,8 @@ class BALD(ScoreStrategy):
         from scipy.stats import spearmanr
 
         scores = self.scores(pool)  # with the samples of the query, which the pool keeps
-        others = pool.map(lambda batch: batch.mc_map(bald_score, self.num_samples, draw=1))
+        self._samples.prepare(pool, draw=1)
+        others = pool.map(lambda batch: self._samples.map(batch, bald_score, draw=1))
         correlation = spearmanr(scores.numpy(), others.numpy()).statistic
         overlap = torch.isin(query, top_k(others, len(query))).float().mean()
         return {"bald_rank_correlation": float(correlation), "bald_top_overlap": float(overlap)}

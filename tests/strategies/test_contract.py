@@ -15,6 +15,7 @@ from al_lightning import strategies
 from al_lightning.errors import InputError
 from al_lightning.strategies import (
     BADGE,
+    EPIG,
     ALFAMix,
     Consistency,
     DropQuery,
@@ -49,7 +50,7 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
 STRATEGIES = sorted(set(concrete_strategies()) - {Replay}, key=lambda strategy: strategy.__name__)
 """Replay does not choose from a pool: it buys what a run bought from one. See test_replay.py."""
 
-STOCHASTIC = {ALFAMix, BADGE, DropQuery, KMeans, Random, Stochastic, TypiClust}
+STOCHASTIC = {ALFAMix, BADGE, DropQuery, EPIG, KMeans, Random, Stochastic, TypiClust}
 """Strategies that draw from the generator."""
 
 BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
