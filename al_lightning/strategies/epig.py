@@ -14,7 +14,7 @@ from al_lightning.inference.blocks import ChosenBlocks
 from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite, check_query_size, top_k
 from al_lightning.strategies.posterior import JointSamples, Posterior
 
-JOINT_VALUES = 2**17  # joint probabilities that are held at a time, so that they fit a core's cache
+JOINT_VALUES = 2**18  # joint probabilities that are held at a time, so that they fit a core's cache
 LEAST_PROB = 1e-18  # 0 log 0 = 0; a product of two is still a normal float32
 
 
