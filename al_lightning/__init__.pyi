@@ -53,6 +53,7 @@ from al_lightning.models import (
 )
 from al_lightning.strategies import (
     BADGE as BADGE,
+    BAIT as BAIT,
     BALD as BALD,
     EPIG as EPIG,
     ALFAMix as ALFAMix,
@@ -76,6 +77,9 @@ from al_lightning.strategies.alfa_mix import (
 )
 from al_lightning.strategies.badge import (
     badge_query as badge_query,
+)
+from al_lightning.strategies.bait import (
+    bait_query as bait_query,
 )
 from al_lightning.strategies.bald import (
     bald_score as bald_score,

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from al_lightning import (
     BADGE,
+    BAIT,
     BALD,
     EPIG,
     ActiveLearningLoop,
@@ -57,11 +58,12 @@ from al_lightning import (
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import Known, PoolPredictor
 from al_lightning.strategies.badge import badge_query
+from al_lightning.strategies.bait import bait_query
 from al_lightning.strategies.core_set import k_center_greedy
 from al_lightning.strategies.kmeans import kmeans_query
 from al_lightning.strategies.typi_clust import typiclust_query
 
-SCALES = ("CoreSet", "BADGE", "KMeans", "TypiClust", "Entropy of 1,000 classes")
+SCALES = ("CoreSet", "BADGE", "BAIT", "KMeans", "TypiClust", "Entropy of 1,000 classes")
 SCORING = ("LeastConfidence", "Margin", "Entropy", "BALD, T=20", "Consistency, A=50")
 QUERY_SIZE = 100
 BLOCK_ROWS = 4096
@@ -178,6 +180,7 @@ def query(arguments: argparse.Namespace) -> dict:
                 "BALD, T=20, laplace": BALD(20, posterior="laplace"),
                 "EPIG, T=20, 100 targets": EPIG(20, 100),
                 "BADGE": BADGE(),
+                "BAIT": BAIT(),
                 "KMeans": KMeans(),
                 "TypiClust": TypiClust(),
                 "Consistency, A=50": Consistency(50),
@@ -325,6 +328,8 @@ def select(name: str, num_rows: int) -> dict[str, float]:
         elapsed = seconds(lambda: k_center_greedy(embeddings, labeled, QUERY_SIZE))
     elif name == "BADGE":
         elapsed = seconds(lambda: badge_query(probs, embeddings, QUERY_SIZE, generator))
+    elif name == "BAIT":
+        elapsed = seconds(lambda: bait_query(probs, embeddings, probs[:5000], labeled, QUERY_SIZE))
     elif name == "KMeans":
         elapsed = seconds(lambda: kmeans_query(embeddings, QUERY_SIZE, generator))
     elif name == "TypiClust":

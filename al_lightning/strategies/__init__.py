@@ -2,6 +2,7 @@
 
 from al_lightning.strategies.alfa_mix import ALFAMix
 from al_lightning.strategies.badge import BADGE
+from al_lightning.strategies.bait import BAIT
 from al_lightning.strategies.bald import BALD
 from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
 from al_lightning.strategies.consistency import Consistency
@@ -20,6 +21,7 @@ from al_lightning.strategies.typi_clust import TypiClust
 
 __all__ = [
     "BADGE",
+    "BAIT",
     "BALD",
     "EPIG",
     "ALFAMix",
