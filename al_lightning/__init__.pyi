@@ -57,6 +57,7 @@ from al_lightning.strategies import (
     BALD as BALD,
     EPIG as EPIG,
     ALFAMix as ALFAMix,
+    ClusterMargin as ClusterMargin,
     Consistency as Consistency,
     CoreSet as CoreSet,
     DropQuery as DropQuery,
@@ -86,6 +87,9 @@ from al_lightning.strategies.bald import (
 )
 from al_lightning.strategies.base import (
     top_k as top_k,
+)
+from al_lightning.strategies.cluster_margin import (
+    cluster_margin_query as cluster_margin_query,
 )
 from al_lightning.strategies.consistency import (
     consistency_score as consistency_score,

@@ -5,6 +5,7 @@ from al_lightning.strategies.badge import BADGE
 from al_lightning.strategies.bait import BAIT
 from al_lightning.strategies.bald import BALD
 from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
+from al_lightning.strategies.cluster_margin import ClusterMargin
 from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
 from al_lightning.strategies.drop_query import DropQuery
@@ -25,6 +26,7 @@ __all__ = [
     "BALD",
     "EPIG",
     "ALFAMix",
+    "ClusterMargin",
     "Consistency",
     "CoreSet",
     "DropQuery",

@@ -38,6 +38,12 @@ class FeatureSpace:
         """Features of the pool, float32, shape ``(N, D)``."""
         return self._map(pool.map)
 
+    def of_rows(self, pool: PoolPredictor, positions: Tensor) -> Tensor:
+        """Features of the samples at K distinct positions in the pool, in their order, float32, shape ``(K, D)``."""
+        ascending, order = positions.sort()
+        features = self._map(lambda fn: pool.map(fn, over=pool.blocks_at(ascending)))
+        return torch.empty_like(features).index_copy_(0, order, features)
+
     def of_labeled(self, pool: PoolPredictor) -> Tensor:
         """Features of the labeled samples, float32, shape ``(M, D)``; of any shape if there are none."""
         return self._map(pool.map_labeled)

@@ -18,6 +18,7 @@ from al_lightning.strategies import (
     BAIT,
     EPIG,
     ALFAMix,
+    ClusterMargin,
     Consistency,
     DropQuery,
     Entropy,
@@ -57,8 +58,8 @@ STOCHASTIC = {ALFAMix, BADGE, DropQuery, EPIG, KMeans, Random, Stochastic, TypiC
 BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
 """Strategies that make as many clusters as samples are asked for: a smaller query is not the beginning of a larger."""
 
-AS_A_WHOLE = {BAIT}
-"""Strategies whose query depends on its size in another way: BAIT adds twice as many, and removes half of them."""
+AS_A_WHOLE = {BAIT, ClusterMargin}
+"""Strategies that look at more samples than are asked for, and leave some of them out: the same holds."""
 
 NEVER_LOOK = {Random}
 """Strategies that ask nothing of the model."""
