@@ -93,5 +93,10 @@ def test_a_published_run_can_go_on_with_the_configs_of_today(tmp_path: Path) -> 
 
 
 def test_the_published_runs_are_small() -> None:
-    size = sum(path.stat().st_size for path in Path("results").rglob("*") if path.is_file())
-    assert size < 10 * 2**20
+    files = [path for path in Path("results").rglob("*") if path.is_file()]
+    sizes = {
+        name: sum(path.stat().st_size for path in files if (path.parts[1] == "simclr") == name)
+        for name in (True, False)
+    }
+    assert sizes[False] < 10 * 2**20
+    assert sizes[True] < 2 * 2**20  # weights of a network
