@@ -12,6 +12,7 @@ from al_lightning.data import (
     NumpyFiles as NumpyFiles,
     PlantedFashionMNIST as PlantedFashionMNIST,
     PoolDataModule as PoolDataModule,
+    Texts as Texts,
     Torchvision as Torchvision,
 )
 from al_lightning.data.augmentations import (
@@ -49,6 +50,7 @@ from al_lightning.models import (
     MixMatch as MixMatch,
     MonteCarloMLP as MonteCarloMLP,
     PretrainedMLP as PretrainedMLP,
+    SentenceEncoder as SentenceEncoder,
     SimCLR as SimCLR,
 )
 from al_lightning.strategies import (

@@ -209,7 +209,7 @@ def _maker(trainer: L.Trainer, model: L.LightningModule, data: PoolDataModule, d
         if isinstance(value, torch.Tensor) and not (in_parts and key.startswith("head."))
     }
     return {
-        "model": f"{called} {name}" if name is not None else called,
+        "model": f"{called} {_plain(name)}" if name is not None else called,
         "weights": digest(weights),
         "inputs": {key: value for key, value in _settings(data).items() if key not in NO_INPUT and value is not None},
         "precision": str(trainer.precision),

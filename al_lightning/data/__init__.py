@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from al_lightning.data.numpy_files import NumpyFiles
     from al_lightning.data.planted import PlantedFashionMNIST
     from al_lightning.data.source import Arrays
+    from al_lightning.data.texts import Texts
     from al_lightning.data.torchvision_data import Torchvision
 
 _MODULES = {
@@ -31,6 +32,7 @@ _MODULES = {
     "NumpyFiles": "numpy_files",
     "PlantedFashionMNIST": "planted",
     "PoolDataModule": "datamodule",
+    "Texts": "texts",
     "Torchvision": "torchvision_data",
 }
 
@@ -46,6 +48,7 @@ __all__ = [
     "NumpyFiles",
     "PlantedFashionMNIST",
     "PoolDataModule",
+    "Texts",
     "Torchvision",
 ]
 

@@ -96,5 +96,11 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def names_of_texts(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names and digests of samples that are texts."""
+    digests = [digest_of(text) for text in texts]
+    return [f"text {digest[:16]}" for digest in digests], digests
+
+
 def _of(values: Sequence[str], rows: Tensor) -> list[str]:
     return [values[row] for row in rows.tolist()]

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from al_lightning.data.arranged_rows import arrange_named_rows, arrange_rows, digest_of, known_rows
+from al_lightning.data.arranged_rows import (
+    arrange_named_rows,
+    arrange_rows,
+    digest_of,
+    known_rows,
+    names_of_texts,
+)
 from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
@@ -334,8 +340,7 @@ def names_of(part: Part) -> tuple[list[str], list[str]]:
     """Names and digests of samples with files or texts. Texts are named by their digests; other samples have none."""
     if part.files:
         return list(part.files), list(part.checksums or map(digest_of, part.files))
-    digests = [digest_of(text) for text in part.texts]
-    return [f"text {digest[:16]}" for digest in digests], digests
+    return names_of_texts(part.texts)
 
 
 def recorded_root(path: Path, content: FeaturesFile) -> Path | None:

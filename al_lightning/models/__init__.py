@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from al_lightning.models.mixmatch import MixMatch
     from al_lightning.models.monte_carlo_mlp import MonteCarloMLP
     from al_lightning.models.pretrained_mlp import PretrainedMLP
+    from al_lightning.models.sentence_encoder import SentenceEncoder
     from al_lightning.models.simclr import SimCLR
 
 _MODULES = {
@@ -26,6 +27,7 @@ _MODULES = {
     "MixMatch": "mixmatch",
     "MonteCarloMLP": "monte_carlo_mlp",
     "PretrainedMLP": "pretrained_mlp",
+    "SentenceEncoder": "sentence_encoder",
     "SimCLR": "simclr",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "MixMatch",
     "MonteCarloMLP",
     "PretrainedMLP",
+    "SentenceEncoder",
     "SimCLR",
 ]
 
