@@ -58,13 +58,15 @@ from al_lightning import (
 )
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import Known, PoolPredictor
+from al_lightning.strategies.alfa_mix import alfa_mix_query
 from al_lightning.strategies.badge import badge_query
 from al_lightning.strategies.bait import bait_query
 from al_lightning.strategies.core_set import k_center_greedy
+from al_lightning.strategies.drop_query import drop_query
 from al_lightning.strategies.kmeans import kmeans_query
 from al_lightning.strategies.typi_clust import typiclust_query
 
-SCALES = ("CoreSet", "BADGE", "BAIT", "KMeans", "TypiClust", "Entropy of 1,000 classes")
+SCALES = ("CoreSet", "BADGE", "BAIT", "KMeans", "TypiClust", "DropQuery", "ALFAMix", "Entropy of 1,000 classes")
 SCORING = ("LeastConfidence", "Margin", "Entropy", "BALD, T=20", "Consistency, A=50")
 QUERY_SIZE = 100
 BLOCK_ROWS = 4096
@@ -326,6 +328,8 @@ def select(name: str, num_rows: int) -> dict[str, float]:
         rows.relu_()
     probs = (embeddings[:, :10] * 2).softmax(dim=1)
     labeled = embeddings[:5000].clone()
+    torch.manual_seed(0)
+    head = torch.nn.Linear(256, 10)
     if name == "CoreSet":
         elapsed = seconds(lambda: k_center_greedy(embeddings, labeled, QUERY_SIZE))
     elif name == "BADGE":
@@ -336,6 +340,12 @@ def select(name: str, num_rows: int) -> dict[str, float]:
         elapsed = seconds(lambda: kmeans_query(embeddings, QUERY_SIZE, generator))
     elif name == "TypiClust":
         elapsed = seconds(lambda: typiclust_query(embeddings, labeled, QUERY_SIZE, generator))
+    elif name == "DropQuery":
+        elapsed = seconds(lambda: drop_query(embeddings, head, QUERY_SIZE, generator))
+    elif name == "ALFAMix":
+        weight, bias = head.weight.data, head.bias.data
+        targets = head(labeled).argmax(dim=1)
+        elapsed = seconds(lambda: alfa_mix_query(embeddings, labeled, targets, weight, bias, QUERY_SIZE, generator))
     else:
         blocks = TensorBlocks(embeddings)
         predictor = PoolPredictor(DropoutMLP(256, 16, num_classes=1000), blocks, blocks)

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-SELECTIONS = ("CoreSet", "BADGE", "BAIT", "KMeans", "TypiClust", "Entropy of 1,000 classes")
+SELECTIONS = ("CoreSet", "BADGE", "BAIT", "KMeans", "TypiClust", "DropQuery", "ALFAMix", "Entropy of 1,000 classes")
 
 
 def test_a_benchmark_writes_its_figures(tmp_path: Path, forked_python: str) -> None:
