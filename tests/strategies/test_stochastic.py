@@ -1,13 +1,17 @@
 """Stochastic: draws of exactly the published distribution, and refusals where others buy in silence."""
 
 from itertools import permutations
+from pathlib import Path
 
+import lightning.pytorch as L
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
+from al_lightning import ActiveLearningLoop, Convergence, Digits, DropoutMLP
+from al_lightning.cli import main
 from al_lightning.errors import InputError
 from al_lightning.strategies import BALD, CoreSet, Entropy, LeastConfidence, Margin, Random, Stochastic
 from al_lightning.strategies.base import top_k
@@ -226,3 +230,23 @@ def test_a_larger_beta_is_nearer_to_the_highest_scores():
     ]
     assert ranks == sorted(ranks, reverse=True)
     assert ranks[-1] == 24.5
+
+
+def test_a_run_from_python_goes_on_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=False, callbacks=[Convergence()])
+    run = str(tmp_path / "run")
+    loop = ActiveLearningLoop(Stochastic(BALD(5), 2.0, "softrank"), 20, 1, run_dir=run)
+    loop.run(trainer, DropoutMLP(input_dim=64), Digits(num_initial=50))
+    with pytest.raises(SystemExit):
+        main(["fit", run, "--loop.num_rounds", "2", "--loop.strategy.base.num_samples", "6"])
+    assert "`loop.strategy.base.num_samples` (5 there, 6 here)" in capsys.readouterr().err
+    main(["fit", run, "--loop.num_rounds", "2"])
+    assert (tmp_path / "run" / "rounds.csv").read_text().count("\n") == 4
+
+
+def test_a_base_without_scores_is_refused_by_the_command_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--loop.strategy", "Stochastic", "--loop.strategy.base", "CoreSet"])
+    message = capsys.readouterr().err
+    assert "Expected `loop.strategy.base` to be one of BALD, Consistency" in message
+    assert "but got `CoreSet`" in message
