@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
+from al_lightning.data.growth import Begun
 from al_lightning.errors import InputError
 from al_lightning.fitting.beginning import Start, begin
 from al_lightning.fitting.cluster import detached
@@ -140,6 +141,8 @@ class ActiveLearningLoop(Callback):
         Raises:
             InputError: If the arguments do not go together, or the run folder holds another run.
         """
+        is_tiny = trainer.fast_dev_run  # type: ignore[attr-defined]
+        begun = None if is_tiny else self._arrange(model, datamodule, settings)
         experiment = Experiment(
             self.strategy,
             self.query_size,
@@ -149,9 +152,8 @@ class ActiveLearningLoop(Callback):
             self.oracle,
             self.metrics,
             self.run_dir,
+            () if begun is None else begun.initial,
         )
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._arrange(model, datamodule, settings)
         self.waits_in = None
         with with_callback(trainer, self):
             prepared = prepare(experiment, trainer, model, datamodule, make_model, others(trainer, self))
@@ -168,21 +170,25 @@ class ActiveLearningLoop(Callback):
                     warnings.warn(SHARED_DIR_IS_IGNORED, FutureWarning, stacklevel=2)
                 last, estimates = self._last_round(pool_size(datamodule, prepared.initial))
                 progress = RunProgress(last, estimates, enabled=shows_progress and ranks.is_writer)
-                if trainer.fast_dev_run:  # type: ignore[attr-defined]
+                if is_tiny:
                     self._try_out(trainer, prepared, datamodule, ranks, progress)
                 else:
                     self._run(trainer, prepared, datamodule, settings, ranks, progress)
 
     def _arrange(
         self, model: L.LightningModule | MakeModel, datamodule: PoolDataModule, settings: Mapping[str, Any] | None
-    ) -> None:
-        """Gives the samples the indices that they have in the run, if its pool may grow or has grown before."""
+    ) -> Begun | None:
+        """Gives the samples the indices that they have in the run, if its pool may grow or has grown before.
+
+        Returns what the run knows of its samples, if it has begun.
+        """
         path = self.run_dir
         if path is None and settings and isinstance(model, L.LightningModule):
             path = default_run_dir(self.strategy, model, self.seed)
         # without settings and a folder, other samples are another experiment, with a folder of its own
         begun = None if path is None else read_begun(path)
         datamodule.arrange(begun if self._may_grow or keeps_its_pool(begun) else None)
+        return begun
 
     @property
     def _may_grow(self) -> bool:

@@ -19,8 +19,11 @@ STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
 PLANTED, WHY_CORE_SET = Path("configs/planted.yaml"), Path("configs/core_set_why.yaml")
 STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET)
 DIGITS = Path("configs/digits.yaml")  # a demonstration on other data: see test_own_data.py
+FEATURES = Path("configs/features.yaml")  # needs a file of features: see cli/test_people.py
 PRETRAINING = Path("configs/simclr.yaml")  # of another command: see cli/test_pretrain.py
-CONFIGS = sorted(path for path in Path("configs").glob("*.yaml") if path not in (*STUDIES, DIGITS, PRETRAINING))
+CONFIGS = sorted(
+    path for path in Path("configs").glob("*.yaml") if path not in (*STUDIES, DIGITS, FEATURES, PRETRAINING)
+)
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 STUDIED = {
     "badge",

@@ -1,6 +1,7 @@
 """The defaults of a run that asks people, where neither a flag nor a config file gives anything. Needs no torch.
 
-The defaults of the other runs are those of an experiment: Fashion-MNIST, a perceptron, Random, 100 rounds of 100.
+The defaults of the other runs are those of an experiment: Fashion-MNIST, a perceptron, Random, 100 rounds of 100. Two
+of them depend on the data: see :data:`CHOICES_OF_EXPERIMENTS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +10,13 @@ from typing import Any, NamedTuple
 from al_lightning.cli.given_options import last_name
 
 PER_CLASS, QUERY_SIZE = 10, 20
+FEATURES = "Features"
 IMAGES = ("ImageFolder", "Torchvision")
 """Data modules that have images."""
 OF_BACKBONE = ("name", "num_classes", "weights", "dropout", "optimizer")
 """Arguments of Backbone."""
+OF_PROBE = {"input_dim", "num_classes", "weight_decay"}
+"""Arguments of LinearProbe."""
 ONLY_OF_BACKBONE = {"name", "weights"}
 """Arguments of Backbone that DropoutMLP has not. With one of them, the message about a mistyped other one is right."""
 
@@ -34,8 +38,19 @@ def asks_people(options: Options) -> bool:
     return last_name(options.get("loop.oracle")) not in ("", "SimulatedOracle")
 
 
+def _probe(given: Options) -> str | None:
+    is_chosen = "model" not in given and last_name(given.get("data")) == FEATURES
+    return "LinearProbe" if is_chosen and _arguments_of_model(given) <= OF_PROBE else None
+
+
+def _arguments_of_model(given: Options) -> set[str]:
+    return {name.split(".")[1] for name in given if name.startswith("model.")}
+
+
 def _model(given: Options) -> str | None:
-    arguments = {name.split(".")[1] for name in given if name.startswith("model.")}
+    if last_name(given.get("data")) == FEATURES:
+        return _probe(given)
+    arguments = _arguments_of_model(given)
     if "model" in given or last_name(given.get("data")) not in IMAGES:
         return None
     return "Backbone" if arguments <= set(OF_BACKBONE) or arguments & ONLY_OF_BACKBONE else None
@@ -56,6 +71,16 @@ def _num_initial(given: Options) -> str | None:
     return str(PER_CLASS * len(names))
 
 
+def _initial(given: Options) -> str | None:
+    is_features = last_name(given.get("data")) == FEATURES
+    return _initial_of_query(given) or ("typiclust" if is_features and "data.initial" not in given else None)
+
+
+def _initial_of_query(given: Options) -> str | None:
+    is_query = str(given.get("data.num_initial")) == "0"
+    return "typiclust" if is_query and "data.initial" not in given else None
+
+
 def _query_size(given: Options) -> str | None:
     return None if "loop.query_size" in given else str(QUERY_SIZE)
 
@@ -65,10 +90,15 @@ def _num_rounds(given: Options) -> str | None:
 
 
 CHOICES = (
-    Choice("model", _model, "Backbone for images, which want a convolutional network; DropoutMLP for all else"),
+    Choice(
+        "model",
+        _model,
+        "Backbone for images, which want a convolutional network; LinearProbe for features; DropoutMLP for all else",
+    ),
     Choice("loop.reinit", _reinit, "initial with --model.weights: each fit starts from the pretrained weights"),
     Choice("loop.strategy", _strategy, "Margin, which suits every model and is among the best in most benchmarks"),
-    Choice("data.num_initial", _num_initial, "10 for each class, drawn at random; all samples if there are fewer"),
+    Choice("data.num_initial", _num_initial, "10 for each class; all samples if there are fewer"),
+    Choice("data.initial", _initial, "typiclust for features, or with --data.num_initial 0; otherwise random"),
     Choice("loop.query_size", _query_size, "20; the last query takes what the pool has left"),
     Choice("loop.num_rounds", _num_rounds, "null, which is no end: for as long as people answer"),
 )
@@ -76,7 +106,15 @@ CHOICES = (
 :mod:`~al_lightning.cli.run_of_people`."""
 
 
+CHOICES_OF_EXPERIMENTS = (
+    Choice("model", _probe, "LinearProbe for features"),
+    Choice("data.initial", _initial_of_query, "typiclust with --data.num_initial 0"),
+)
+"""The same for runs that ask nobody. All other defaults of experiments are fixed, so that they can be compared."""
+
+
 def choices(given: Options) -> dict[str, str]:
     """Returns the defaults for what is not given, by option, as values of flags."""
-    chosen = {choice.option: choice.choose(given) for choice in CHOICES}
+    of_run = CHOICES if asks_people(given) else CHOICES_OF_EXPERIMENTS
+    chosen = {choice.option: choice.choose(given) for choice in of_run}
     return {option: value for option, value in chosen.items() if value is not None}

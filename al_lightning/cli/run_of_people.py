@@ -24,11 +24,15 @@ HINT = "to start from pretrained weights: --model.weights DEFAULT --loop.reinit 
 
 
 def words_of_people(words: list[str], may_go_on: bool = True) -> tuple[list[str], str]:
-    """Completes the words of ``fit``, if they ask people.
+    """Completes the words of ``fit``: much if they ask people, and little if they are an experiment.
+
+    For people:
 
     - What the words leave out is taken from the run, if there is one in their folder: the same command goes on with it.
     - In a new run, the defaults of :mod:`~al_lightning.cli.people` are chosen.
     - The folder of a run is ``runs/NAME``, with the name of the data, if none is given.
+
+    For an experiment, :data:`~al_lightning.cli.people.CHOICES_OF_EXPERIMENTS` are chosen.
 
     Args:
         words: The words after ``fit``, with paths after ``--config``.
@@ -39,16 +43,21 @@ def words_of_people(words: list[str], may_go_on: bool = True) -> tuple[list[str]
     """
     given = given_options(words)
     if not asks_people(given):
-        return words, ""
+        chosen = choices(given)
+        return _with_flags(words, chosen), _line(chosen, given) if chosen else ""
     run, config = _find_run(given) if may_go_on else (None, None)
     chosen = {} if run is None or given.get("loop.run_dir") else {"loop.run_dir": str(run)}
     if config is not None:
         return ["--config", str(config), *words, *_flags(chosen)], ""
     chosen = choices(given) | chosen
-    # a class goes before its arguments that are given, and an argument after its class
+    return _with_flags(words, chosen), _line(chosen, given) if chosen else ""
+
+
+def _with_flags(words: list[str], chosen: Mapping[str, str]) -> list[str]:
+    """Adds options: a class before its arguments that are given, and an argument after its class."""
     classes = {option: value for option, value in chosen.items() if option in CLASSES}
     others = {option: value for option, value in chosen.items() if option not in CLASSES}
-    return [*_flags(classes), *words, *_flags(others)], _line(chosen, given) if chosen else ""
+    return [*_flags(classes), *words, *_flags(others)]
 
 
 def _flags(chosen: Mapping[str, str]) -> list[str]:

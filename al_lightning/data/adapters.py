@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
@@ -34,7 +34,7 @@ class DatasetPool(PoolDataModule):
         classes: Names of the classes in the order of their indices. By default the names that the items have, sorted.
         num_workers: Processes that read ahead; 0 reads in the main process.
         num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        initial: How the initial set is chosen, see :class:`~al_lightning.data.PoolDataModule`.
         batch_size: Samples in a minibatch of training.
         label_key: Which part of an item is the class, if this is not evident. Give a position in a tuple, from 0, or a
             key of a mapping.
@@ -44,6 +44,7 @@ class DatasetPool(PoolDataModule):
             a mapping that contains the classes. The function may pad the items. Models train and test on this batch,
             and score it without the classes.
         labels: See :class:`~al_lightning.data.PoolDataModule`.
+        initial_features: See :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If the datasets are not map-style, or their items are not as described above.
@@ -59,15 +60,16 @@ class DatasetPool(PoolDataModule):
         classes: list[str] | None = None,
         num_workers: int = 0,
         num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
+        initial: str = "random",
         batch_size: int = 64,
         label_key: int | str | None = None,
         image_key: int | str | None = None,
         text_key: int | str | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         labels: str | None = None,
+        initial_features: str = "inputs",
     ) -> None:
-        super().__init__(num_initial, initial, batch_size, labels)
+        super().__init__(num_initial, initial, batch_size, labels, initial_features)
         if num_workers < 0:
             raise InputError(f"Expected `data.num_workers` to be at least 0, but got {num_workers}.")
         self.train = train
@@ -109,13 +111,14 @@ class DataModuleAdapter(PoolDataModule):
     Args:
         datamodule: The data module.
         num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        initial: How the initial set is chosen, see :class:`~al_lightning.data.PoolDataModule`.
         batch_size: Samples in a minibatch of training. By default the batch size of its training loader.
         label_key: Which part of an item is the class, if this is not evident. Give a position in a tuple, from 0, or a
             key of a mapping.
         image_key: Which part of an item is the input, if this is not evident.
         text_key: The same as ``image_key``, for texts.
         labels: See :class:`~al_lightning.data.PoolDataModule`.
+        initial_features: See :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If a loader is missing, or its dataset is not map-style.
@@ -127,14 +130,15 @@ class DataModuleAdapter(PoolDataModule):
         self,
         datamodule: L.LightningDataModule,
         num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
+        initial: str = "random",
         batch_size: int | None = None,
         label_key: int | str | None = None,
         image_key: int | str | None = None,
         text_key: int | str | None = None,
         labels: str | None = None,
+        initial_features: str = "inputs",
     ) -> None:
-        super().__init__(num_initial, initial, 64 if batch_size is None else batch_size, labels)
+        super().__init__(num_initial, initial, 64 if batch_size is None else batch_size, labels, initial_features)
         self.datamodule = datamodule
         self.label_key = label_key
         self.input_key = _input_key(image_key, text_key)

@@ -3,10 +3,10 @@
 import hashlib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -30,6 +30,14 @@ from al_lightning.errors import InputError
 from al_lightning.models.protocol import traits
 from al_lightning.paths import expanded
 
+DRAWN = ("random", "balanced")
+"""Values of ``initial`` that draw the initial set without a look at the inputs."""
+SEEN = ("inputs", "model")
+"""Values of ``initial_features`` besides files."""
+
+ChooseInitial = Callable[[Tensor, int, torch.Generator], Tensor]
+"""Chooses the given number of training-set indices among given ones. The generator is the only source of randomness."""
+
 
 class PoolDataModule(L.LightningDataModule, ABC):
     """Manages which samples of a training set are labeled.
@@ -38,9 +46,15 @@ class PoolDataModule(L.LightningDataModule, ABC):
     :class:`~al_lightning.data.Datasets`.
 
     Args:
-        num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        num_initial: Number of samples labeled before the first round. With 0, the initial set is a first query: it has
+            ``loop.query_size`` samples.
+        initial: How the initial set is chosen. ``random``: uniformly. ``balanced``: the same number of each class. Or
+            by a strategy that needs no trained model: ``typiclust``, ``kmeans``, ``max_herding``, ``prob_cover``, the
+            name of another one such as ``CoreSet``, or the dotted path of your own class.
         batch_size: Samples in a minibatch of training.
+        initial_features: What such a strategy sees of the samples. ``inputs``: the inputs, flattened. ``model``: the
+            features of the model as it is before the first fit. Or a file: an array ``(N, D)`` (.npy or .npz) with a
+            row for each training sample, or a file of ``al-lightning features``.
         labels: A table of labels that are known besides those in the data, such as labels.csv of another run. It has a
             column ``label`` with names of classes, and a column ``file`` or ``index``. Its labels win over those in the
             data.
@@ -64,15 +78,19 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def __init__(
         self,
         num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
+        initial: str = "random",
         batch_size: int = 64,
         labels: str | None = None,
+        initial_features: str = "inputs",
     ) -> None:
         super().__init__()
-        if num_initial < 1:
-            raise InputError(f"Expected `data.num_initial` to be at least 1, but got {num_initial}.")
-        if initial not in ("random", "balanced"):
-            raise InputError(f"Expected `data.initial` to be `random` or `balanced`, but got `{initial}`.")
+        if num_initial < 0:
+            raise InputError(f"Expected `data.num_initial` to be at least 0, but got {num_initial}.")
+        if initial in DRAWN and initial_features != "inputs":
+            raise InputError(
+                f"Expected `data.initial` to be a strategy such as typiclust with `data.initial_features` "
+                f"{initial_features}, but got {initial}."
+            )
         if batch_size < 1:
             raise InputError(f"Expected `data.batch_size` to be at least 1, but got {batch_size}.")
         self.save_hyperparameters(ignore=list(self.no_settings))
@@ -81,6 +99,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self.labels = expanded(labels)
         self.num_initial = num_initial
         self.initial = initial
+        self.initial_features = initial_features if initial_features in SEEN else expanded(initial_features)
         self.batch_size = batch_size
         self.shuffle_generator: torch.Generator | None = None
         """Stream of the training shuffles. The loop sets a new one for each round."""
@@ -88,6 +107,10 @@ class PoolDataModule(L.LightningDataModule, ABC):
         """Stream of the unlabeled samples in a semi-supervised fit. The loop sets a new one for each round."""
         self.transform_generator: torch.Generator | None = None
         """Stream of the random transforms of training samples. The loop sets a new one for each round."""
+        self.query_size: int | None = None
+        """Size of the initial set if ``num_initial`` is 0. The loop sets the size of its queries."""
+        self.choose_initial: ChooseInitial | None = None
+        """Chooses the initial set if ``initial`` names a strategy. The loop sets it."""
         self.begun: Begun | None = None
         """What the run that goes on knows of the samples; see :meth:`arrange`."""
         self._there: Tensor | None = None
@@ -435,11 +458,11 @@ class PoolDataModule(L.LightningDataModule, ABC):
     # ---------------------------------------------------------------------------------------------------- labeling
 
     def draw_initial(self, generator: torch.Generator, may_be_all: bool = False) -> Tensor:
-        """Draws the initial set, without labeling it.
+        """Draws or chooses the initial set, without labeling it.
 
         Args:
             generator: CPU generator of the draw.
-            may_be_all: Whether to draw all samples if there are fewer than ``num_initial``.
+            may_be_all: Whether to draw all samples if there are fewer than asked for.
 
         Returns:
             Training-set indices in the order drawn, int64, shape ``(num_initial,)``.
@@ -447,23 +470,35 @@ class PoolDataModule(L.LightningDataModule, ABC):
         Raises:
             InputError: If there are too few samples, or too few samples of a class for a balanced set.
         """
-        targets = self.train_targets
-        size = len(self.indices_there)
-        if self.num_initial > size and not may_be_all:
-            raise InputError(
-                f"Expected `data.num_initial` to be at most the training set size {size}, but got {self.num_initial}."
-            )
+        targets, there = self.train_targets, self.indices_there
+        option, num = self._size_of_initial()
+        if num > len(there) and not may_be_all:
+            raise InputError(f"Expected `{option}` to be at most the training set size {len(there)}, but got {num}.")
+        if self.initial not in DRAWN:
+            if self.choose_initial is None:
+                raise InputError(
+                    f"Expected `data.initial` to be {' or '.join(DRAWN)} without a loop, but got {self.initial}."
+                )
+            return self.choose_initial(there, min(num, len(there)), generator)
         order = torch.randperm(len(targets), generator=generator)
         if self._there is not None:
             order = order[self._there[order]]
         if self.initial == "random":
-            return order[: self.num_initial]
-        return order[self._balanced(targets[order], generator)]
+            return order[:num]
+        return order[self._balanced(targets[order], num, generator)]
 
-    def _balanced(self, targets: Tensor, generator: torch.Generator) -> Tensor:
+    def _size_of_initial(self) -> tuple[str, int]:
+        """The option that decides about the size of the initial set, and the size."""
+        if self.num_initial > 0:
+            return "data.num_initial", self.num_initial
+        if self.query_size is None:
+            raise InputError("Expected `data.num_initial` to be at least 1 without a loop, but got 0.")
+        return "loop.query_size", self.query_size
+
+    def _balanced(self, targets: Tensor, num: int, generator: torch.Generator) -> Tensor:
         """Positions of the first samples of each class: the same number of each, or one more of some classes."""
         num_classes = int(targets.max()) + 1
-        per_class, rest = divmod(self.num_initial, num_classes)
+        per_class, rest = divmod(num, num_classes)
         quota = torch.full((num_classes,), per_class)
         quota[torch.randperm(num_classes, generator=generator)[:rest]] += 1
         positions = [(targets == c).nonzero().squeeze(1)[:n] for c, n in enumerate(quota.tolist())]

@@ -72,10 +72,11 @@ class FashionMNIST(PoolDataModule):
     Args:
         root: Folder of the data set. The four files, packed or not, lie in this folder or in its ``FashionMNIST/raw``.
         num_initial: Number of samples labeled before the first round.
-        initial: How the initial set is drawn: ``random``, uniformly, or ``balanced``, the same number of each class.
+        initial: How the initial set is chosen, see :class:`~al_lightning.data.PoolDataModule`.
         batch_size: Samples in a minibatch of training.
         scaling: How grey values are scaled. ``standard`` subtracts the mean of the training images and divides by their
             standard deviation. ``unit`` is from 0 to 1, and ``raw`` from 0 to 255.
+        initial_features: See :class:`~al_lightning.data.PoolDataModule`.
 
     Raises:
         InputError: If the files cannot be found or downloaded, or if a file has the wrong content. The message names
@@ -99,11 +100,12 @@ class FashionMNIST(PoolDataModule):
         self,
         root: str = "data",
         num_initial: int = 500,
-        initial: Literal["random", "balanced"] = "random",
+        initial: str = "random",
         batch_size: int = 64,
         scaling: Scaling = "standard",
+        initial_features: str = "inputs",
     ) -> None:
-        super().__init__(num_initial, initial, batch_size)
+        super().__init__(num_initial, initial, batch_size, initial_features=initial_features)
         if scaling not in get_args(Scaling):
             raise InputError(f"Expected `data.scaling` to be {' or '.join(get_args(Scaling))}, but got {scaling}.")
         self.root = expanded(root)

@@ -44,6 +44,8 @@ class Begun:
     """Number of test samples."""
     num_initial: int = 0
     """Number of samples that round 0 trained on."""
+    initial: tuple[int, ...] = ()
+    """Training-set indices of these samples, in the order of queries.csv."""
     has_begun: bool = True
     """Whether the run has labels or open questions."""
     content: str | None = None

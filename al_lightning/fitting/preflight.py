@@ -13,10 +13,12 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import Tensor
 
 from al_lightning.data import PoolDataModule
+from al_lightning.data.datamodule import DRAWN
 from al_lightning.errors import InputError
 from al_lightning.fitting.batch_hooks import check_batch_hooks
 from al_lightning.fitting.callback_check import check_callbacks
 from al_lightning.fitting.cluster import check_tasks
+from al_lightning.fitting.cold_start import cold_start
 from al_lightning.fitting.model_contract import check_model, settle_classes
 from al_lightning.fitting.model_maker import ByConstructor, Finish, MakeModel, ModelMaker, maker_of
 from al_lightning.fitting.module_state import ModuleState
@@ -47,6 +49,8 @@ class Experiment:
     metrics: NamedMetrics
     run_dir: Path | None
     """Folder of the run, if the user gave one."""
+    initial_of_run: tuple[int, ...] = ()
+    """Training-set indices of the initial set of a run that goes on, if they are known."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,14 @@ def prepare(
     begun = datamodule.begun
     if begun is not None and begun.has_begun:  # its initial set is in its folder
         initial, asked = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    elif experiment.initial_of_run and datamodule.initial not in DRAWN:  # chosen once, perhaps on another machine
+        initial = torch.tensor(experiment.initial_of_run, dtype=torch.int64)
+        asked = torch.empty(0, dtype=torch.int64)
     else:
-        initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
+        if datamodule.initial_features == "model":
+            check_model(model, datamodule, trainer, model_of_run)
+        with cold_start(datamodule, model, trainer, experiment.query_size):
+            initial, asked = experiment.oracle.initial(datamodule, stream(experiment.seed, "initial"))
     if experiment.num_rounds and type(experiment.oracle) is SimulatedOracle:  # of people, the last query is smaller
         check_sizes(pool_size(datamodule, initial), experiment.query_size, experiment.num_rounds)
     check_model(model, datamodule, trainer, model_of_run)

@@ -17,7 +17,7 @@ class PeopleOracle(Oracle, ABC):
     """Asks people for labels. A run ends with each query, and goes on when the answers are there.
 
     Round 0 trains on the samples of known class. If there are none, the oracle first asks for ``data.num_initial``
-    random samples, or for all if there are fewer.
+    samples, which ``data.initial`` chooses, or for all if there are fewer.
     """
 
     def initial(self, data: PoolDataModule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,8 @@ class PeopleOracle(Oracle, ABC):
             return known, known[:0]
         if data.initial == "balanced":
             raise InputError(
-                "Expected `data.initial` to be random where no class is known, but got balanced, which needs classes."
+                "Expected `data.initial` to be random or a strategy where no class is known, but got balanced, which "
+                "needs classes."
             )
         return known, data.draw_initial(generator, may_be_all=True)
 

@@ -40,6 +40,7 @@ def read_begun(path: Path) -> Begun | None:
         num_first=_num_first(pool, num_known),
         num_test=num_test,
         num_initial=sum(query.round == 0 for query in queries),
+        initial=tuple(query.index for query in queries if query.round == 0),
         has_begun=bool(queries) or ASKED in sha256,
         content=identity.get("content"),
         files=tuple(KnownFile(row.index, row.file, row.digest, row.left is None) for row in pool if has_files),

@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from al_lightning import Backbone
+from al_lightning import Backbone, LinearProbe
 from al_lightning.cli.given_options import given_options
-from al_lightning.cli.people import OF_BACKBONE, asks_people, choices
-from al_lightning.data import ImageFolder, Torchvision
+from al_lightning.cli.people import OF_BACKBONE, OF_PROBE, asks_people, choices
+from al_lightning.data import Features, ImageFolder, Torchvision
 
 PHOTOS = "--data ImageFolder --data.root photos --data.classes [a,b,c] --loop.oracle FileOracle"
 ALL = {
@@ -52,6 +52,37 @@ def test_what_is_given_is_not_chosen(flags: str, given: list[str]) -> None:
 def test_tables_keep_the_perceptron() -> None:
     words = "--data NumpyFiles --data.path wine.npz --data.classes [a,b] --loop.oracle FileOracle"
     assert chosen(words) == without("model") | {"data.num_initial": "20"}
+
+
+FEATURES = "--data Features --data.path photos.npz --data.classes [a,b,c]"
+
+
+def test_features_of_people_are_for_a_probe_and_a_cold_start() -> None:
+    of_features = {"model": "LinearProbe", "data.initial": "typiclust"}
+    assert chosen(f"{FEATURES} --loop.oracle FileOracle") == ALL | of_features
+    assert chosen(f"{FEATURES} --loop.oracle FileOracle --data.initial random") == ALL | {"model": "LinearProbe"}
+
+
+def test_features_of_an_experiment_change_the_model_alone() -> None:
+    assert chosen(FEATURES) == {"model": "LinearProbe"}
+    assert chosen(f"{FEATURES} --model.weight_decay 1") == {"model": "LinearProbe"}
+    assert chosen(f"{FEATURES} --model.hidden_dim 64") == {}  # DropoutMLP has it, and LinearProbe has not
+    assert chosen(f"{FEATURES} --model DropoutMLP") == {}
+    assert chosen("--data FashionMNIST --loop.strategy BADGE") == {}
+
+
+@pytest.mark.parametrize("oracle", ["", " --loop.oracle FileOracle"])
+def test_a_first_query_in_place_of_an_initial_set_is_a_cold_start(oracle: str) -> None:
+    words = f"--data ImageFolder --data.root photos --data.num_initial 0{oracle}"
+    assert chosen(words)["data.initial"] == "typiclust"
+    assert "data.num_initial" not in chosen(words)
+    assert "data.initial" not in chosen(f"{words} --data.initial random")
+    assert "data.initial" not in chosen(words.replace("num_initial 0", "num_initial 10"))
+
+
+def test_the_arguments_of_the_probe_are_those_of_its_constructor() -> None:
+    assert set(inspect.signature(LinearProbe).parameters) == OF_PROBE
+    assert Features.__name__ == "Features"
 
 
 def test_classes_that_are_not_known_yet_leave_the_initial_set_to_the_data() -> None:

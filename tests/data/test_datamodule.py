@@ -247,9 +247,8 @@ def test_more_than_there_are_raises(initial):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_initial": 0}, "`data.num_initial` to be at least 1, but got 0"),
+        ({"num_initial": -1}, "`data.num_initial` to be at least 0, but got -1"),
         ({"batch_size": 0}, "`data.batch_size` to be at least 1, but got 0"),
-        ({"initial": "stratified"}, "`data.initial` to be `random` or `balanced`, but got `stratified`"),
     ],
 )
 def test_arguments_out_of_range_raise(arguments, message):

@@ -79,7 +79,7 @@ def test_none_of_a_kind(name: str) -> None:
     [
         ({"num_ambiguous": -1}, "`data.num_ambiguous` to be at least 0, but got -1"),
         ({"num_foreign": 1798}, "`data.num_foreign` to be from 0 to 1797, but got 1798"),
-        ({"num_initial": 0}, "`data.num_initial` to be at least 1, but got 0"),
+        ({"num_initial": -1}, "`data.num_initial` to be at least 0, but got -1"),
     ],
 )
 def test_bad_arguments_raise(kwargs: dict, message: str) -> None:

@@ -60,7 +60,7 @@ def test_people_are_asked_for_random_samples_if_nothing_is_known() -> None:
     ("data", "words"),
     [
         (Partly(100), "but all 100 training samples have one"),
-        (Partly(0, initial="balanced"), "to be random where no class is known"),
+        (Partly(0, initial="balanced"), "to be random or a strategy where no class is known"),
     ],
 )
 def test_data_that_people_cannot_be_asked_about_are_refused(data: Partly, words: str) -> None:
