@@ -44,14 +44,14 @@ class Begun:
     """Number of test samples."""
     num_initial: int = 0
     """Number of samples that round 0 trained on."""
-    initial: tuple[int, ...] = ()
-    """Training-set indices of these samples, in the order of queries.csv."""
     has_begun: bool = True
     """Whether the run has labels or open questions."""
     content: str | None = None
     """Exact digest of the samples, see :meth:`~al_lightning.data.PoolDataModule.content`."""
     files: tuple[KnownFile, ...] = ()
     """All samples, by index, if they have files of their own and the run keeps a list of them."""
+    initial: tuple[int, ...] = ()
+    """Training-set indices of the samples that round 0 trained on, in the order of queries.csv."""
 
 
 @dataclass(frozen=True)

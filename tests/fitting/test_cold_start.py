@@ -95,7 +95,7 @@ def test_any_spelling_names_a_strategy(name: str, kind: type) -> None:
     assert type(first_strategy(name)) is kind
 
 
-# ---------------------------------------------------------------------------------------------------------- the features
+# --------------------------------------------------------------------------------------------------------- the features
 
 
 def test_the_features_of_a_model_are_those_before_its_first_fit() -> None:
@@ -149,7 +149,7 @@ def test_rows_of_named_files_are_found_by_name(tmp_path: Path) -> None:
         chosen(Named(10, "kmeans", initial_features=str(path)))
 
 
-# ------------------------------------------------------------------------------------------------------------------ runs
+# ----------------------------------------------------------------------------------------------------------------- runs
 
 
 def test_arms_of_a_seed_share_the_initial_set_whatever_their_strategy_and_query(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_run_that_goes_on_does_not_choose_again(tmp_path: Path) -> None:
     assert first == [0, 1, 2, 3, 4]
 
 
-# ---------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_features_of_another_length_or_not_finite_are_refused(tmp_path: Path) ->
     for features, message in [
         (
             np.zeros((3, 2)),
-            r"a row of numbers for each of the 1400 training samples, but got float64 of shape \(3, 2\)",
+            r"each of the 1400 training samples, but got float64 of shape \(3, 2\)",
         ),
         (np.full((1400, 2), np.nan), "finite features for `data.initial` kmeans"),
         (np.full((1400, 2), "a"), "a row of numbers for each"),
