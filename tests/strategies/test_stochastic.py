@@ -233,7 +233,9 @@ def test_a_larger_beta_is_nearer_to_the_highest_scores():
 
 
 def test_a_run_from_python_goes_on_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    trainer = L.Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=False, callbacks=[Convergence()])
+    trainer = L.Trainer(
+        max_epochs=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, callbacks=[Convergence()]
+    )
     run = str(tmp_path / "run")
     loop = ActiveLearningLoop(Stochastic(BALD(5), 2.0, "softrank"), 20, 1, run_dir=run)
     loop.run(trainer, DropoutMLP(input_dim=64), Digits(num_initial=50))
