@@ -17,6 +17,7 @@ from mkdocs.config import load_config
 import al_lightning
 from al_lightning import PoolPredictor, ScoreStrategy, TensorBlocks
 from al_lightning.cli import main
+from al_lightning.data import Features
 from al_lightning.sweep.plan import read_plan
 from scripts.sentences import count, count_docstrings
 from scripts.site import in_markdown
@@ -27,6 +28,7 @@ DOCUMENTS = "".join(path.read_text() for path in PAGES)
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENTS, flags=re.DOTALL)
 LINES = [line for language, block in BLOCKS if language == "bash" for line in block.replace("\\\n", " ").splitlines()]
 COMMANDS = list(dict.fromkeys(line.strip() for line in LINES if "al-lightning fit" in line))
+FEATURES = list(dict.fromkeys(line.strip() for line in LINES if line.strip().startswith("al-lightning features")))
 SWEEPS = [line for line in LINES if "al-lightning sweep" in line and "my_" not in line]
 OTHERS = [line for line in LINES if re.match(r"al-lightning (report|label|suggest|predict) ", line)]
 
@@ -151,6 +153,21 @@ def test_the_flags_of_a_command_are_known(command: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
     assert stop.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", FEATURES)
+def test_the_flags_that_make_features_are_known(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*shlex.split(command, comments=True)[1:], "--print_config"])
+    assert stop.value.code == 0, capsys.readouterr().err
+
+
+def test_rows_of_ones_own_become_a_file_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "write_features" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "features.md", "exec"), {})
+    data = Features("own.npz", test_fraction=0.0)
+    assert (data.list_class_names(), data.file_of(2)) == (["cat", "dog"], str(Path("photos/c.jpg")))
 
 
 def test_the_arms_of_a_sweep_are_known(

@@ -36,7 +36,7 @@ def in_full(command: str, words: Sequence[str], may_go_on: bool = True) -> tuple
         return list(words), ""
     full = _with_lists_of_classes(find_configs(list(words)))
     if command == "features":
-        if not _asks_for_help(full):
+        if not _asks_for_help(full) and not prints_config(full):
             _check_data(given_options(full))
         return full, ""
     full = words_of_run(command, full)

@@ -93,7 +93,7 @@ def read_features(path: Path, option: str = "data.path") -> FeaturesFile:
     return FeaturesFile(train, test, classes, made_with)
 
 
-def write_features(path: Path, content: FeaturesFile) -> None:
+def write_features(path: str | Path, content: FeaturesFile) -> None:
     """Writes a file of features, completely or not at all. An old file of this name is replaced.
 
     Example:
@@ -115,6 +115,7 @@ def write_features(path: Path, content: FeaturesFile) -> None:
         arrays["classes"] = np.array(content.classes)
     said = {"format": FORMAT, "version": VERSION, **content.made_with}
     arrays["made_with"] = np.array(json.dumps(said, ensure_ascii=False))
+    path = Path(path)
     new = path.with_name(f"{path.name}.new")
     try:
         with new.open("wb") as file:

@@ -1,5 +1,6 @@
 """``al-lightning features``: networks and data of all kinds, interruptions, files that are there, and bad input."""
 
+import csv
 import errno
 import json
 import signal
@@ -167,6 +168,40 @@ def test_a_run_on_the_features(photos: Path, capsys: pytest.CaptureFixture) -> N
     features(*IMAGES, "--data.root", "photos/digit0", "--data.classes", "[a, b]", *SMALL, out="more.npz")
     main(["predict", "run", "more.npz", "--out", "p.csv"])
     assert "photos/digit0/0.png" in Path("p.csv").read_text()
+
+
+def test_people_label_photos_and_new_photos_join(photos: Path, capsys: pytest.CaptureFixture) -> None:
+    flat = photos.parent / "flat"
+    flat.mkdir()
+    for path in photos.rglob("*.png"):
+        path.rename(flat / f"{path.parent.name}_{path.name}")
+    making = (*IMAGES, "--data.root", "flat", *SMALL)
+    features(*making)
+    words = "--data Features --data.path photos.npz --data.num_initial 6 --loop.query_size 3 --loop.oracle FileOracle"
+    names = "[digit0, digit1, digit2]"
+    main(["fit", *words.split(), "--data.classes", names, "--trainer.max_epochs", "2"])
+    with Path("runs/photos/query.csv").open(encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert all(Path(row["file"]).is_file() for row in rows)
+    tasks = json.loads(Path("runs/photos/query.json").read_text())
+    assert [task["data"]["image"].endswith(row["file"]) for task, row in zip(tasks, rows, strict=True)] == [True] * 6
+    for row in rows:
+        row["label"] = Path(row["file"]).name.split("_")[0]
+    with Path("runs/photos/query.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    new = save_digits(photos, 20, start=40)
+    for path in photos.rglob("*.png"):
+        path.rename(flat / f"a_{path.parent.name}_{path.name}")  # before all others
+    features(*making, "--overwrite")
+    capsys.readouterr()
+    main(["fit", "runs/photos"])
+    said = capsys.readouterr().out
+    assert f"{new} new samples joined the pool" in said
+    assert "round 0: 6 labels" in said
+    main(["fit", "runs/photos"])  # mean and size are still those of the first photos
+    assert "waits for 3 labels" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------------------------------- interruptions
