@@ -59,6 +59,7 @@ from al_lightning.strategies import (
     BALD as BALD,
     EPIG as EPIG,
     ALFAMix as ALFAMix,
+    BatchBALD as BatchBALD,
     ClusterMargin as ClusterMargin,
     Consistency as Consistency,
     CoreSet as CoreSet,
@@ -74,6 +75,7 @@ from al_lightning.strategies import (
     Stochastic as Stochastic,
     Switch as Switch,
     TypiClust as TypiClust,
+    VariationRatio as VariationRatio,
 )
 from al_lightning.strategies.alfa_mix import (
     alfa_mix_query as alfa_mix_query,
@@ -89,6 +91,9 @@ from al_lightning.strategies.bald import (
 )
 from al_lightning.strategies.base import (
     top_k as top_k,
+)
+from al_lightning.strategies.batch_bald import (
+    batch_bald_query as batch_bald_query,
 )
 from al_lightning.strategies.cluster_margin import (
     cluster_margin_query as cluster_margin_query,
@@ -122,5 +127,8 @@ from al_lightning.strategies.stochastic import (
 )
 from al_lightning.strategies.typi_clust import (
     typiclust_query as typiclust_query,
+)
+from al_lightning.strategies.variation_ratio import (
+    variation_ratio as variation_ratio,
 )
 from al_lightning.version import __version__ as __version__

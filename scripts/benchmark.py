@@ -55,6 +55,7 @@ from al_lightning import (
     Random,
     Stochastic,
     TypiClust,
+    VariationRatio,
 )
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import Known, PoolPredictor
@@ -182,6 +183,7 @@ def query(arguments: argparse.Namespace) -> dict:
                 "BALD, T=100": BALD(100),
                 "BALD, T=20, laplace": BALD(20, posterior="laplace"),
                 "EPIG, T=20, 100 targets": EPIG(20, 100),
+                "VariationRatio, T=20": VariationRatio(20),
                 "BADGE": BADGE(),
                 "BAIT": BAIT(),
                 "ClusterMargin": ClusterMargin(),

@@ -5,6 +5,7 @@ from al_lightning.strategies.badge import BADGE
 from al_lightning.strategies.bait import BAIT
 from al_lightning.strategies.bald import BALD
 from al_lightning.strategies.base import QueryStrategy, ScoreStrategy
+from al_lightning.strategies.batch_bald import BatchBALD
 from al_lightning.strategies.cluster_margin import ClusterMargin
 from al_lightning.strategies.consistency import Consistency
 from al_lightning.strategies.core_set import CoreSet
@@ -19,6 +20,7 @@ from al_lightning.strategies.replay import Replay
 from al_lightning.strategies.stochastic import Stochastic
 from al_lightning.strategies.switch import Switch
 from al_lightning.strategies.typi_clust import TypiClust
+from al_lightning.strategies.variation_ratio import VariationRatio
 
 __all__ = [
     "BADGE",
@@ -26,6 +28,7 @@ __all__ = [
     "BALD",
     "EPIG",
     "ALFAMix",
+    "BatchBALD",
     "ClusterMargin",
     "Consistency",
     "CoreSet",
@@ -41,4 +44,5 @@ __all__ = [
     "Stochastic",
     "Switch",
     "TypiClust",
+    "VariationRatio",
 ]

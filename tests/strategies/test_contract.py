@@ -18,6 +18,7 @@ from al_lightning.strategies import (
     BAIT,
     EPIG,
     ALFAMix,
+    BatchBALD,
     ClusterMargin,
     Consistency,
     DropQuery,
@@ -52,7 +53,7 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
 STRATEGIES = sorted(set(concrete_strategies()) - {Replay}, key=lambda strategy: strategy.__name__)
 """Replay does not choose from a pool: it buys what a run bought from one. See test_replay.py."""
 
-STOCHASTIC = {ALFAMix, BADGE, DropQuery, EPIG, KMeans, Random, Stochastic, TypiClust}
+STOCHASTIC = {ALFAMix, BADGE, BatchBALD, DropQuery, EPIG, KMeans, Random, Stochastic, TypiClust}
 """Strategies that draw from the generator."""
 
 BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
