@@ -68,6 +68,8 @@ from al_lightning.strategies import (
     KMeans as KMeans,
     LeastConfidence as LeastConfidence,
     Margin as Margin,
+    MaxHerding as MaxHerding,
+    ProbCover as ProbCover,
     QueryStrategy as QueryStrategy,
     Random as Random,
     Replay as Replay,
@@ -121,6 +123,13 @@ from al_lightning.strategies.least_confidence import (
 )
 from al_lightning.strategies.margin import (
     margin_score as margin_score,
+)
+from al_lightning.strategies.max_herding import (
+    max_herding as max_herding,
+)
+from al_lightning.strategies.prob_cover import (
+    prob_cover_query as prob_cover_query,
+    purity_radius as purity_radius,
 )
 from al_lightning.strategies.stochastic import (
     stochastic_top_k as stochastic_top_k,

@@ -15,6 +15,8 @@ from al_lightning.strategies.epig import EPIG
 from al_lightning.strategies.kmeans import KMeans
 from al_lightning.strategies.least_confidence import LeastConfidence
 from al_lightning.strategies.margin import Margin
+from al_lightning.strategies.max_herding import MaxHerding
+from al_lightning.strategies.prob_cover import ProbCover
 from al_lightning.strategies.random_sampling import Random
 from al_lightning.strategies.replay import Replay
 from al_lightning.strategies.stochastic import Stochastic
@@ -37,6 +39,8 @@ __all__ = [
     "KMeans",
     "LeastConfidence",
     "Margin",
+    "MaxHerding",
+    "ProbCover",
     "QueryStrategy",
     "Random",
     "Replay",

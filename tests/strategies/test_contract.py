@@ -25,6 +25,8 @@ from al_lightning.strategies import (
     Entropy,
     KMeans,
     Margin,
+    MaxHerding,
+    ProbCover,
     QueryStrategy,
     Random,
     Replay,
@@ -53,7 +55,7 @@ def concrete_strategies(base: type[QueryStrategy] = QueryStrategy) -> Iterator[t
 STRATEGIES = sorted(set(concrete_strategies()) - {Replay}, key=lambda strategy: strategy.__name__)
 """Replay does not choose from a pool: it buys what a run bought from one. See test_replay.py."""
 
-STOCHASTIC = {ALFAMix, BADGE, BatchBALD, DropQuery, EPIG, KMeans, Random, Stochastic, TypiClust}
+STOCHASTIC = {ALFAMix, BADGE, BatchBALD, DropQuery, EPIG, KMeans, ProbCover, Random, Stochastic, TypiClust}
 """Strategies that draw from the generator."""
 
 BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
@@ -61,6 +63,10 @@ BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
 
 AS_A_WHOLE = {BAIT, ClusterMargin}
 """Strategies that look at more samples than are asked for, and leave some of them out: the same holds."""
+
+BY_POSITION = {MaxHerding}
+"""Strategies whose ties have no cure: two samples that are the nearest to each other add as much to the coverage. What
+does not change with the order of the pool is the coverage: see test_max_herding.py."""
 
 NEVER_LOOK = {Random}
 """Strategies that ask nothing of the model."""
@@ -90,6 +96,8 @@ def test_every_strategy_is_exported():
 
 @pytest.mark.parametrize("property", CONTRACT, ids=[property.code for property in CONTRACT])
 def test_contract(strategy: QueryStrategy, property: Property) -> None:
+    if property.code == "U3" and type(strategy) in BY_POSITION:
+        pytest.skip("ties go to the lowest position")
     verdict = judge(property, Subject(lambda: make(type(strategy))), time_limit=60)
     excused = (property.code == "U3" and type(strategy) in STOCHASTIC) or (
         property.code == "U6b" and type(strategy) in NEVER_LOOK
