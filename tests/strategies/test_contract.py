@@ -73,6 +73,7 @@ NEVER_LOOK = {Random}
 
 
 MADE: dict[type[QueryStrategy], Callable[[], QueryStrategy]] = {
+    BatchBALD: lambda: BatchBALD(20, 100),
     Consistency: lambda: Consistency(5),
     Stochastic: lambda: Stochastic(Entropy()),
     Switch: lambda: Switch(Entropy(), Margin(), at_labels=200),
