@@ -20,6 +20,7 @@ EPS = torch.finfo(torch.float32).eps
 ROWS = 256  # candidates of a block of kernel values
 REFERENCES = 2048  # references of one
 FIRST = 64  # candidates whose bounds are renewed first in a pick
+FIXED = 256  # references: to read all rows once costs as much as to compare them with so many
 CLOSE = 3  # labeled samples that may be the nearest one of a reference
 LAZY = 4  # new bounds of single rows may cost a fourth of lowering all bounds before that is done
 EXACT = 8  # candidates whose gains are computed exactly at a time
@@ -170,7 +171,7 @@ class _Herd:
         is_exact = torch.zeros(len(bounds), dtype=torch.bool)
         changed = int((self._covered > self._covered_then).sum())
         # so many new bounds cost a part of what it costs to change all bounds by what the last picks covered
-        most_new = len(bounds) * changed // (LAZY * len(self._covered))
+        most_new = len(bounds) * (changed + FIXED) // (LAZY * len(self._covered))
         best, size = -torch.inf, FIRST
         while True:
             # rows that may be as good as the best one so far

@@ -62,7 +62,7 @@ def test_lazy_equals_plain_pick_by_pick(kernel: str, data: st.DataObject, seed: 
     bandwidth = data.draw(st.sampled_from([0.1, 0.5, 1.0, 3.0]), "bandwidth")
     arguments = rows[:size], rows[size:], query_size, bandwidth, kernel, weights, references
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in ("ROWS", "REFERENCES", "FIRST", "EXACT", "LAZY"):
+        for name in ("ROWS", "REFERENCES", "FIRST", "EXACT", "LAZY", "FIXED"):
             monkeypatch.setattr(module, name, data.draw(st.integers(1, 12), name))
         assert max_herding(*arguments).tolist() == plain_greedy(*arguments)
 
