@@ -4,6 +4,7 @@
     python scripts/benchmark.py fit       a fit through the loop, against a plain PyTorch loop of the same work
     python scripts/benchmark.py startup   al-lightning --help, against importing Lightning
     python scripts/benchmark.py scale     selection from a million rows: time and peak memory
+    python scripts/benchmark.py features  fits of LinearProbe, and a round on 100,000 rows of 768 features
 
 Each prints a table and, with --json FILE, writes the figures. Do not run anything else meanwhile.
 """
@@ -26,6 +27,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -39,6 +41,7 @@ from al_lightning import (
     EPIG,
     ActiveLearningLoop,
     ALFAMix,
+    Arrays,
     ClusterMargin,
     Consistency,
     Convergence,
@@ -49,9 +52,11 @@ from al_lightning import (
     FashionMNIST,
     KMeans,
     LeastConfidence,
+    LinearProbe,
     Margin,
     MaxHerding,
     MixMatch,
+    PoolDataModule,
     QueryStrategy,
     Random,
     Stochastic,
@@ -60,6 +65,7 @@ from al_lightning import (
 )
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import Known, PoolPredictor
+from al_lightning.models.logistic_regression import auto_weight_decay, fit_logistic_regression
 from al_lightning.strategies.alfa_mix import alfa_mix_query
 from al_lightning.strategies.badge import badge_query
 from al_lightning.strategies.bait import bait_query
@@ -319,6 +325,64 @@ def scale(arguments: argparse.Namespace) -> dict:
     return results
 
 
+class MadeUpFeatures(PoolDataModule):
+    """Rows of features around the mean of each of ten classes, with leading directions as a network gives them."""
+
+    def __init__(self, num_rows: int, num_features: int = 768, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_rows, self.num_features = num_rows, num_features
+
+    def load(self) -> Arrays:
+        drawn = torch.Generator().manual_seed(0)
+        targets = torch.randint(10, (self.num_rows + 1000,), generator=drawn)
+        scales = torch.logspace(0, -1.5, self.num_features)
+        rows = torch.randn(10, self.num_features, generator=drawn)[targets]
+        rows = scales * (0.5 * rows + torch.randn(rows.shape, generator=drawn))
+        return Arrays(rows[:-1000], targets[:-1000], rows[-1000:], targets[-1000:])
+
+
+def features(arguments: argparse.Namespace) -> dict:
+    """Fits of LinearProbe, and the fit and the query of a round through the loop."""
+    rows, targets, _, _ = MadeUpFeatures(1000).load()
+    fits: dict[str, Callable[[], object]] = {}
+    for num in (10, 100, 1000):
+
+        def fit_rows(num: int = num) -> object:
+            weight_decay = auto_weight_decay(rows[:num])
+            return fit_logistic_regression(rows[:num], targets[:num], 10, weight_decay)
+
+        fits[f"{num} x 768"] = fit_rows
+    times = interleaved(fits, arguments.repetitions)
+    base = "1000 x 768"
+    return {"fit of LinearProbe": ratios(times, base), "a round of 100 from 100,000 x 768": _rounds(arguments)}
+
+
+def _rounds(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Seconds of the second round with 200 labels, as rounds.csv says: fit, pass over the pool, choice."""
+    found: dict[str, dict[str, float]] = {}
+    for strategy in (Margin(), BADGE()):
+        parts: dict[str, list[float]] = {}
+        for _ in range(max(1, arguments.repetitions // 3)):
+            with tempfile.TemporaryDirectory() as folder:
+                loop = ActiveLearningLoop(strategy, query_size=100, num_rounds=2, run_dir=folder)
+                trainer = L.Trainer(
+                    callbacks=[loop, Convergence()],
+                    max_epochs=-1,
+                    logger=False,
+                    enable_checkpointing=False,
+                    enable_progress_bar=False,
+                    accelerator="cpu",
+                )
+                loop.run(trainer, LinearProbe(), MadeUpFeatures(100_000, num_initial=100))
+                with Path(folder, "rounds.csv").open() as file:
+                    row = list(csv.DictReader(file))[1]
+            for name in ("seconds_fit", "seconds_score", "seconds_select"):
+                parts.setdefault(name, []).append(float(row[name]))
+        medians = {name: statistics.median(values) for name, values in parts.items()}
+        found[type(strategy).__name__] = {"seconds": sum(medians.values()), **medians}
+    return found
+
+
 def select(name: str, num_rows: int) -> dict[str, float]:
     """Selects from clustered features of random numbers; the time does not depend on what they mean."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -378,7 +442,7 @@ def machine(threads: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("query", "fit", "startup", "scale"))
+    parser.add_argument("what", choices=("query", "fit", "startup", "scale", "features"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of scale")
@@ -390,7 +454,8 @@ def main() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    results = {"query": query, "fit": fit, "startup": startup, "scale": scale}[arguments.what](arguments)
+    measures = {"query": query, "fit": fit, "startup": startup, "scale": scale, "features": features}
+    results = measures[arguments.what](arguments)
     print(machine(arguments.threads))
     for title, table in results.items():
         print(f"\n{title}")
