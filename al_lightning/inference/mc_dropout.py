@@ -44,6 +44,7 @@ class MonteCarloDropout:
         if not self._dropouts:
             raise InputError(
                 "Expected a model with active dropout, or with `sample_logits`, for Monte Carlo samples, "
+                "or `loop.strategy.posterior` laplace, which needs neither, "
                 f"but got {type(model).__name__} without a dropout module whose probability is above 0."
             )
         self._numbers: dict[nn.Module, int] = {module: number for number, module in enumerate(self._dropouts)}

@@ -6,7 +6,7 @@ import lightning.pytorch as L
 import pytest
 import torch
 
-from al_lightning import ActiveLearningLoop, Convergence, InputError, LinearProbe, Margin
+from al_lightning import BALD, ActiveLearningLoop, Convergence, InputError, LinearProbe, Margin
 from al_lightning.fitting.model_maker import ByConstructor, maker_of
 from al_lightning.models.logistic_regression import auto_weight_decay, fit_logistic_regression
 from tests.digits import Digits
@@ -114,6 +114,11 @@ def test_a_tiny_run_leaves_nothing_behind(tmp_path: Path) -> None:
     loop = ActiveLearningLoop(Margin(), query_size=5, num_rounds=1, run_dir=str(tmp_path / "run"))
     loop.run(make_trainer(loop, fast_dev_run=True), LinearProbe(), Digits(num_initial=20))
     assert not (tmp_path / "run").exists()
+
+
+def test_bald_names_the_way_out_of_missing_dropout(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="or `loop.strategy.posterior` laplace, which needs neither"):
+        run(tmp_path / "run", BALD(), Convergence(), model=LinearProbe())
 
 
 def test_one_class_among_the_labels_is_a_round_like_any_other(tmp_path: Path) -> None:
