@@ -17,7 +17,8 @@ from al_lightning.sweep.settings_of_arms import check
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
 PLANTED, WHY_CORE_SET = Path("configs/planted.yaml"), Path("configs/core_set_why.yaml")
-STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET)
+LOW_BUDGET, STARTS = Path("configs/low_budget.yaml"), Path("configs/low_budget_starts.yaml")
+STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET, LOW_BUDGET, STARTS)
 DIGITS = Path("configs/digits.yaml")  # a demonstration on other data: see test_own_data.py
 FEATURES = Path("configs/features.yaml")  # needs a file of features: see cli/test_people.py
 PRETRAINING = Path("configs/simclr.yaml")  # of another command: see cli/test_pretrain.py
@@ -84,6 +85,17 @@ def test_the_study_has_the_arms_that_were_published(all_settings: dict[Path, dic
         query, _, suffix = name.partition("_dropout")
         assert settings[name]["loop"] == settings[query]["loop"], name
         assert settings[name]["model"]["init_args"]["dropout"] == (0.0 if suffix else 0.5), name
+
+
+def test_the_arms_of_low_budgets_are_of_one_protocol(all_settings: dict[Path, dict[str, dict]]) -> None:
+    arms = all_settings[LOW_BUDGET] | all_settings[STARTS]
+    assert len(arms) == len(all_settings[LOW_BUDGET]) + len(all_settings[STARTS])
+    for name, settings in arms.items():
+        strategy, _, start = name.partition("_from_")
+        assert settings["data"]["init_args"]["initial"] == (start or "random")
+        assert settings["data"]["init_args"]["num_initial"] == settings["loop"]["query_size"] == 10
+        if start:
+            assert settings["loop"]["strategy"] == arms[strategy]["loop"]["strategy"]
 
 
 def test_the_factorial_of_round_0_is_complete(all_settings: dict[Path, dict[str, dict]]) -> None:
