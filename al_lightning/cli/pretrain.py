@@ -88,6 +88,7 @@ class PretrainCLI(CheckedCLI):
             raise InputError(
                 f"Expected `model` to have a network `body`, as SimCLR has, but {type(model).__name__} has none."
             )
+        datamodule.needs_classes = False
         datamodule.prepare_data()
         loader = datamodule.input_dataloader(
             self.config.fit.seed_everything, self.trainer.global_rank, self.trainer.world_size

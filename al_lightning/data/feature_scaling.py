@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_lightning.data.features_file import check_finite
+
 ROWS = 4096
 Scaling = Literal["center", "none", "unit"]
 
@@ -25,6 +27,9 @@ class FeatureScaler:
         features: Numbers of shape ``(N, D)``. They may be on disk.
         rows: The rows that decide on mean and size, int64, shape ``(M,)``.
 
+    Raises:
+        InputError: If one of these rows has NaN or infinity, and ``scaling`` is ``center``.
+
     Example:
         >>> rows = np.array([[1.0, 0.0], [3.0, 0.0]], dtype=np.float32)
         >>> FeatureScaler("center", rows, np.array([0, 1]))(rows)
@@ -37,6 +42,9 @@ class FeatureScaler:
         self._mean, self._size = np.zeros(features.shape[1], np.float32), np.float32(1)
         if scaling == "center" and len(rows):
             mean = sum(features[part].sum(axis=0, dtype=np.float64) for part in _parts(rows)) / len(rows)
+            if not np.isfinite(mean).all():
+                for part in _parts(rows):
+                    check_finite(features[part], [f"row {row}" for row in part.tolist()])
             squares = sum(float(((features[part] - mean) ** 2).sum()) for part in _parts(rows)) / len(rows)
             self._mean = np.asarray(mean, np.float32)
             if squares > 0:  # otherwise all rows are equal

@@ -280,9 +280,11 @@ class Features(PoolDataModule):
         for index in targets[targets >= 0].unique().tolist():
             name = names[index]
             if composed(name) not in index_of:
+                hint = did_you_mean(name, self.class_names)
+                if hint == "." and self._content is not None and self._content.train.files:
+                    hint = "; images without a class may be in a folder `unlabeled`."
                 raise InputError(
-                    f"Expected `data.classes` to name all classes of {self.path}, but `{name}` is missing"
-                    f"{did_you_mean(name, self.class_names)}"
+                    f"Expected `data.classes` to name all classes of {self.path}, but `{name}` is missing{hint}"
                 )
             found[targets == index] = index_of[composed(name)]
         return found

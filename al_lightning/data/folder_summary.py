@@ -111,7 +111,8 @@ def describe(
     drawn = f"in {layout.test.name}" if layout.test is not None else "drawn from the labeled ones"
     parts.append(f"{num_test} test images {drawn}" if num_test or layout.test is not None else "no test images")
     place = root if layout.root == root else f"{layout.root}, the one folder with images in {root}"
-    lines = [f"Found in {place}: {len(names)} classes ({listed(counts, MOST_CLASSES)}), {', '.join(parts)}."]
+    classes = f"{len(names)} classes ({listed(counts, MOST_CLASSES)})" if names else "no classes"
+    lines = [f"Found in {place}: {classes}, {', '.join(parts)}."]
     left = [f"{folder.name} ({why})" for folder, why in layout.left_out.items()]
     suffixes = Counter(suffix_of(path.name) or "no suffix" for path in others)
     images = {name: count for name, count in suffixes.items() if should_be_image(f"x{name}")}

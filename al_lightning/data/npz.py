@@ -46,6 +46,8 @@ def read_npz(path: Path, option: str) -> dict[str, np.ndarray]:
         raise InputError(f"Expected `{option}` to be a file, but there is no {path}.") from None
     except IsADirectoryError:
         raise InputError(f"Expected `{option}` to be a file, but {path} is a folder.") from None
+    except InputError:
+        raise  # it is a ValueError, but says all
     except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
         what = str(error).rstrip(".")
         raise InputError(f"Expected `{option}` {path} to be an archive of arrays (.npz), but got: {what}.") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from al_lightning import Backbone
 from al_lightning.cli import main
@@ -30,6 +31,17 @@ def pretrain(out: Path, *words: str, epochs: int = 2) -> None:
 def losses(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_photos_need_no_class(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        pixels = torch.rand(8, 8, 3, generator=torch.Generator().manual_seed(number))
+        Image.fromarray((255 * pixels).byte().numpy()).save(tmp_path / "photos" / f"{number}.png")
+    words = ["--data", "al_lightning.ImageFolder", "--data.root", str(tmp_path / "photos"), "--data.image_size", "8"]
+    pretrain(tmp_path / "net.pt", *words, "--data.num_workers", "0", epochs=1)
+    assert "no classes, 8 unlabeled images" in capsys.readouterr().out
+    Backbone("small_cnn", num_classes=2, weights=str(tmp_path / "net.pt"))
 
 
 class Torn(BaseException):

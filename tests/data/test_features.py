@@ -242,6 +242,20 @@ def test_classes_by_option_and_of_the_file(tmp_path: Path) -> None:
         Features(path, classes=list(NAMES[:9])).setup()
 
 
+def test_folders_of_images_that_are_no_classes_are_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"but `\w+` is missing; images without a class may be in a folder `unlab"):
+        Features(str(photos(tmp_path)), classes=["circus", "quagmire"]).setup()
+
+
+def test_a_row_that_became_not_finite_is_named_by_its_number(tmp_path: Path) -> None:
+    arrays = {name: np.array(array) for name, array in read_npz(rows_file(tmp_path / "a.npz"), "data.path").items()}
+    for value in (np.nan, np.inf):
+        arrays["features"][123, 5] = value
+        np.savez(tmp_path / "edited.npz", **arrays)
+        with pytest.raises(InputError, match="those of row 123 have NaN or infinity"):
+            Features(str(tmp_path / "edited.npz")).setup()
+
+
 def test_without_any_class_the_names_are_needed(tmp_path: Path) -> None:
     write_features(tmp_path / "a.npz", FeaturesFile(Part(ROWS[:20], np.full(20, -1))))
     with pytest.raises(InputError, match="`data.classes` to name the classes, since .* has no labels"):

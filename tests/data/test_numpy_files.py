@@ -276,6 +276,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words) as error:
             NumpyFiles(str(path)).setup()
         assert str(path) in str(error.value)
+        assert str(error.value).count("Expected") == 1
     with pytest.raises(InputError, match=r"to be a .npz file"):
         NumpyFiles(npy(tmp_path, x=INPUTS)["x"]).setup()
     file = npz(tmp_path, x=INPUTS, y=TARGETS)
