@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from al_lightning.errors import InputError
+from al_lightning.inference.fisher_information import fisher_information
 from al_lightning.inference.head import LinearHead
 
 MOST_PARAMETERS = 6000  # of an exact factor: n^3 / 3 operations, a few times
 LEAST_SHARE = 1e-3  # of the largest sensible precision
 TOLERANCE = 0.02  # of the logarithm of the precision
-BLOCK_ROWS = 4096
 MOST_NORMALS = 2**24  # that are held at a time
 
 
@@ -31,8 +31,8 @@ class LaplacePosterior:
 
     This is concave in :math:`\log \lambda`. With P weights, its maximum is never above :math:`P / \lVert W \rVert^2`.
     The search ends at a thousandth of this bound: a head that is certain of all its labels says nothing about the
-    scale. Without labels, or where G is 0, the precision is the bound itself: the precision of a normal distribution
-    that the weights are a sample of. If all weights are 0, it is 1.
+    scale. Without labels, or where G is 0, the precision is the bound itself. The weights are then a typical sample of
+    the prior. If all weights are 0, it is 1.
 
     **The form** is exact if ``C * min(M, D + 1)`` is at most 6,000: a factor of H, or of its dual if there are fewer
     samples than features. Otherwise it is Kronecker's: G is replaced by the product of the mean of the first factors
@@ -145,17 +145,7 @@ class _Weights:
     num_more_normals = 0
 
     def __init__(self, probs: Tensor, features: Tensor) -> None:
-        num_classes, num_features = probs.shape[1], features.shape[1]
-        blocks = torch.zeros(num_classes, num_features, num_classes, num_features, dtype=torch.float64)
-        for p, h in zip(probs.split(BLOCK_ROWS), features.split(BLOCK_ROWS), strict=True):
-            for a in range(num_classes):
-                for b in range(a + 1):
-                    weights = p[:, a] * (float(a == b) - p[:, b])
-                    blocks[a, :, b] += (h * weights[:, None]).T @ h
-        for a in range(num_classes):
-            for b in range(a):
-                blocks[b, :, a] = blocks[a, :, b].T
-        self._hessian = blocks.flatten(2).flatten(0, 1)  # (C (D + 1), C (D + 1))
+        self._hessian = fisher_information(probs, features)  # (C (D + 1), C (D + 1))
 
     def _factor(self, precision: float) -> Tensor:
         """The lower triangular factor of H."""

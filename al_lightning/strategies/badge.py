@@ -3,10 +3,15 @@
 import torch
 from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
-from al_lightning.errors import InputError
+from al_lightning.data.arrays import ArrayLike
 from al_lightning.inference import PoolPredictor
-from al_lightning.strategies.base import QueryStrategy, check_finite, check_generator, check_query_size
+from al_lightning.strategies.base import (
+    QueryStrategy,
+    check_finite,
+    check_generator,
+    check_query_size,
+    checked_predictions,
+)
 from al_lightning.strategies.geometry import GradientEmbeddings
 
 NUM_PROPOSALS = 64  # at a time
@@ -48,15 +53,8 @@ def badge_query(
         >>> badge_query(probs, embeddings, 2, torch.Generator().manual_seed(0))[0]
         tensor(0)
     """
-    probs = as_probs(probs).detach().cpu()
-    embeddings = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
-    if len(probs) != len(embeddings):
-        raise InputError(
-            f"Expected a row of embeddings for each of {len(probs)} rows of probabilities, but got {len(embeddings)}."
-        )
+    probs, embeddings = checked_predictions(probs, embeddings)
     check_query_size(query_size, len(probs))
-    check_finite(probs, "probabilities")
-    check_finite(embeddings, "embeddings")
     check_generator(generator)
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)

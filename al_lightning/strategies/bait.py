@@ -6,10 +6,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
+from al_lightning.data.arrays import ArrayLike
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.strategies.base import QueryStrategy, check_finite, check_query_size
+from al_lightning.strategies.base import QueryStrategy, check_query_size, checked_predictions
 from al_lightning.strategies.fisher import Rows
 from al_lightning.strategies.fisher_full import FullRows, check_memory
 
@@ -86,10 +86,10 @@ def bait_query(
         >>> bait_query(probs, embeddings, [], [], 2)
         tensor([0, 2])
     """
-    probs, embeddings = _checked(probs, embeddings, "")
+    probs, embeddings = checked_predictions(probs, embeddings)
     if len(labeled_probs) == len(labeled_embeddings) == 0:  # of whatever shape
         labeled_probs, labeled_embeddings = probs[:0], embeddings[:0]
-    labeled_probs, labeled_embeddings = _checked(labeled_probs, labeled_embeddings, " of labeled samples")
+    labeled_probs, labeled_embeddings = checked_predictions(labeled_probs, labeled_embeddings, " of labeled samples")
     for name, of_pool, of_labeled in (
         ("classes", probs, labeled_probs),
         ("features", embeddings, labeled_embeddings),
@@ -125,19 +125,6 @@ def _binary_weights(probs: Tensor) -> Tensor:
     """Weight q (1 - q) of the most likely class; rounding may leave probabilities a little above 1."""
     q = probs.amax(dim=1).double().clamp(0, 1)
     return q * (1 - q)
-
-
-def _checked(probs: ArrayLike, embeddings: ArrayLike, whose: str) -> tuple[Tensor, Tensor]:
-    probs = as_probs(probs, f"probabilities{whose}").detach().cpu()
-    embeddings = as_floats(embeddings, f"embeddings{whose}", "(N, D)").detach().cpu()
-    if len(probs) != len(embeddings):
-        raise InputError(
-            f"Expected a row of embeddings{whose} for each of {len(probs)} rows of probabilities, but got "
-            f"{len(embeddings)}."
-        )
-    check_finite(probs, f"probabilities{whose}")
-    check_finite(embeddings, f"embeddings{whose}")
-    return probs, embeddings
 
 
 def _check_options(ridge: float, oversample: float, form: str) -> None:

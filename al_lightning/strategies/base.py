@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats
+from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
 from al_lightning.errors import InputError
 from al_lightning.inference import Known, PoolPredictor, Predictions
 
@@ -182,6 +182,29 @@ def check_finite(values: Tensor, name: str) -> None:
             int((~values.isfinite()).flatten(1).any(1).sum()) if values.dim() > 1 else int((~values.isfinite()).sum())
         )
         raise InputError(f"Expected finite {name}, but got NaN or infinity in {rows} of {len(values)} samples.")
+
+
+def checked_predictions(probs: ArrayLike, embeddings: ArrayLike, whose: str = "") -> tuple[Tensor, Tensor]:
+    """Returns class probabilities and features of the same samples on the CPU, float32 or float64 as they are.
+
+    Args:
+        probs: Shape ``(N, C)``: a tensor, an array of NumPy or nested lists.
+        embeddings: Shape ``(N, D)``, in one of these forms.
+        whose: Says in messages which samples they are of, such as `` of labeled samples``.
+
+    Raises:
+        InputError: If a value is not finite or out of range, or the two do not go together.
+    """
+    probs = as_probs(probs, f"probabilities{whose}").detach().cpu()
+    embeddings = as_floats(embeddings, f"embeddings{whose}", "(N, D)").detach().cpu()
+    if len(probs) != len(embeddings):
+        raise InputError(
+            f"Expected a row of embeddings{whose} for each of {len(probs)} rows of probabilities, but got "
+            f"{len(embeddings)}."
+        )
+    check_finite(probs, f"probabilities{whose}")
+    check_finite(embeddings, f"embeddings{whose}")
+    return probs, embeddings
 
 
 def top_k(scores: ArrayLike, k: int) -> Tensor:

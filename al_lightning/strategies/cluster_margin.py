@@ -6,10 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats, as_probs
+from al_lightning.data.arrays import ArrayLike
 from al_lightning.errors import InputError
 from al_lightning.inference import PoolPredictor
-from al_lightning.strategies.base import QueryStrategy, check_finite, check_generator, check_query_size, top_k
+from al_lightning.strategies.base import (
+    QueryStrategy,
+    check_generator,
+    check_query_size,
+    checked_predictions,
+    top_k,
+)
 from al_lightning.strategies.clusters import kmeans
 from al_lightning.strategies.feature_space import Features, FeatureSpace
 from al_lightning.strategies.geometry import as_points
@@ -57,15 +63,8 @@ def cluster_margin_query(
         >>> cluster_margin_query(probs, embeddings, 2, oversample=2)  # the clusters are 0, 1, 2 and 3
         tensor([3, 0])
     """
-    probs = as_probs(probs).detach().cpu()
-    embeddings = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
-    if len(probs) != len(embeddings):
-        raise InputError(
-            f"Expected a row of embeddings for each of {len(probs)} rows of probabilities, but got {len(embeddings)}."
-        )
+    probs, embeddings = checked_predictions(probs, embeddings)
     check_query_size(query_size, len(probs))
-    check_finite(probs, "probabilities")
-    check_finite(embeddings, "embeddings")
     check_generator(generator)
     _check_options(oversample, num_clusters)
     if query_size == 0:

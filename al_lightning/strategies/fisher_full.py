@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.errors import InputError
+from al_lightning.inference.fisher_information import fisher_information
 from al_lightning.strategies.base import check_finite
 from al_lightning.strategies.fisher import MOST_NOISE, TIE, first_of_largest, inverse
 
@@ -33,8 +34,8 @@ class FullRows:
     r"""Blocks V, of which each is :math:`S \otimes h^\top` with :math:`S^\top S = \mathrm{diag}(p) - p p^\top`.
 
     S has C - 1 rows. With :math:`s = \sqrt p`, the matrix is
-    :math:`\mathrm{diag}(s) (I - s s^\top) \mathrm{diag}(s)`, and a reflection that takes s to the last unit vector has
-    a basis of the space orthogonal to s in its other columns.
+    :math:`\mathrm{diag}(s) (I - s s^\top) \mathrm{diag}(s)`. A reflection takes s to the last unit vector. Its other
+    columns are a basis of the space orthogonal to s.
 
     Args:
         probs: Class probabilities p, shape ``(N, C)``. They are divided by their sum.
@@ -83,21 +84,9 @@ class FullRows:
 
     def information(self) -> Tensor:
         """The sum of V^T V over all rows, float64, shape ``(C * D, C * D)``."""
-        num_classes, num_features = self.rank + 1, self.features.shape[1]
-        total = torch.zeros(num_classes, num_features, num_classes, num_features, dtype=torch.float64)
-        for block, _, h in self.blocks():
-            p = self._normalized(block)
-            for c in range(num_classes):
-                for other in range(c + 1):
-                    weights = -p[:, c] * p[:, other]
-                    if c == other:
-                        weights = weights + p[:, c]
-                    total[c, :, other] += (h * weights[:, None]).T @ h
-        for c in range(num_classes):
-            for other in range(c):
-                total[other, :, c] = total[c, :, other].T
+        total = fisher_information(self._normalized(slice(None)), self.features)
         check_finite(total, "Fisher information")  # finite features may be too large to square
-        return total.reshape(num_classes * num_features, num_classes * num_features)
+        return total
 
     def trace_falls(self, m: Tensor, f: Tensor) -> "FullTraceFalls":
         """What the rows take off tr(M^-1 F)."""

@@ -18,6 +18,30 @@ BLOCK_ROWS = 2048  # of a pass over all gradient embeddings
 COINCIDENT = 1e-6  # relative squared distance that may be rounding
 
 
+def checked_features(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Returns features of the pool and of the labeled samples on the CPU, float32 or float64 as they are.
+
+    Args:
+        embeddings: Features of the pool, shape ``(N, D)``: a tensor, an array of NumPy or nested lists.
+        labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, in one of these forms. If there are none,
+            they may have any shape.
+
+    Raises:
+        InputError: If the shapes do not go together, or a value is not finite.
+    """
+    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
+    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
+    labeled = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
+    if points.shape[1] != labeled.shape[1]:
+        raise InputError(
+            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
+            f"{labeled.shape[1]}."
+        )
+    check_finite(points, "embeddings")
+    check_finite(labeled, "embeddings of labeled samples")
+    return points, labeled
+
+
 def as_points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Tensor, Tensor]:
     """Returns features of the pool and of the labeled samples as float32 on the CPU, with the same distances.
 
@@ -33,16 +57,7 @@ def as_points(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[Ten
     Raises:
         InputError: If the shapes do not go together, or a value is not finite.
     """
-    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
-    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
-    centres = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
-    if points.shape[1] != centres.shape[1]:
-        raise InputError(
-            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
-            f"{centres.shape[1]}."
-        )
-    check_finite(points, "embeddings")
-    check_finite(centres, "embeddings of labeled samples")
+    points, centres = checked_features(embeddings, labeled_embeddings)
     if torch.float32 == points.dtype == centres.dtype or len(points) == 0:
         return points.float(), centres.float()
     origin = points.double().mean(dim=0)  # large numbers, such as times, would be rounded to float32

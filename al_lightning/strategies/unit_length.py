@@ -5,9 +5,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from al_lightning.data.arrays import ArrayLike, as_floats
-from al_lightning.errors import InputError
+from al_lightning.data.arrays import ArrayLike
 from al_lightning.strategies.base import check_finite
+from al_lightning.strategies.geometry import checked_features
 
 BLOCK_ROWS = 8192
 
@@ -81,14 +81,5 @@ def as_unit_rows(embeddings: ArrayLike, labeled_embeddings: ArrayLike) -> tuple[
     Raises:
         InputError: If the shapes do not go together, or a value is not finite.
     """
-    points = as_floats(embeddings, "embeddings", "(N, D)").detach().cpu()
-    given = points[:0] if len(labeled_embeddings) == 0 else labeled_embeddings  # of whatever shape
-    labeled = as_floats(given, "embeddings of labeled samples", "(M, D)").detach().cpu()
-    if points.shape[1] != labeled.shape[1]:
-        raise InputError(
-            f"Expected as many features of labeled samples as of the pool, {points.shape[1]}, but got "
-            f"{labeled.shape[1]}."
-        )
-    check_finite(points, "embeddings")
-    check_finite(labeled, "embeddings of labeled samples")
+    points, labeled = checked_features(embeddings, labeled_embeddings)
     return UnitRows(points), UnitRows(labeled)
