@@ -52,6 +52,11 @@ def prob_cover_query(embeddings: ArrayLike, labeled_embeddings: ArrayLike, query
     """
     points, labeled = as_points(embeddings, labeled_embeddings)
     check_query_size(query_size, len(points))
+    if isinstance(radius, str):  # the class takes auto
+        raise InputError(
+            "Expected `radius` of prob_cover_query to be a number of at least 0, such as that of purity_radius, but "
+            f"got {radius!r}."
+        )
     _check_radius(radius)
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
@@ -134,8 +139,8 @@ class ProbCover(QueryStrategy):
     Args:
         radius: Of the balls; or ``auto``, the largest at which ``purity`` of them are pure: see
             :func:`~al_lightning.strategies.prob_cover.purity_radius`.
-        num_classes: Of ``auto``, the number of pseudo-labels. If not given, it is the number of the model's classes; or
-            the query size, at least 2, if there is no labeled sample that the model could have been fitted to.
+        num_classes: Of ``auto``, the number of pseudo-labels. If not given, it is the number of the model's classes.
+            Without any labeled sample there is no fitted model; then it is the query size, at least 2.
         purity: Of ``auto``.
         features: The space of the distances. ``penultimate`` features of the model, without dropout; the ``inputs`` as
             the model gets them; or the outputs of another network.

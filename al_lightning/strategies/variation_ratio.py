@@ -19,7 +19,7 @@ def variation_ratio(mc_log_probs: ArrayLike) -> Tensor:
         mc_log_probs: Log-probabilities of T Monte Carlo samples, or logits, shape ``(N, T, C)``.
 
     Returns:
-        Shape ``(N,)``, in [0, 1 - 1 / min(C, T)]: one of T values at most.
+        Shape ``(N,)``, in [0, 1 - 1 / min(C, T)]: one of T values at most. NaN where a sample is NaN.
 
     Example:
         >>> votes = torch.tensor([[0, 0, 0, 1, 1], [2, 2, 2, 2, 2]])
@@ -28,9 +28,10 @@ def variation_ratio(mc_log_probs: ArrayLike) -> Tensor:
     """
     logits = as_floats(mc_log_probs, "log-probabilities", "(N, T, C)")
     num_rows, num_samples, num_classes = logits.shape
-    votes = logits.argmax(dim=2)  # (N, T)
+    highest, votes = logits.max(dim=2)  # (N, T)
     counts = logits.new_zeros(num_rows, num_classes).scatter_add_(1, votes, torch.ones_like(votes, dtype=logits.dtype))
-    return 1 - counts.amax(dim=1) / num_samples
+    is_finite = (highest < torch.inf).all(dim=1)  # argmax takes NaN for the largest, and the vote would hide it
+    return (1 - counts.amax(dim=1) / num_samples).masked_fill_(~is_finite, torch.nan)
 
 
 class VariationRatio(ScoreStrategy):

@@ -155,6 +155,11 @@ def test_bad_arguments_raise(options: dict, message: str) -> None:
         ProbCover(**options)
 
 
+def test_the_function_finds_no_radius() -> None:
+    with pytest.raises(InputError, match="`radius` of prob_cover_query to be a number .* of purity_radius, .* 'auto'"):
+        prob_cover_query(LINE, [], 1, "auto")  # type: ignore[arg-type]
+
+
 # -------------------------------------------------------------------------------------------------------- the strategy
 
 

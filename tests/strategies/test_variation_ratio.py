@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from al_lightning.errors import InputError
-from al_lightning.strategies import VariationRatio
+from al_lightning.strategies import Stochastic, VariationRatio
 from al_lightning.strategies.variation_ratio import variation_ratio
 from al_lightning.testing.small_models import KINDS
-from tests.helpers import fitted_model, generator, make_pool, random_probs
+from tests.helpers import fitted_model, generator, make_pool, pool_inputs, random_probs
 
 
 def of_votes(votes: Tensor, num_classes: int) -> Tensor:
@@ -59,6 +59,18 @@ def test_scores_are_those_of_the_answer():
     answer = strategy.answer(make_pool(), 10, generator())
     assert answer.scores is not None
     assert torch.equal(strategy.scores(make_pool()), answer.scores)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_votes_hide_no_nan(value):
+    """Stochastic looks at the scores alone, and a class of NaN would win each vote."""
+    logits = torch.zeros(4, 3, 2)
+    logits[2, 1, 0] = value
+    assert variation_ratio(logits).isnan().tolist() == [False, False, True, False]
+    inputs = pool_inputs()
+    inputs[77, 0, 0, 3] = value
+    with pytest.raises(InputError, match="finite acquisition scores, but got NaN or infinity in 1 of 300 samples"):
+        Stochastic(VariationRatio()).query(make_pool(inputs), 30, generator())
 
 
 def test_laplace_votes():
