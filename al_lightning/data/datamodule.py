@@ -49,8 +49,8 @@ class PoolDataModule(L.LightningDataModule, ABC):
         num_initial: Number of samples labeled before the first round. With 0, the initial set is a first query: it has
             ``loop.query_size`` samples.
         initial: How the initial set is chosen. ``random``: uniformly. ``balanced``: the same number of each class. Or
-            by a strategy that needs no trained model: ``typiclust``, ``kmeans``, ``max_herding``, ``prob_cover``, the
-            name of another one such as ``CoreSet``, or the dotted path of your own class.
+            by a strategy that needs no trained model: ``typiclust``, ``kmeans``, ``max_herding`` or ``prob_cover``. The
+            name of another such strategy, as ``CoreSet``, and the dotted path of your own class work, too.
         batch_size: Samples in a minibatch of training.
         initial_features: What such a strategy sees of the samples. ``inputs``: the inputs, flattened. ``model``: the
             features of the model as it is before the first fit. Or a file: an array ``(N, D)`` (.npy or .npz) with a

@@ -13,8 +13,8 @@ from al_lightning.random_streams import stream
 class InputLoader:
     """Shuffled minibatches of inputs, as a Lightning dataloader for training.
 
-    The order is a function of the seed and the epoch, so that a fit which goes on from a checkpoint sees the same order
-    as a fit in one piece.
+    The order is a function of the seed and the epoch. So a fit that goes on from a checkpoint sees the same order as a
+    fit in one piece.
 
     Args:
         rows: The samples.

@@ -15,7 +15,7 @@ MAX_STEPS = 1000
 HISTORY = 20
 """Steps that L-BFGS remembers."""
 TOLERANCE = 1e-7
-"""A fit is over when the square root of ``g^T B g`` is at most this, for the gradient g and the inverse B of the
+"""A fit is over when the square root of ``g^T B g`` is at most this. g is the gradient, and B is the inverse of the
 Hessian as L-BFGS estimates it. The objective is then about 5e-15 above its least value."""
 ROUNDED = 1e-5
 """The same limit where rounding ends a fit, for features that are much larger than their differences."""
@@ -82,7 +82,7 @@ def fit_logistic_regression(
     ``C = 1 / (n weight_decay)``.
 
     The optimum would give a class without a label the bias minus infinity. Here such a class has the weights 0 and the
-    bias ``-log(n + 1)``: where the features say nothing, it is ``1 / (n + 1)`` times as probable as a seen class, and
+    bias ``-log(n + 1)``. Where the features say nothing, it is ``1 / (n + 1)`` times as probable as a seen class. It is
     nowhere the most probable class. If all labels are of one class, all weights are 0.
 
     The fit takes steps of L-BFGS (Liu and Nocedal, 1989, https://doi.org/10.1007/BF01589116) in float64 from 0. The

@@ -11,8 +11,8 @@ from al_lightning.inference import PoolPredictor, Predictions
 from al_lightning.inference.laplace import LaplacePosterior, check_prior_precision
 
 Posterior = Literal["laplace"]
-"""Where samples of the model come from, if not from dropout or from the model itself: ``laplace`` draws the last layer
-from its Laplace approximation, see :class:`~al_lightning.inference.laplace.LaplacePosterior`."""
+"""Where samples of the model come from, if not from dropout or from the model itself. ``laplace`` draws the last layer
+from its Laplace approximation: see :class:`~al_lightning.inference.laplace.LaplacePosterior`."""
 
 BLOCK_VALUES = 2**18  # logits of all heads that are held at a time, so that they fit a core's cache
 MIN_ROWS = 16

@@ -51,7 +51,7 @@ def test_both_exact_forms_are_the_same_and_that_of_weights_takes_blocks(monkeypa
     head, embeddings = a_head(), features(4)
     dual = LaplacePosterior(head, embeddings)
     assert dual._curvature.num_more_normals == 12
-    monkeypatch.setattr(laplace, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(fisher_information, "BLOCK_ROWS", 3)
     weights = laplace._Weights(*_inputs(head, embeddings))
     assert weights.log_det(0.3) == pytest.approx(dual._curvature.log_det(0.3), rel=1e-10)
 

@@ -67,8 +67,8 @@ def test_votes_hide_no_nan(value):
     logits = torch.zeros(4, 3, 2)
     logits[2, 1, 0] = value
     assert variation_ratio(logits).isnan().tolist() == [False, False, True, False]
-    inputs = pool_inputs()
-    inputs[77, 0, 0, 3] = value
+    inputs = pool_inputs().clone()
+    inputs[77, 3] = value
     with pytest.raises(InputError, match="finite acquisition scores, but got NaN or infinity in 1 of 300 samples"):
         Stochastic(VariationRatio()).query(make_pool(inputs), 30, generator())
 
