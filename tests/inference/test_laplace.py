@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.errors import InputError
-from al_lightning.inference import LinearHead, laplace
+from al_lightning.inference import LinearHead, fisher_information, laplace
 from al_lightning.inference.laplace import LaplacePosterior
 from tests.helpers import generator
 
