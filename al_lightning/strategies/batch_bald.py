@@ -29,7 +29,7 @@ DEVIATIONS = 4  # by which an estimate may be too low
 def batch_bald_query(
     mc_log_probs: ArrayLike,
     query_size: int,
-    num_configurations: int = 2000,
+    num_configurations: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Chooses rows one after the other, each with the most information about the model, given the rows before.
@@ -40,6 +40,10 @@ def batch_bald_query(
     The sum of these gains is the joint mutual information of BatchBALD. The answers :math:`y_S` are all there are, as
     long as :math:`C^{|S|}` is at most ``num_configurations``; the result is then exact. Later, answers are drawn, as
     many under each of the T models. Likelihoods are float64 logarithms.
+
+    Drawn answers leave the gain unbiased, because the mean of :math:`r_t` over them is 1/T. The paper subtracts the
+    mean of :math:`H(p_t)`, which is the expectation of :math:`\sum_t r_t H(p_t)`. Here both terms of a gain are of the
+    same answers, so that no drawn answer tells less than 0 nats.
 
     A gain is never above the row's BALD score, nor above its gain at an earlier pick. So only rows that can still win
     are looked at. Drawn answers make a gain uncertain; its bound is then four standard errors higher.
@@ -288,7 +292,7 @@ class BatchBALD(QueryStrategy):
     def __init__(
         self,
         num_samples: int = 100,
-        num_configurations: int = 2000,
+        num_configurations: int = 10_000,
         posterior: Posterior | None = None,
         prior_precision: float | None = None,
     ) -> None:
