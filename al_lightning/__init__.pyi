@@ -46,6 +46,7 @@ from al_lightning.models import (
     Classifier as Classifier,
     DropoutHead as DropoutHead,
     DropoutMLP as DropoutMLP,
+    Ensemble as Ensemble,
     LinearProbe as LinearProbe,
     MixMatch as MixMatch,
     MonteCarloMLP as MonteCarloMLP,

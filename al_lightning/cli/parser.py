@@ -35,8 +35,9 @@ KNOWN_CLASSES |= {
     ],
     "loop.strategy.first": KNOWN_CLASSES["loop.strategy"],
     "loop.strategy.then": KNOWN_CLASSES["loop.strategy"],
+    "model.member": ["Backbone", "DropoutMLP", "SentenceEncoder"],
 }
-"""The strategies that a strategy takes as arguments, too."""
+"""The strategies that a strategy takes as arguments, and the models that an ensemble takes."""
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -68,7 +69,8 @@ class Parser(OneSentence, LightningArgumentParser):
 
     def _owners(self) -> dict[str, list[str]]:
         """The options of classes that may be chosen, each with the flags that choose one that has it."""
-        packages = {"loop.strategy": strategies, "loop.oracle": labeling, "model": models, "data": data}
+        packages = {"loop.strategy": strategies, "loop.oracle": labeling, "data": data}
+        packages |= {"model": models, "model.member": models}
         packages |= {option: strategies for option in KNOWN_CLASSES if option.startswith("loop.strategy.")}
         owners: dict[str, list[str]] = {}
         for option, classes in packages.items():

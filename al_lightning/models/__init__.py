@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from al_lightning.models.classifier import Classifier
     from al_lightning.models.dropout_head import DropoutHead
     from al_lightning.models.dropout_mlp import DropoutMLP
+    from al_lightning.models.ensemble import Ensemble
     from al_lightning.models.linear_probe import LinearProbe
     from al_lightning.models.mixmatch import MixMatch
     from al_lightning.models.monte_carlo_mlp import MonteCarloMLP
@@ -23,6 +24,7 @@ _MODULES = {
     "Classifier": "classifier",
     "DropoutHead": "dropout_head",
     "DropoutMLP": "dropout_mlp",
+    "Ensemble": "ensemble",
     "LinearProbe": "linear_probe",
     "MixMatch": "mixmatch",
     "MonteCarloMLP": "monte_carlo_mlp",
@@ -36,6 +38,7 @@ __all__ = [
     "Classifier",
     "DropoutHead",
     "DropoutMLP",
+    "Ensemble",
     "LinearProbe",
     "MixMatch",
     "MonteCarloMLP",
