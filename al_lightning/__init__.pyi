@@ -54,6 +54,10 @@ from al_lightning.models import (
     SentenceEncoder as SentenceEncoder,
     SimCLR as SimCLR,
 )
+from al_lightning.models.logistic_regression import (
+    auto_weight_decay as auto_weight_decay,
+    fit_logistic_regression as fit_logistic_regression,
+)
 from al_lightning.strategies import (
     BADGE as BADGE,
     BAIT as BAIT,
