@@ -82,6 +82,7 @@ from al_lightning.strategies import (
     Stochastic as Stochastic,
     Switch as Switch,
     TypiClust as TypiClust,
+    UHerding as UHerding,
     VariationRatio as VariationRatio,
 )
 from al_lightning.strategies.alfa_mix import (
@@ -141,6 +142,9 @@ from al_lightning.strategies.stochastic import (
 )
 from al_lightning.strategies.typi_clust import (
     typiclust_query as typiclust_query,
+)
+from al_lightning.strategies.uherding import (
+    uherding_query as uherding_query,
 )
 from al_lightning.strategies.variation_ratio import (
     variation_ratio as variation_ratio,

@@ -63,6 +63,7 @@ from al_lightning import (
     Random,
     Stochastic,
     TypiClust,
+    UHerding,
     VariationRatio,
 )
 from al_lightning.data.blocks import TensorBlocks
@@ -231,6 +232,7 @@ def query(arguments: argparse.Namespace) -> dict:
                 "TypiClust": TypiClust(),
                 "MaxHerding": MaxHerding(),
                 "ProbCover, radius 0.3": ProbCover(radius=0.3),
+                "UHerding": UHerding(),
                 "Consistency, A=50": Consistency(50),
                 "DropQuery": DropQuery(),
                 "ALFAMix": ALFAMix(),

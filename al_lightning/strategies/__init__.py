@@ -22,6 +22,7 @@ from al_lightning.strategies.replay import Replay
 from al_lightning.strategies.stochastic import Stochastic
 from al_lightning.strategies.switch import Switch
 from al_lightning.strategies.typi_clust import TypiClust
+from al_lightning.strategies.uherding import UHerding
 from al_lightning.strategies.variation_ratio import VariationRatio
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "Stochastic",
     "Switch",
     "TypiClust",
+    "UHerding",
     "VariationRatio",
 ]

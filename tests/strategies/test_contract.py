@@ -33,6 +33,7 @@ from al_lightning.strategies import (
     Stochastic,
     Switch,
     TypiClust,
+    UHerding,
 )
 from al_lightning.testing.properties import CONTRACT, Property
 from al_lightning.testing.small_models import DROPOUT, POOL, images
@@ -64,7 +65,7 @@ BY_CLUSTERS = {ALFAMix, DropQuery, KMeans, TypiClust}
 AS_A_WHOLE = {BAIT, ClusterMargin}
 """Strategies that look at more samples than are asked for, and leave some of them out: the same holds."""
 
-BY_POSITION = {MaxHerding}
+BY_POSITION = {MaxHerding, UHerding}
 """Strategies whose ties have no cure: two samples that are the nearest to each other add as much to the coverage. What
 does not change with the order of the pool is the coverage: see test_max_herding.py."""
 
