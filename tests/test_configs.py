@@ -17,13 +17,15 @@ from al_lightning.sweep.settings_of_arms import check
 
 STUDY, ROUND_0 = Path("configs/study.yaml"), Path("configs/round0.yaml")
 PLANTED, WHY_CORE_SET = Path("configs/planted.yaml"), Path("configs/core_set_why.yaml")
-LOW_BUDGET, STARTS = Path("configs/low_budget.yaml"), Path("configs/low_budget_starts.yaml")
-STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET, LOW_BUDGET, STARTS)
+LOW_BUDGET, STARTS = Path("configs/low_budget.yaml"), Path("configs/low_budget_starts.yaml")  # parsed by test_docs.py
+STUDIES = (STUDY, ROUND_0, PLANTED, WHY_CORE_SET)
 DIGITS = Path("configs/digits.yaml")  # a demonstration on other data: see test_own_data.py
 FEATURES = Path("configs/features.yaml")  # needs a file of features: see cli/test_people.py
 PRETRAINING = Path("configs/simclr.yaml")  # of another command: see cli/test_pretrain.py
 CONFIGS = sorted(
-    path for path in Path("configs").glob("*.yaml") if path not in (*STUDIES, DIGITS, FEATURES, PRETRAINING)
+    path
+    for path in Path("configs").glob("*.yaml")
+    if path not in (*STUDIES, LOW_BUDGET, STARTS, DIGITS, FEATURES, PRETRAINING)
 )
 STRATEGY_CONFIGS = [path for path in CONFIGS if path.stem != "trainer"]
 STUDIED = {
@@ -87,15 +89,14 @@ def test_the_study_has_the_arms_that_were_published(all_settings: dict[Path, dic
         assert settings[name]["model"]["init_args"]["dropout"] == (0.0 if suffix else 0.5), name
 
 
-def test_the_arms_of_low_budgets_are_of_one_protocol(all_settings: dict[Path, dict[str, dict]]) -> None:
-    arms = all_settings[LOW_BUDGET] | all_settings[STARTS]
-    assert len(arms) == len(all_settings[LOW_BUDGET]) + len(all_settings[STARTS])
-    for name, settings in arms.items():
+def test_the_arms_of_low_budgets_are_of_one_protocol() -> None:
+    """A chosen start adds one flag to the arm of its strategy."""
+    low_budget, starts = (read_plan(["--config", str(path)]).arms for path in (LOW_BUDGET, STARTS))
+    flags = {arm.name: list(arm.flags) for arm in (*low_budget, *starts)}
+    assert len(flags) == len(low_budget) + len(starts)
+    for name, found in flags.items():
         strategy, _, start = name.partition("_from_")
-        assert settings["data"]["init_args"]["initial"] == (start or "random")
-        assert settings["data"]["init_args"]["num_initial"] == settings["loop"]["query_size"] == 10
-        if start:
-            assert settings["loop"]["strategy"] == arms[strategy]["loop"]["strategy"]
+        assert found == flags[strategy] + (["--data.initial", start] if start else [])
 
 
 def test_the_factorial_of_round_0_is_complete(all_settings: dict[Path, dict[str, dict]]) -> None:
