@@ -76,7 +76,7 @@ def test_what_a_strategy_needs_and_a_model_lacks_is_said_before_any_fit(
             "--model Classifier --model.network torchvision.models.resnet18 --model.network.groups 3",
             "Classifier can use, but got: BasicBlock only supports groups=1",
         ),
-        ("--model DropoutHead", "one of Backbone, Classifier, DropoutMLP, MixMatch, MonteCarloMLP, or.*`DropoutHead`"),
+        ("--model DropoutHead", "one of Backbone, Classifier, DropoutMLP, Ensemble, .*, or.*`DropoutHead`"),
         ("--model tests.own_models.ForwardOnly --loop.reinit hot", "`loop.reinit` to be one of 'scratch', 'initial', "),
     ],
 )
