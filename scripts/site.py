@@ -25,7 +25,7 @@ MATH_BLOCK = re.compile(r"^( *)\.\. math:: (.+)$", re.MULTILINE)
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Called by MkDocs for each page."""
     if page.file.src_uri == "changelog.md":
-        return Path("CHANGELOG.md").read_text()
+        return Path("CHANGELOG.md").read_text().replace("](docs/", "](")  # it links from the folder above
     markdown = OUTSIDE.sub(r"\1", markdown)  # files of the repository that the site does not have
     return PUBLIC_NAME.sub(lambda name: f"::: {where_defined(name[1])}", markdown)
 
