@@ -19,6 +19,7 @@ from al_lightning.strategies.unit_length import UnitRows
 Auto = Literal["auto"]
 
 LEAST_BANDWIDTH = 0.05
+LEAST_TEMPERATURE = 1.0  # features that were trained on the labels separate them too well, and the rule finds less
 ROWS = 2000  # labeled samples whose nearest neighbour is searched
 BLOCK_ROWS = 256
 
@@ -48,7 +49,8 @@ def uherding_query(
         labeled_targets: Class indices of the labeled samples, int64, shape ``(M,)``.
         query_size: Number of rows to choose, b, 0 to N.
         bandwidth: A distance on the unit sphere, above 0; ``auto`` is :func:`labeled_bandwidth`.
-        temperature: T, above 0; ``auto`` is :func:`~al_lightning.strategies.temperature.labeled_temperature`.
+        temperature: T, above 0; ``auto`` is :func:`~al_lightning.strategies.temperature.labeled_temperature`, and at
+            least 1.
         references: Rows that stand for the pool in the mean, int64, shape ``(R,)``; all if not given.
 
     Returns:
@@ -87,7 +89,8 @@ def uherding_query(
     if sizes[0] == 0:  # of whatever shape
         labeled_logits, labeled_embeddings, labeled_targets = logits[:0], points[:0], torch.empty(0, dtype=torch.int64)
     if temperature == "auto":
-        temperature = labeled_temperature(labeled_embeddings, labeled_targets, labeled_logits)
+        found: float = labeled_temperature(labeled_embeddings, labeled_targets, labeled_logits)
+        temperature = found if found > LEAST_TEMPERATURE else LEAST_TEMPERATURE
     if bandwidth == "auto":
         bandwidth = labeled_bandwidth(labeled_embeddings)
     weights = (1 + margin_score((logits / temperature).softmax(dim=1))).clamp(min=0)
@@ -141,8 +144,8 @@ class UHerding(QueryStrategy):
 
     The bandwidth and the temperature follow the labels. With few labels the query resembles that of MaxHerding, and
     with many that of Margin. Both rules are ours and not those of the authors; see :func:`labeled_bandwidth` and
-    :func:`~al_lightning.strategies.temperature.labeled_temperature`. The rule for the temperature needs features that
-    were not trained on the labels. For others, ``temperature: 1`` is the safer choice.
+    :func:`~al_lightning.strategies.temperature.labeled_temperature`. The temperature is at least 1, because
+    features that were trained on the labels would make it too low.
 
     Args:
         bandwidth: Of the kernel, a distance between features of unit length, or ``auto``.

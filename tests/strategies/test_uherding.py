@@ -61,10 +61,17 @@ def test_the_strategy_is_max_herding_with_weights() -> None:
 
 def test_the_strategy_asks_the_labels_for_bandwidth_and_temperature() -> None:
     embeddings, targets, logits = of_labeled()
-    fixed = UHerding(labeled_bandwidth(embeddings), labeled_temperature(embeddings, targets, logits))
-    expected = fixed.query(make_pool(), 9, generator())
+    assert labeled_temperature(embeddings, targets, logits) < 1  # the features were trained on the labels
+    expected = UHerding(labeled_bandwidth(embeddings), 1.0).query(make_pool(), 9, generator())
     assert UHerding().query(make_pool(), 9, generator()).equal(expected)
     assert not UHerding(1.0, 1.0).query(make_pool(), 9, generator()).equal(expected)
+    pool = make_pool()
+    sharper = 3 * pool.map(lambda batch: batch.logits), pool.embeddings(), 3 * logits, embeddings, targets, 9
+    temperature = labeled_temperature(embeddings, targets, 3 * logits)
+    assert temperature > 1.5
+    expected = uherding_query(*sharper, temperature=temperature)
+    assert uherding_query(*sharper).equal(expected)
+    assert not uherding_query(*sharper, temperature=1.0).equal(expected)
 
 
 def test_references_and_features_are_those_asked_for() -> None:
