@@ -107,7 +107,8 @@ def test_names_that_others_rely_on(capsys: pytest.CaptureFixture) -> None:
 def test_the_strategy_is_swapped_by_flag_over_any_config(capsys: pytest.CaptureFixture) -> None:
     flags = ["--config", "configs/badge.yaml", "--loop.strategy", "BALD", "--loop.strategy.num_samples", "50"]
     strategy = printed_config(capsys, *flags)["loop"]["strategy"]
-    assert strategy == {"class_path": "al_lightning.BALD", "init_args": {"num_samples": 50, "reliability": False}}
+    arguments = {"num_samples": 50, "reliability": False, "posterior": None, "prior_precision": None}
+    assert strategy == {"class_path": "al_lightning.BALD", "init_args": arguments}
 
 
 def test_the_learning_rate_is_a_flag(capsys: pytest.CaptureFixture) -> None:
@@ -216,7 +217,7 @@ def test_lightning_says_nothing_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ("--loop.strategy Bagde", "one of BADGE, BALD, .*but got `Bagde`; did you mean BADGE?"),
+        ("--loop.strategy Bagde", "one of BADGE, BAIT, BALD, .*but got `Bagde`; did you mean BADGE?"),
         ("--loop.strategy bald", "did you mean BALD?"),
         ("--loop.strategy my_module.Missing", "`loop.strategy`.*`my_module.Missing`"),
         ("--loop.strategy torch.nn.Linear", "`loop.strategy`"),
@@ -321,14 +322,14 @@ def test_bad_input_gets_one_sentence(capsys: pytest.CaptureFixture, tmp_path: Pa
     assert not (run_dir / "rounds.csv").exists() or (run_dir / "rounds.csv").read_text().count("\n") == 1
 
 
+COMMANDS = "fit, sweep, test, predict, label, suggest, features, pretrain, report, check, configs"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            "frobnicate",
-            "one of fit, sweep, test, predict, label, suggest, report, check, configs, but got `frobnicate`",
-        ),
-        ("--fit", "one of fit, sweep, test, predict, label, suggest, report, check, configs, but got `--fit`"),
+        ("frobnicate", f"one of {COMMANDS}, but got `frobnicate`"),
+        ("--fit", f"one of {COMMANDS}, but got `--fit`"),
         ("validate", "one of fit, sweep, test, predict"),
         ("test", "`ckpt_path`.* but got none"),
         ("test --ckpt_path nope.ckpt", "`ckpt_path` to be a file, but there is no nope.ckpt"),
