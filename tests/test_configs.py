@@ -51,6 +51,8 @@ def test_a_config_runs(config: Path, tmp_path: Path) -> None:
         flags += ["--loop.strategy.num_augmentations", "5"]  # of 50, which take their time
     if _strategy(config) is strategies.TypiClust:
         flags += ["--loop.strategy.max_clusters", "50"]  # of 500
+    if _strategy(config) is strategies.BatchBALD:
+        flags += ["--loop.strategy.num_samples", "10", "--loop.strategy.num_configurations", "20"]  # of 100 and 2,000
     main(["fit", "--config", str(config), *flags])
     with (tmp_path / "rounds.csv").open() as file:
         rounds = list(csv.DictReader(file))

@@ -29,7 +29,7 @@ DEVIATIONS = 4  # by which an estimate may be too low
 def batch_bald_query(
     mc_log_probs: ArrayLike,
     query_size: int,
-    num_configurations: int = 10_000,
+    num_configurations: int = 2_000,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Chooses rows one after the other, each with the most information about the model, given the rows before.
@@ -292,7 +292,7 @@ class BatchBALD(QueryStrategy):
     def __init__(
         self,
         num_samples: int = 100,
-        num_configurations: int = 10_000,
+        num_configurations: int = 2_000,
         posterior: Posterior | None = None,
         prior_precision: float | None = None,
     ) -> None:
