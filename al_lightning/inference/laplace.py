@@ -151,13 +151,7 @@ class _Weights:
         """The lower triangular factor of H."""
         hessian = self._hessian.clone()
         hessian.diagonal().add_(precision)
-        factor, failed = torch.linalg.cholesky_ex(hessian)
-        if failed:
-            raise InputError(
-                f"Expected a prior precision of the head that is not lost in rounding beside the labeled samples', up "
-                f"to {float(self._hessian.diagonal().max()):.3g}, but got {precision:.3g}; set `prior_precision`."
-            )
-        return factor
+        return _factor_of(hessian, self._hessian, precision)
 
     def log_det(self, precision: float) -> float:
         """Logarithm of the determinant of I + G / precision."""
@@ -187,7 +181,7 @@ class _Labels:
         """The lower triangular factor of I + V V' / precision."""
         gram = self._gram / precision
         gram.diagonal().add_(1.0)
-        return torch.linalg.cholesky(gram)
+        return _factor_of(gram, self._gram, precision)
 
     def log_det(self, precision: float) -> float:
         """Logarithm of the determinant of I + G / precision."""
@@ -203,6 +197,17 @@ class _Labels:
         solved = torch.cholesky_solve(misses.T, self._factor(precision)).T.view_as(of_labels)
         corrections = torch.einsum("mcj,tmc->tjm", self._roots, solved) @ self._features  # V' solved
         return (prior - corrections / precision).flatten(1)
+
+
+def _factor_of(matrix: Tensor, of_labels: Tensor, precision: float) -> Tensor:
+    """The lower triangular factor of a matrix, to which the labeled samples and the prior contribute."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        raise InputError(
+            f"Expected a prior precision of the head that is not lost in rounding beside the labeled samples', up "
+            f"to {float(of_labels.diagonal().max()):.3g}, but got {precision:.3g}; set `prior_precision`."
+        )
+    return factor
 
 
 class _Kronecker:

@@ -1,6 +1,7 @@
 """ALFA-Mix: query where features mixed with those of a class change the prediction, spread over the pool."""
 
 import math
+from bisect import bisect_left
 
 import torch
 from torch import Tensor
@@ -75,8 +76,9 @@ def alfa_mix_query(
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
     caps = smallest_caps(embeddings, labeled_embeddings, labeled_targets, weight, bias)
-    steps = [number * cap_step for number in range(1, math.ceil(1 / cap_step - ROUNDING) + 1)]
-    cap = next((cap for cap in steps if int((caps < cap).sum()) > query_size), steps[-1])
+    numbers = range(1, math.ceil(1 / cap_step - ROUNDING) + 1)
+    first = bisect_left(numbers, True, key=lambda number: int((caps < number * cap_step).sum()) > query_size)
+    cap = numbers[min(first, len(numbers) - 1)] * cap_step
     candidates = (caps < cap).nonzero().squeeze(1)
     candidates = candidates[caps[candidates].argsort(stable=True)]
     return spread_over(embeddings, candidates, query_size, generator, "ALFAMix")

@@ -24,6 +24,7 @@ FIXED = 256  # references: to read all rows once costs as much as to compare the
 CLOSE = 3  # labeled samples that may be the nearest one of a reference
 LAZY = 4  # new bounds of single rows may cost a fourth of lowering all bounds before that is done
 EXACT = 8  # candidates whose gains are computed exactly at a time
+SMALLEST = 1e-6  # bandwidth: in float64, distances of unit vectors are off by about 1e-8
 TIE = 1e-10  # of the sum of the weights: gains that differ by less are equal
 
 
@@ -52,7 +53,7 @@ def max_herding(
         labeled_embeddings: Features of the labeled samples, shape ``(M, D)``, in one of these forms; of any shape if
             there are none.
         query_size: Number of rows to choose, b, 0 to N.
-        bandwidth: The distance h on the unit sphere, where the largest distance is 2.
+        bandwidth: The distance h on the unit sphere, where the largest distance is 2; at least 1e-6.
         kernel: ``rbf``, or ``tophat``, the cover of ProbCover.
         weights: Of the rows, not negative, shape ``(N,)``; 1 if not given.
         references: Rows that stand for the pool in the mean, int64, shape ``(R,)``; all if not given.
@@ -62,7 +63,7 @@ def max_herding(
         differ by less than :math:`10^{-10}` of the sum of the weights.
 
     Raises:
-        InputError: If ``query_size`` is larger than N, the bandwidth is not positive, a weight is negative, a value is
+        InputError: If ``query_size`` is larger than N, the bandwidth is below 1e-6, a weight is negative, a value is
             not finite, or the arguments do not go together.
 
     Reference:
@@ -90,8 +91,10 @@ def max_herding(
 
 
 def _check_kernel(bandwidth: float, kernel: str, name: str) -> None:
-    if not (isinstance(bandwidth, (int, float)) and 0 < bandwidth < float("inf")):
-        raise InputError(f"Expected `bandwidth` of {name} to be a positive number, but got {bandwidth!r}.")
+    if not (isinstance(bandwidth, (int, float)) and SMALLEST <= bandwidth < float("inf")):
+        raise InputError(
+            f"Expected `bandwidth` of {name} to be a number of at least {SMALLEST}, but got {bandwidth!r}."
+        )
     if kernel not in ("rbf", "tophat"):
         raise InputError(f"Expected `kernel` of {name} to be rbf or tophat, but got {kernel!r}.")
 

@@ -154,9 +154,13 @@ def test_precisions_that_are_none_raise(precision):
         LaplacePosterior(a_head(), features(3), precision)
 
 
-def test_a_precision_that_rounding_loses_raises():
+@pytest.mark.parametrize("num_labeled", [20, 200])  # fewer and more than there are features
+def test_a_precision_that_rounding_loses_raises(num_labeled):
+    numbers = torch.Generator().manual_seed(0)
+    head = LinearHead(0.1 * torch.randn(10, 40, generator=numbers), torch.zeros(10))
+    labeled = torch.randn(num_labeled, 40, generator=numbers)
     with pytest.raises(InputError, match="not lost in rounding beside the labeled samples'"):
-        LaplacePosterior(a_head(), 1000 * features(30), 1e-30).draw(2, generator())
+        LaplacePosterior(head, labeled, 1e-30).draw(2, generator())
 
 
 def test_nan_raises():

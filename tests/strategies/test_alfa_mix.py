@@ -172,6 +172,12 @@ def test_candidates_are_those_of_growing_caps(monkeypatch, query_size, step):
     assert seen == [candidates_by_mixing(case, query_size, step)]
 
 
+def test_a_step_may_be_tiny():
+    """Regression: a list of a billion caps takes all memory."""
+    query = alfa_mix_query(*random_case(), 20, generator(), 1e-9)
+    assert query.tolist() == alfa_mix_query(*random_case(), 20, generator(), 1e-8).tolist()
+
+
 def test_no_candidate_is_random_with_a_warning():
     """Regression: without a candidate, a variable has no value, and np.int is no more (authors' code)."""
     embeddings, labeled, targets, weight, _ = random_case(size=6)

@@ -162,8 +162,9 @@ def test_the_picks_do_not_depend_on_threads() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bandwidth": 0.0}, "`bandwidth` of max_herding to be a positive number, but got 0.0"),
-        ({"bandwidth": float("nan")}, "`bandwidth` of max_herding to be a positive number, but got nan"),
+        ({"bandwidth": 0.0}, "`bandwidth` of max_herding to be a number of at least 1e-06, but got 0.0"),
+        ({"bandwidth": 1e-20}, "`bandwidth` of max_herding to be a number of at least 1e-06, but got 1e-20"),
+        ({"bandwidth": float("nan")}, "`bandwidth` of max_herding to be a number of at least 1e-06, but got nan"),
         ({"kernel": "linear"}, "`kernel` of max_herding to be rbf or tophat, but got 'linear'"),
         ({"weights": [1.0, -0.5, 1.0]}, "weights that are not negative, but got -0.5"),
         ({"weights": [1.0]}, "a weight for each of 3 rows, but got 1"),
