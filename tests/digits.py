@@ -7,7 +7,7 @@ from al_lightning.data import Arrays
 from al_lightning.models import DropoutMLP
 
 
-class Digits(data.Digits):
+class FlatDigits(data.Digits):
     """1,400 training and 397 test images of 8 x 8 grey values, as rows."""
 
     class_names = None

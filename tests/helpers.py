@@ -8,16 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from al_lightning import strategies
 from al_lightning.data import Arrays
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.inference import Known, PoolPredictor
+from al_lightning.strategies import BatchBALD, Consistency, Entropy, Margin, QueryStrategy, Replay, Stochastic, Switch
 from al_lightning.testing.small_models import NUM_LABELED, NUM_POOL, fitted_model
-from tests.digits import Digits
+from tests.digits import FlatDigits
 
 
 @cache
 def digits() -> Arrays:
-    return Digits().load()
+    return FlatDigits().load()
 
 
 def labeled_inputs() -> Tensor:
@@ -85,3 +87,18 @@ def random_probs(size: int, num_classes: int, seed: int = 0, spread: float = 2.0
 def rows_by_hand(score: Callable[[Tensor], float], rows: Tensor) -> Tensor:
     """Scores rows one at a time in float64."""
     return torch.tensor([score(row) for row in rows.double()], dtype=torch.float64)
+
+
+MADE: dict[str, Callable[[], QueryStrategy]] = {
+    "BatchBALD": lambda: BatchBALD(20, 100),
+    "Consistency": lambda: Consistency(5),
+    "Replay": lambda: Replay("runs/margin/seed0"),
+    "Stochastic": lambda: Stochastic(Entropy()),
+    "Switch": lambda: Switch(Entropy(), Margin(), at_labels=200),
+}
+"""How strategies are made that need arguments, or would take long without."""
+
+
+def make_strategy(name: str) -> QueryStrategy:
+    """Makes a strategy of the package by its name."""
+    return MADE[name]() if name in MADE else getattr(strategies, name)()

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from al_lightning.data import Arrays
-from tests.digits import Digits
+from tests.digits import FlatDigits
 
 
-class DigitImages(Digits):
+class DigitImages(FlatDigits):
     """150 training and 50 test images, ``(N, 8, 8)``: few enough for a ResNet."""
 
     def load(self) -> Arrays:

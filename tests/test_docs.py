@@ -71,12 +71,11 @@ def test_the_strategies_shown_keep_the_contract(
 
 
 def test_the_ensemble_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python" and "class Ensemble" in block]
-    (command,) = [line for line in COMMANDS if "my_models.Ensemble" in line]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "class LinearNets" in block]
+    (command,) = [line for line in COMMANDS if "my_models.LinearNets" in line]
     (tmp_path / "my_shown_models.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command.replace("my_models", "my_shown_models").replace("num_rounds 10", "num_rounds 1"))
-    words[words.index("Digits")] = "al_lightning.Digits"  # other tests have data sets of that name
     main([*words[1:], "--trainer.max_epochs", "3", "--loop.run_dir", "run"])
     assert len((tmp_path / "run/rounds.csv").read_text().splitlines()) == 3
 

@@ -35,7 +35,7 @@ def assert_same(run_dir: Path, whole: Path) -> None:
 @pytest.mark.parametrize("strategy", ["Entropy", "BADGE", "CoreSet"])
 def test_sigkill_at_forty_moments_of_fit_scoring_and_commit(tmp_path: Path, strategy: str, forked_python: str) -> None:
     flags = [
-        *("--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"),
+        *("--data", "tests.digits.FlatDigits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"),
         *("--loop.strategy", strategy, "--loop.query_size", "10"),
         *("--data.batch_size", "32", "--loop.num_rounds", "2", "--trainer.max_epochs", "1"),
     ]

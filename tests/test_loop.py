@@ -32,7 +32,7 @@ from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.inference import PoolPredictor
 from al_lightning.random_streams import stream
 from al_lightning.strategies import LeastConfidence, QueryStrategy, Stochastic, Switch
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import digits
 
 SECONDS = ("seconds_fit", "seconds_score", "seconds_select", "seconds_test")
@@ -57,7 +57,7 @@ def run(
     **kwargs,
 ) -> ActiveLearningLoop:
     loop = make_loop(run_dir, strategy, **kwargs)
-    loop.run(make_trainer(loop, *callbacks, **(trainer or {})), model or DigitsMLP(), Digits(num_initial=50))
+    loop.run(make_trainer(loop, *callbacks, **(trainer or {})), model or DigitsMLP(), FlatDigits(num_initial=50))
     return loop
 
 
@@ -208,7 +208,7 @@ def test_other_trainer_calls_are_left_alone(tmp_path: Path) -> None:
     """Outside of run, the loop in a trainer's callbacks does nothing."""
     loop = make_loop(tmp_path)
     trainer = make_trainer(loop)
-    datamodule = Digits(num_initial=50)
+    datamodule = FlatDigits(num_initial=50)
     datamodule.set_labeled(torch.arange(100))
     trainer.fit(DigitsMLP(), datamodule=datamodule)
     assert trainer.current_epoch == 3
@@ -231,7 +231,7 @@ def test_converged_tells_the_threshold_from_the_cap(tmp_path: Path) -> None:
 def test_training_accuracy_is_measured_without_dropout(tmp_path: Path) -> None:
     model = DigitsMLP()
     run(tmp_path, None, Convergence(), model=model, num_rounds=0, trainer={"max_epochs": 5})
-    datamodule = Digits(num_initial=50)
+    datamodule = FlatDigits(num_initial=50)
     datamodule.set_labeled(datamodule.draw_initial(stream(0, "initial")))
     labeled = datamodule.labeled_indices
     model.eval()
@@ -275,7 +275,7 @@ def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_labeled_ones(tmp_p
         def embed(self, x: Tensor) -> Tensor:
             return super().embed(x.mul_(2))
 
-    datamodule = Digits(num_initial=50)
+    datamodule = FlatDigits(num_initial=50)
     loop = make_loop(tmp_path, Random(), num_rounds=0)
     loop.run(make_trainer(loop, Convergence()), InPlace(), datamodule)
     labeled = datamodule.labeled_indices
@@ -324,7 +324,7 @@ def test_the_optimizer_is_a_setting(tmp_path: Path) -> None:
 
 def test_all_of_the_data_may_be_labeled_if_nothing_is_queried(tmp_path: Path) -> None:
     loop = make_loop(tmp_path, num_rounds=0)
-    loop.run(make_trainer(loop), DigitsMLP(), Digits(num_initial=1400))
+    loop.run(make_trainer(loop), DigitsMLP(), FlatDigits(num_initial=1400))
     assert rows(tmp_path)[0]["num_labeled"] == "1400"
 
 
@@ -511,7 +511,7 @@ def test_a_loop_adds_itself_to_the_callbacks_as_long_as_it_runs(tmp_path: Path) 
 
     trainer, loop = make_trainer(watcher := Watcher()), make_loop(tmp_path / "one")
     before = list(trainer.callbacks)
-    loop.run(trainer, DigitsMLP(), Digits(num_initial=50))
+    loop.run(trainer, DigitsMLP(), FlatDigits(num_initial=50))
     assert len(seen) == 3
     assert trainer.callbacks == before
     assert watcher in before
@@ -593,7 +593,7 @@ def test_without_an_end_a_run_uses_up_its_pool(tmp_path: Path, capsys: pytest.Ca
     assert "round 1 of 2: " in out
     assert "; the pool is used up." in out
     before = (tmp_path / "rounds.csv").read_bytes()
-    loop.run(make_trainer(loop, max_epochs=1), DigitsMLP(), Digits(num_initial=50))
+    loop.run(make_trainer(loop, max_epochs=1), DigitsMLP(), FlatDigits(num_initial=50))
     assert "is finished: 3 rounds done" in (out := capsys.readouterr().out)
     assert "the pool is used up." in out
     assert (tmp_path / "rounds.csv").read_bytes() == before
@@ -629,7 +629,7 @@ def test_the_trainer_is_given_back_as_it_was(tmp_path: Path) -> None:
     trainer = make_trainer(loop, enable_model_summary=True)
     before = list(trainer.callbacks)
     level = logging.getLogger("lightning.pytorch").level
-    loop.run(trainer, DigitsMLP(), Digits(num_initial=50))
+    loop.run(trainer, DigitsMLP(), FlatDigits(num_initial=50))
     assert trainer.callbacks == before
     assert logging.getLogger("lightning.pytorch").level == level
 

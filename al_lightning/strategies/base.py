@@ -130,19 +130,29 @@ class ScoreStrategy(QueryStrategy):
         return pool.map(checked)
 
     def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
-        return self._rank(pool, query_size).positions
+        return self._checked_rank(pool, query_size, generator).positions
 
     def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
         if type(self).query is not ScoreStrategy.query:  # a subclass has a query of its own
             return super().answer(pool, query_size, generator)
-        return self._rank(pool, query_size)
+        return self._checked_rank(pool, query_size, generator)
 
-    def _rank(self, pool: PoolPredictor, query_size: int) -> Answer:
+    def rank(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
+        """Chooses the samples of highest score. Override it where ties, or random draws, need more than a score.
+
+        Args:
+            pool: See :meth:`query`.
+            query_size: From 1 to N.
+            generator: See :meth:`query`.
+        """
+        scores = self.scores(pool)
+        return Answer(top_k(scores, query_size), scores)
+
+    def _checked_rank(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
         check_query_size(query_size, len(pool))
         if query_size == 0:
             return Answer(torch.empty(0, dtype=torch.int64))
-        scores = self.scores(pool)
-        return Answer(top_k(scores, query_size), scores)
+        return self.rank(pool, query_size, generator)
 
 
 def _check_scores(scores: object, size: int, source: str) -> None:

@@ -11,7 +11,7 @@ from al_lightning.data.blocks import TensorBlocks
 from al_lightning.errors import InputError
 from al_lightning.inference import Blocks, PoolPredictor, Predictions
 from al_lightning.inference.blocks import ChosenBlocks
-from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite, check_query_size, top_k
+from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite, top_k
 from al_lightning.strategies.posterior import JointSamples, Posterior
 
 JOINT_VALUES = 2**18  # joint probabilities that are held at a time, so that they fit a core's cache
@@ -139,13 +139,7 @@ class EPIG(ScoreStrategy):
         self.posterior = posterior
         self.prior_precision = prior_precision
 
-    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
-        return self.answer(pool, query_size, generator).positions
-
-    def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
-        check_query_size(query_size, len(pool))
-        if query_size == 0:
-            return Answer(torch.empty(0, dtype=torch.int64))
+    def rank(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
         scores = self.scores(pool, generator)
         return Answer(top_k(scores, query_size), scores)
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.inference import PoolPredictor, Predictions
-from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite, check_query_size
+from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite
 from al_lightning.strategies.entropy import entropy_score
 from al_lightning.strategies.posterior import JointSamples, Posterior
 
@@ -62,13 +62,7 @@ class VariationRatio(ScoreStrategy):
         self.posterior = posterior
         self.prior_precision = prior_precision
 
-    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
-        return self.answer(pool, query_size, generator).positions
-
-    def answer(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
-        check_query_size(query_size, len(pool))
-        if query_size == 0:
-            return Answer(torch.empty(0, dtype=torch.int64))
+    def rank(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Answer:
         self._samples.prepare(pool)
         scores, entropies = pool.map(lambda batch: self._samples.map(batch, _ratio_and_entropy)).unbind(1)
         check_finite(entropies, "predictions")

@@ -16,7 +16,7 @@ from al_lightning.cli import main
 from al_lightning.fitting import versions
 from al_lightning.run_folder import RunFolder, read_rounds
 
-DIGITS = ["--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
+DIGITS = ["--data", "tests.digits.FlatDigits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
 TINY = [*DIGITS, "--loop.query_size", "10", "--loop.num_rounds", "1", "--trainer.max_epochs", "2"]
 
 

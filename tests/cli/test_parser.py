@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from al_lightning.cli.fit import settings_of_fit
-from tests.digits import Digits
+from tests.digits import FlatDigits
 
 
-class Rooted(Digits):
+class Rooted(FlatDigits):
     """Data with an argument that FashionMNIST has, too, with another default."""
 
     def __init__(self, root: str | None = None, num_initial: int = 20) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from al_lightning.data import Arrays, PoolDataModule
 from al_lightning.errors import InputError
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import digits, generator
 
 SIZE = 1400
@@ -35,7 +35,7 @@ def rows(blocks) -> Tensor:
 
 
 def test_at_first_nothing_is_labeled():
-    data = Digits()
+    data = FlatDigits()
     assert data.labeled.dtype == torch.bool
     assert data.labeled.shape == (SIZE,)
     assert not data.labeled.any()
@@ -55,7 +55,7 @@ def test_data_is_loaded_once_and_setup_forgets_nothing():
 
 
 def test_position_i_in_the_pool_is_the_ith_unlabeled_sample():
-    data = Digits()
+    data = FlatDigits()
     data.set_labeled(torch.tensor([0, 2, 3, 9]))
     assert data.labeled_indices.tolist() == [0, 2, 3, 9]
     assert data.unlabeled_indices[:6].tolist() == [1, 4, 5, 6, 7, 8]
@@ -64,7 +64,7 @@ def test_position_i_in_the_pool_is_the_ith_unlabeled_sample():
 
 
 def test_labeled_samples_are_gathered_once_until_the_labeled_set_changes():
-    data = Digits()
+    data = FlatDigits()
     data.set_labeled(torch.tensor([9, 0]))
     assert rows(data.labeled_blocks()).equal(digits().train_inputs[[0, 9]])
     assert data.labeled_targets.equal(digits().train_targets[[0, 9]])
@@ -77,19 +77,19 @@ def test_labeled_samples_are_gathered_once_until_the_labeled_set_changes():
 
 
 def test_what_a_labeler_says_is_trained_on_and_what_was_skipped_is_not_asked_again():
-    data = Digits(batch_size=16)
+    data = FlatDigits(batch_size=16)
     assert data.label(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4])).tolist() == [7, 3, 5]
     assert data.labeled_indices.tolist() == [5, 7]
     assert data.labeled_targets.tolist() == [4, 2]
     assert sorted(next(iter(data.train_dataloader()))[1].tolist()) == [2, 4]
     assert len(data.unlabeled_indices) == SIZE - 3
     assert not set(data.unlabeled_indices.tolist()) & {3, 5, 7}
-    other = Digits()
+    other = FlatDigits()
     other.set_labeled(torch.tensor([7, 3, 5]), torch.tensor([2, -1, 4]))
     assert other.labeled.equal(data.labeled)
     assert other.unlabeled_indices.equal(data.unlabeled_indices)
     assert other.train_targets.equal(data.train_targets)
-    assert Digits().train_targets[7] == digits().train_targets[7]  # of others nothing changes
+    assert FlatDigits().train_targets[7] == digits().train_targets[7]  # of others nothing changes
     other.set_labeled(torch.tensor([0]))
     assert len(other.unlabeled_indices) == SIZE - 1
 
@@ -104,14 +104,14 @@ def test_what_a_labeler_says_is_trained_on_and_what_was_skipped_is_not_asked_aga
     ],
 )
 def test_labels_that_are_none_are_refused_and_label_nothing(labels, words):
-    data = Digits()
+    data = FlatDigits()
     with pytest.raises(InputError, match=words):
         data.label(torch.tensor([4, 5]), labels)
     assert not data.labeled.any()
 
 
 def test_label_turns_positions_into_indices_and_keeps_their_order():
-    data = Digits()
+    data = FlatDigits()
     data.set_labeled(torch.tensor([0, 2, 3, 9]))
     wanted = rows(data.pool_blocks())[[5, 0, 1395]]
     indices = data.label(torch.tensor([5, 0, 1395]))
@@ -122,7 +122,7 @@ def test_label_turns_positions_into_indices_and_keeps_their_order():
 
 def test_labeled_samples_leave_the_pool_for_good():
     """Regression: acquired samples stayed, and the pool grew each round (Gal et al.'s code)."""
-    data, bought, generator_ = Digits(), set(), generator()
+    data, bought, generator_ = FlatDigits(), set(), generator()
     for round in range(1, 20):
         query = torch.randperm(len(data.unlabeled_indices), generator=generator_)[:70]
         indices = set(data.label(query).tolist())
@@ -136,7 +136,7 @@ def test_labeled_samples_leave_the_pool_for_good():
 
 
 def test_an_empty_query_labels_nothing():
-    data = Digits()
+    data = FlatDigits()
     indices = data.label(torch.empty(0, dtype=torch.int64))
     assert indices.shape == (0,)
     assert indices.dtype == torch.int64
@@ -159,7 +159,7 @@ BAD_QUERIES = {
 @pytest.mark.parametrize("case", BAD_QUERIES)
 def test_label_refuses_what_is_no_query_and_labels_nothing(case):
     query, message = BAD_QUERIES[case]
-    data = Digits()
+    data = FlatDigits()
     data.set_labeled(torch.arange(100))
     with pytest.raises(InputError, match=message):
         data.label(query)
@@ -167,7 +167,7 @@ def test_label_refuses_what_is_no_query_and_labels_nothing(case):
 
 
 def test_set_labeled_replaces_the_labeled_set():
-    data = Digits()
+    data = FlatDigits()
     data.label(torch.arange(50))
     data.set_labeled(torch.tensor([7, 3]))
     assert data.labeled_indices.tolist() == [3, 7]
@@ -176,7 +176,7 @@ def test_set_labeled_replaces_the_labeled_set():
 
 
 def test_a_run_is_resumed_by_the_indices_that_label_returned():
-    first, second = Digits(), Digits()
+    first, second = FlatDigits(), FlatDigits()
     bought = torch.cat([first.label(torch.tensor([5, 3, 900])), first.label(torch.tensor([5, 3, 900]))])
     second.set_labeled(bought)
     assert second.labeled.equal(first.labeled)
@@ -188,7 +188,7 @@ def test_a_run_is_resumed_by_the_indices_that_label_returned():
 @pytest.mark.parametrize("initial", ["random", "balanced"])
 @pytest.mark.parametrize("num_initial", [1, 10, 57, 500])
 def test_initial_set_is_distinct_indices_and_labels_nothing(initial, num_initial):
-    data = Digits(num_initial, initial)
+    data = FlatDigits(num_initial, initial)
     indices = data.draw_initial(generator())
     assert indices.dtype == torch.int64
     assert indices.shape == (num_initial,)
@@ -201,7 +201,7 @@ def test_initial_set_is_distinct_indices_and_labels_nothing(initial, num_initial
 @pytest.mark.parametrize("initial", ["random", "balanced"])
 def test_initial_set_is_a_function_of_the_generator(initial):
     state = torch.get_rng_state()
-    first, same, other = (Digits(50, initial).draw_initial(generator(seed)) for seed in (0, 0, 1))
+    first, same, other = (FlatDigits(50, initial).draw_initial(generator(seed)) for seed in (0, 0, 1))
     assert torch.get_rng_state().equal(state)
     assert first.equal(same)
     assert not first.equal(other)
@@ -209,7 +209,9 @@ def test_initial_set_is_a_function_of_the_generator(initial):
 
 @pytest.mark.parametrize("num_initial", [3, 10, 57, 300])
 def test_balanced_classes_differ_by_at_most_one(num_initial):
-    counts = digits().train_targets[Digits(num_initial, "balanced").draw_initial(generator())].bincount(minlength=10)
+    counts = (
+        digits().train_targets[FlatDigits(num_initial, "balanced").draw_initial(generator())].bincount(minlength=10)
+    )
     assert counts.max() - counts.min() <= 1
     assert counts.sum() == num_initial
 
@@ -224,7 +226,7 @@ def test_every_sample_is_drawn_equally_often(initial):
 
 
 def test_initial_set_is_in_the_order_drawn_not_sorted_by_class():
-    indices = Digits(200, "balanced").draw_initial(generator())
+    indices = FlatDigits(200, "balanced").draw_initial(generator())
     targets = digits().train_targets[indices]
     assert (targets.diff() < 0).any()
     assert (indices.diff() < 0).any()
@@ -253,14 +255,14 @@ def test_more_than_there_are_raises(initial):
 )
 def test_arguments_out_of_range_raise(arguments, message):
     with pytest.raises(InputError, match=message):
-        Digits(**arguments)
+        FlatDigits(**arguments)
 
 
 # -------------------------------------------------------------------------------------------------------------- loaders
 
 
 def test_training_sees_the_labeled_samples_alone():
-    data = Digits(batch_size=16)
+    data = FlatDigits(batch_size=16)
     data.set_labeled(torch.tensor([8, 3, 1000]))
     (inputs, targets), *others = data.train_dataloader()
     assert not others
@@ -269,14 +271,14 @@ def test_training_sees_the_labeled_samples_alone():
 
 
 def test_training_sees_the_samples_labeled_last():
-    data = Digits(batch_size=1000)
+    data = FlatDigits(batch_size=1000)
     for num_labeled in (10, 20, 30):
         data.label(torch.arange(10))
         assert sum(len(targets) for _, targets in data.train_dataloader()) == num_labeled
 
 
 def test_shuffles_come_from_the_stream_that_the_loop_sets():
-    data = Digits(batch_size=16)
+    data = FlatDigits(batch_size=16)
     data.set_labeled(torch.arange(100))
     epochs = []
     for seed in (0, 0, 1):
@@ -295,7 +297,7 @@ def test_minibatches_come_in_the_groups_that_the_model_takes(group, num_items):
         global_rank, world_size = 0, 1
 
     Trainer.lightning_module.minibatches_per_step = group
-    data = Digits(batch_size=16)
+    data = FlatDigits(batch_size=16)
     data.set_labeled(torch.arange(100))
     data.trainer = Trainer()
     items = list(data.train_dataloader())
@@ -305,7 +307,7 @@ def test_minibatches_come_in_the_groups_that_the_model_takes(group, num_items):
 
 @pytest.mark.parametrize("name", ["test_dataloader", "predict_dataloader"])
 def test_testing_and_predicting_see_the_test_set_in_order(name):
-    inputs, targets = (torch.cat(parts) for parts in zip(*getattr(Digits(), name)(), strict=True))
+    inputs, targets = (torch.cat(parts) for parts in zip(*getattr(FlatDigits(), name)(), strict=True))
     assert inputs.equal(digits().test_inputs)
     assert targets.equal(digits().test_targets)
 

@@ -14,7 +14,7 @@ from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.labels import class_indices, numbers_with_gaps
 from al_lightning.data.targets import Labels
 from al_lightning.errors import InputError
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits
 
 SAME = [2, 0, 1, 1]
@@ -134,7 +134,7 @@ def test_gaps_are_seen_only_where_all_classes_are_known() -> None:
     assert numbers_with_gaps([torch.tensor([], dtype=torch.int64)]) is None
 
 
-class Shifted(Digits):
+class Shifted(FlatDigits):
     """Digits with other numbers as classes, in an array of some type."""
 
     no_settings = ("change",)
@@ -195,7 +195,7 @@ def test_numbers_with_gaps_give_the_run_of_the_numbers_from_0(tmp_path: Path, ma
     assert data.count_classes() == 10
     assert data.train_targets.equal(digits().train_targets)
     assert data.test_targets.equal(digits().test_targets)
-    expected = rounds_and_queries(tmp_path / "ours", Digits(num_initial=30))
+    expected = rounds_and_queries(tmp_path / "ours", FlatDigits(num_initial=30))
     assert rounds_and_queries(tmp_path / "theirs", data) == expected
 
 
@@ -215,7 +215,7 @@ def test_items_with_names_give_the_run_of_indices(tmp_path: Path) -> None:
     arrays = digits()
     train, test = Named(arrays.train_inputs, arrays.train_targets), Named(arrays.test_inputs, arrays.test_targets)
     data = DatasetPool(train, test, num_initial=30)
-    expected = rounds_and_queries(tmp_path / "ours", Digits(num_initial=30))
+    expected = rounds_and_queries(tmp_path / "ours", FlatDigits(num_initial=30))
     assert rounds_and_queries(tmp_path / "theirs", data) == expected
     assert data.list_class_names() == [f"digit {c}" for c in range(10)]
     turned = DatasetPool(train, test, classes=[f"digit {c}" for c in range(9, -1, -1)])

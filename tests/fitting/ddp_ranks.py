@@ -19,13 +19,13 @@ from al_lightning.data.blocks import TensorBlocks
 from al_lightning.fitting.ranks import Ranks
 from al_lightning.inference import PoolPredictor, Predictions, Shards
 from al_lightning.run_folder import RunFolder
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import fitted_model, generator, make_pool, pool_inputs
 from tests.test_loop import PlainMLP
 
 DEVICES = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
 FLAGS = [
-    *("--data", "tests.digits.Digits", "--data.num_initial", "107", "--data.batch_size", "8"),
+    *("--data", "tests.digits.FlatDigits", "--data.num_initial", "107", "--data.batch_size", "8"),
     *("--model", "tests.digits.DigitsMLP", "--loop.strategy", "BADGE", "--loop.query_size", "9"),
     *("--loop.num_rounds", "12", "--trainer.max_epochs", "5"),
     *(word for name, value in DEVICES.items() for word in (f"--trainer.{name}", str(value))),
@@ -78,7 +78,7 @@ def run(folder: Path, name: str) -> dict:
         callbacks=[loop, watch],
         **DEVICES,
     )
-    loop.run(trainer, model, Digits(num_initial=107, batch_size=batch_size))
+    loop.run(trainer, model, FlatDigits(num_initial=107, batch_size=batch_size))
     return {"rounds": watch.rounds, "batches": watch.batches, "threads": watch.num_threads}
 
 

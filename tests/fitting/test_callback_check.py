@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from al_lightning import Backbone, DropoutMLP, InputError, Random
 from al_lightning.models.closure import wants_closure
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.fitting.test_callback_state import Net
 from tests.own_models import DigitImages
 from tests.test_loop import make_loop, make_trainer, rows, run, timeless
@@ -105,7 +105,7 @@ def test_a_spike_ends_the_run_in_one_sentence(tmp_path: Path, monkeypatch: pytes
     assert len(rows(tmp_path / "calm")) == 3
     loop = make_loop(tmp_path / "run")
     with pytest.raises(InputError, match="fit of round 1 to end without a spike, but got: Training spike detected in"):
-        loop.run(make_trainer(loop, make(), **trainer), Spikes(), Digits(num_initial=50, batch_size=16))
+        loop.run(make_trainer(loop, make(), **trainer), Spikes(), FlatDigits(num_initial=50, batch_size=16))
     assert len(rows(tmp_path / "run")) == 1
 
 
@@ -161,7 +161,7 @@ def test_lbfgs_takes_the_step_that_it_takes_by_hand(tmp_path: Path) -> None:
             start.append({name: value.clone() for name, value in module.state_dict().items()})
 
     loop = make_loop(tmp_path, Random(), num_rounds=0)
-    data = Digits(num_initial=50)
+    data = FlatDigits(num_initial=50)
     loop.run(make_trainer(loop, Watch(), max_epochs=2), model, data)
     by_hand = DropoutMLP(64, 16, dropout=0.0)
     by_hand.load_state_dict(start[0])

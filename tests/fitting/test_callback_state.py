@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from al_lightning import Entropy, InputError
 from al_lightning.fitting.callback_state import FreshCallbacks
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.test_loop import make_loop, make_trainer, rows, run, timeless
 
 
@@ -239,7 +239,7 @@ def test_a_callback_may_refer_to_what_it_does_not_own(tmp_path: Path) -> None:
         def __init__(self, *parts: object) -> None:
             self.parts = parts
 
-    data, model = Digits(num_initial=50), Net()
+    data, model = FlatDigits(num_initial=50), Net()
     loop = make_loop(tmp_path)
     refers = Refers(data, model, model.head, model.head.weight, loop)
     parts = refers.parts
@@ -311,7 +311,7 @@ def test_the_query_sees_the_model_that_is_tested(tmp_path: Path, make: Callable[
 
     loop = make_loop(tmp_path, Watch())
     callbacks = [make(), loop] if is_first else [loop, make()]
-    data, model = Digits(num_initial=50), Tested()
+    data, model = FlatDigits(num_initial=50), Tested()
     loop.run(make_trainer(*callbacks, max_epochs=6), model, data)
     queried = queried[1:]  # the first was tried before the fit
     saved.append(torch.load(tmp_path / "model.ckpt", weights_only=True)["state_dict"])
@@ -332,6 +332,6 @@ def test_the_order_of_callbacks_decides_nothing(tmp_path: Path) -> None:
     for name in ("first", "last"):
         loop, average = make_loop(tmp_path / name), EMAWeightAveraging(decay=0.9)
         callbacks = [average, loop] if name == "first" else [loop, average]
-        loop.run(make_trainer(*callbacks, max_epochs=6), Net(), Digits(num_initial=50))
+        loop.run(make_trainer(*callbacks, max_epochs=6), Net(), FlatDigits(num_initial=50))
     assert timeless(tmp_path / "first") == timeless(tmp_path / "last")
     assert rows(tmp_path / "first", "queries.csv") == rows(tmp_path / "last", "queries.csv")

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from al_lightning import InputError, Interrupted, Random
 from al_lightning.fitting.cluster import one_process_environment
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.test_loop import make_loop, make_trainer, rows, run, timeless
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ JOB = {
     "SLURM_NNODES": "1",
 }
 FLAGS = [
-    *("--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"),
+    *("--data", "tests.digits.FlatDigits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"),
     *("--loop.query_size", "10", "--loop.num_rounds", "2", "--trainer.max_epochs", "3"),
 ]
 
@@ -48,7 +48,7 @@ def plant_checkpoint(folder: Path) -> None:
     """Writes the checkpoint that Lightning leaves when a job is requeued: other weights, and a finished trainer."""
     model = DigitsMLP()
     trainer = make_trainer(max_epochs=7, default_root_dir=str(folder), plugins=[LightningEnvironment()])
-    data = Digits(num_initial=50)
+    data = FlatDigits(num_initial=50)
     data.set_labeled(torch.arange(400))
     trainer.fit(model, datamodule=data)
     trainer.save_checkpoint(folder / "hpc_ckpt_3.ckpt")
@@ -80,7 +80,7 @@ def test_fast_dev_run_loads_no_checkpoint_either(tmp_path: Path, job: pytest.Mon
     plant_checkpoint(Path.cwd())
     loop, model = make_loop(tmp_path / "run"), DigitsMLP()
     planted = torch.load("hpc_ckpt_3.ckpt", weights_only=True)["state_dict"]["hidden.weight"]
-    loop.run(make_trainer(loop, fast_dev_run=True), model, Digits(num_initial=50))
+    loop.run(make_trainer(loop, fast_dev_run=True), model, FlatDigits(num_initial=50))
     assert not torch.allclose(model.hidden.weight, planted, atol=0.05)
 
 
@@ -106,7 +106,7 @@ def test_a_path_that_each_fit_would_start_from_is_refused(tmp_path: Path) -> Non
     trainer = make_trainer(loop)
     trainer.ckpt_path = str(tmp_path / "old.ckpt")
     with pytest.raises(InputError, match="`trainer.ckpt_path` not to be set"):
-        loop.run(trainer, DigitsMLP(), Digits(num_initial=50))
+        loop.run(trainer, DigitsMLP(), FlatDigits(num_initial=50))
     assert not (tmp_path / "run").exists()
 
 
@@ -140,7 +140,7 @@ def test_devices_and_tasks_that_do_not_go_together_are_refused(tmp_path: Path, j
     loop = make_loop(tmp_path / "run")
     trainer = L.Trainer(callbacks=[loop], devices=2, strategy="ddp", accelerator="cpu", logger=False)
     with pytest.raises(InputError, match="a task for each of 2 devices, but it started 3"):
-        loop.run(trainer, DigitsMLP(), Digits())
+        loop.run(trainer, DigitsMLP(), FlatDigits())
     assert not (tmp_path / "run").exists()
 
 

@@ -15,7 +15,7 @@ from al_lightning.random_streams import stream
 from al_lightning.strategies import CoreSet, KMeans, QueryStrategy
 from al_lightning.strategies.core_set import k_center_greedy
 from al_lightning.strategies.kmeans import kmeans_query
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import digits
 from tests.test_loop import make_trainer, rows, timeless
 
@@ -36,12 +36,12 @@ class Twice(FirstRows):
         return torch.zeros(query_size, dtype=torch.int64)
 
 
-def chosen(data: Digits, model: DigitsMLP | None = None, seed: int = 0, query_size: int = 7) -> Tensor:
+def chosen(data: FlatDigits, model: DigitsMLP | None = None, seed: int = 0, query_size: int = 7) -> Tensor:
     with cold_start(data, model or DigitsMLP(), make_trainer(), query_size):
         return data.draw_initial(stream(seed, "initial"))
 
 
-def run_arm(path: Path, strategy: QueryStrategy, data: Digits, seed: int = 0, query_size: int = 10) -> list[int]:
+def run_arm(path: Path, strategy: QueryStrategy, data: FlatDigits, seed: int = 0, query_size: int = 10) -> list[int]:
     """Runs a round and returns the indices of the initial set."""
     loop = ActiveLearningLoop(strategy, query_size=query_size, num_rounds=1, run_dir=str(path), seed=seed)
     loop.run(make_trainer(loop), LinearProbe(), data)
@@ -54,15 +54,15 @@ def run_arm(path: Path, strategy: QueryStrategy, data: Digits, seed: int = 0, qu
 def test_the_initial_set_is_the_query_of_the_strategy_on_all_inputs() -> None:
     inputs = digits().train_inputs
     expected = kmeans_query(inputs, 20, stream(3, "initial"))
-    assert chosen(Digits(20, "kmeans"), seed=3).equal(expected)
-    assert chosen(Digits(20, "CoreSet"), seed=3).equal(k_center_greedy(inputs, torch.empty(0, 64), 20))
-    assert len(chosen(Digits(20, "typiclust")).unique()) == 20
+    assert chosen(FlatDigits(20, "kmeans"), seed=3).equal(expected)
+    assert chosen(FlatDigits(20, "CoreSet"), seed=3).equal(k_center_greedy(inputs, torch.empty(0, 64), 20))
+    assert len(chosen(FlatDigits(20, "typiclust")).unique()) == 20
 
 
 def test_the_strategy_sees_features_and_neither_classes_nor_predictions() -> None:
     FirstRows.seen.clear()
     path = "tests.fitting.test_cold_start.FirstRows"
-    assert chosen(Digits(5, path)).tolist() == [0, 1, 2, 3, 4]
+    assert chosen(FlatDigits(5, path)).tolist() == [0, 1, 2, 3, 4]
     (pool,) = FirstRows.seen
     assert pool.embeddings().equal(digits().train_inputs)
     assert (pool.num_labeled, len(pool)) == (0, 1400)
@@ -72,12 +72,12 @@ def test_the_strategy_sees_features_and_neither_classes_nor_predictions() -> Non
 
 
 def test_classes_of_the_samples_do_not_matter() -> None:
-    class Relabeled(Digits):
+    class Relabeled(FlatDigits):
         def load(self):
             arrays = super().load()
             return arrays._replace(train_targets=arrays.train_targets.flip(0))
 
-    assert chosen(Relabeled(20, "typiclust")).equal(chosen(Digits(20, "typiclust")))
+    assert chosen(Relabeled(20, "typiclust")).equal(chosen(FlatDigits(20, "typiclust")))
 
 
 def test_images_are_flattened_and_samples_that_left_are_not_chosen() -> None:
@@ -102,7 +102,7 @@ def test_the_features_of_a_model_are_those_before_its_first_fit() -> None:
     torch.manual_seed(0)
     model = DigitsMLP()
     with pytest.warns(UserWarning, match="the features of DigitsMLP before its first fit, and its weights are random"):
-        found = chosen(Digits(20, "kmeans", initial_features="model"), model)
+        found = chosen(FlatDigits(20, "kmeans", initial_features="model"), model)
     with torch.no_grad():
         expected = kmeans_query(model.embed(digits().train_inputs), 20, stream(0, "initial"))
     assert found.equal(expected)
@@ -110,7 +110,7 @@ def test_the_features_of_a_model_are_those_before_its_first_fit() -> None:
 
 def test_the_features_of_a_probe_are_the_inputs_and_no_reason_to_warn(recwarn: pytest.WarningsRecorder) -> None:
     model = LinearProbe(64, 10)
-    assert chosen(Digits(20, "kmeans", initial_features="model"), model).equal(chosen(Digits(20, "kmeans")))
+    assert chosen(FlatDigits(20, "kmeans", initial_features="model"), model).equal(chosen(FlatDigits(20, "kmeans")))
     assert not [one for one in recwarn if "random" in str(one.message)]
 
 
@@ -126,12 +126,12 @@ def test_a_file_has_a_row_for_each_sample(tmp_path: Path, form: str) -> None:
         np.savez(path, features=features, targets=np.zeros(1400))
     else:
         write_features(path, FeaturesFile(Part(features, np.zeros(1400, dtype=np.int64))))
-    found = chosen(Digits(10, "kmeans", initial_features=str(path)))
+    found = chosen(FlatDigits(10, "kmeans", initial_features=str(path)))
     assert found.equal(kmeans_query(features, 10, stream(0, "initial")))
 
 
 def test_rows_of_named_files_are_found_by_name(tmp_path: Path) -> None:
-    class Named(Digits):
+    class Named(FlatDigits):
         def file_of(self, index: int) -> str:
             return f"{index:04}.png"
 
@@ -154,9 +154,9 @@ def test_rows_of_named_files_are_found_by_name(tmp_path: Path) -> None:
 
 def test_arms_of_a_seed_share_the_initial_set_whatever_their_strategy_and_query(tmp_path: Path) -> None:
     arms = {
-        "margin": run_arm(tmp_path / "margin", Margin(), Digits(15, "typiclust")),
-        "badge": run_arm(tmp_path / "badge", BADGE(), Digits(15, "typiclust"), query_size=4),
-        "other": run_arm(tmp_path / "other", Random(), Digits(15, "typiclust"), seed=1),
+        "margin": run_arm(tmp_path / "margin", Margin(), FlatDigits(15, "typiclust")),
+        "badge": run_arm(tmp_path / "badge", BADGE(), FlatDigits(15, "typiclust"), query_size=4),
+        "other": run_arm(tmp_path / "other", Random(), FlatDigits(15, "typiclust"), seed=1),
     }
     assert arms["margin"] == arms["badge"]
     assert len(set(arms["margin"])) == 15
@@ -168,23 +168,23 @@ def test_arms_of_a_seed_share_the_initial_set_whatever_their_strategy_and_query(
 
 def test_without_a_number_the_initial_set_is_a_query(tmp_path: Path) -> None:
     for initial in ("random", "balanced", "kmeans"):
-        found = run_arm(tmp_path / initial, Margin(), Digits(0, initial), query_size=12)
+        found = run_arm(tmp_path / initial, Margin(), FlatDigits(0, initial), query_size=12)
         assert [row["num_labeled"] for row in rows(tmp_path / initial)] == ["12", "24"]
         assert len(found) == 12
-    assert run_arm(tmp_path / "twelve", Margin(), Digits(12, "kmeans")) == found
+    assert run_arm(tmp_path / "twelve", Margin(), FlatDigits(12, "kmeans")) == found
 
 
 def test_a_run_that_goes_on_does_not_choose_again(tmp_path: Path) -> None:
     """On another machine, k-means may choose others: the initial set is that of the run."""
     FirstRows.seen.clear()
-    data = Digits(5, "tests.fitting.test_cold_start.FirstRows")
+    data = FlatDigits(5, "tests.fitting.test_cold_start.FirstRows")
     first = run_arm(tmp_path / "run", Margin(), data)
     loop = ActiveLearningLoop(Margin(), query_size=10, num_rounds=2, run_dir=str(tmp_path / "run"))
-    loop.run(make_trainer(loop), LinearProbe(), Digits(5, data.initial))
+    loop.run(make_trainer(loop), LinearProbe(), FlatDigits(5, data.initial))
     assert len(FirstRows.seen) == 1
     assert [row["num_labeled"] for row in rows(tmp_path / "run")] == ["5", "15", "25"]
     whole = ActiveLearningLoop(Margin(), query_size=10, num_rounds=2, run_dir=str(tmp_path / "whole"))
-    whole.run(make_trainer(whole), LinearProbe(), Digits(5, data.initial))
+    whole.run(make_trainer(whole), LinearProbe(), FlatDigits(5, data.initial))
     assert rows(tmp_path / "run", "queries.csv") == rows(tmp_path / "whole", "queries.csv")
     assert first == [0, 1, 2, 3, 4]
 
@@ -209,7 +209,7 @@ def test_a_run_that_goes_on_does_not_choose_again(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_chosen_is_one_sentence(arguments: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        chosen(Digits(**{"num_initial": 9, "initial": "kmeans", **arguments}), query_size=5000)
+        chosen(FlatDigits(**{"num_initial": 9, "initial": "kmeans", **arguments}), query_size=5000)
 
 
 def test_features_of_another_length_or_not_finite_are_refused(tmp_path: Path) -> None:
@@ -223,21 +223,21 @@ def test_features_of_another_length_or_not_finite_are_refused(tmp_path: Path) ->
     ]:
         np.save(tmp_path / "rows.npy", features)
         with pytest.raises(InputError, match=message):
-            chosen(Digits(9, "kmeans", initial_features=str(tmp_path / "rows.npy")))
+            chosen(FlatDigits(9, "kmeans", initial_features=str(tmp_path / "rows.npy")))
 
 
 def test_features_without_a_strategy_are_refused() -> None:
     with pytest.raises(InputError, match="a strategy such as typiclust with `data.initial_features` model, but got"):
-        Digits(9, "random", initial_features="model")
+        FlatDigits(9, "random", initial_features="model")
 
 
 def test_data_alone_do_not_choose() -> None:
     with pytest.raises(InputError, match="random or balanced without a loop, but got kmeans"):
-        Digits(9, "kmeans").draw_initial(torch.Generator())
+        FlatDigits(9, "kmeans").draw_initial(torch.Generator())
     with pytest.raises(InputError, match="at least 1 without a loop, but got 0"):
-        Digits(0).draw_initial(torch.Generator())
+        FlatDigits(0).draw_initial(torch.Generator())
 
 
 def test_the_default_is_what_it_was(tmp_path: Path) -> None:
     expected = torch.randperm(1400, generator=stream(0, "initial"))[:11].tolist()
-    assert run_arm(tmp_path / "run", Entropy(), Digits(11)) == expected
+    assert run_arm(tmp_path / "run", Entropy(), FlatDigits(11)) == expected

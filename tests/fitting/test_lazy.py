@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from al_lightning import BADGE, InputError
 from al_lightning.fitting.lazy import has_lazy_layers, materialise
 from al_lightning.fitting.model_contract import check_model
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.test_loop import rows, run
 
 
@@ -51,7 +51,7 @@ def test_weights_are_drawn_as_torch_draws_them_and_can_be_trained() -> None:
 def test_the_check_of_a_model_uses_no_global_generator() -> None:
     before = torch.get_rng_state()
     model = Lazy()
-    check_model(model, Digits())
+    check_model(model, FlatDigits())
     assert not has_lazy_layers(model)
     assert torch.get_rng_state().equal(before)
 
@@ -60,7 +60,7 @@ def test_a_lazy_layer_that_forward_does_not_use_is_refused() -> None:
     model = Lazy()
     model.other = nn.LazyLinear(3)
     with pytest.raises(InputError, match="`forward` of Lazy to use all its lazy layers"):
-        check_model(model, Digits())
+        check_model(model, FlatDigits())
 
 
 @pytest.mark.parametrize("reinit", ["initial", "scratch"])

@@ -15,7 +15,7 @@ from al_lightning import InputError
 from al_lightning.data.blocks import TensorBlocks
 from al_lightning.fitting.model_contract import check_model
 from al_lightning.inference import PoolPredictor
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.own_models import ForwardOnly, WithFeatureLayer, WithTypo
 from tests.test_loop import PlainMLP, rows, run
 
@@ -24,19 +24,19 @@ from tests.test_loop import PlainMLP, rows, run
 
 @pytest.mark.parametrize("model", [ForwardOnly, WithFeatureLayer, PlainMLP, DigitsMLP])
 def test_a_model_that_can_be_trained_and_asked_passes(model: type) -> None:
-    check_model(model(), Digits())
+    check_model(model(), FlatDigits())
 
 
 @pytest.mark.parametrize("method", ["forward", "training_step", "configure_optimizers"])
 def test_a_model_without_what_lightning_needs_is_refused(method: str) -> None:
     lacking = type("Lacking", (ForwardOnly,), {method: getattr(L.LightningModule, method)})
     with pytest.raises(InputError, match=f"Expected the model Lacking to have `{method}`, but it has not."):
-        check_model(lacking(), Digits())
+        check_model(lacking(), FlatDigits())
 
 
 def test_a_layer_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="a layer of WithTypo, but got `net.fcc`; did you mean net.fc?"):
-        check_model(WithTypo(), Digits())
+        check_model(WithTypo(), FlatDigits())
 
 
 def test_inputs_that_a_model_does_not_take_are_refused() -> None:
@@ -46,7 +46,7 @@ def test_inputs_that_a_model_does_not_take_are_refused() -> None:
             return super().forward(x)
 
     with pytest.raises(InputError, match=r"the model Images to take inputs of shape \(64,\), but got: no images"):
-        check_model(Images(), Digits())
+        check_model(Images(), FlatDigits())
 
 
 @pytest.mark.parametrize("num_outputs", [1, 9, 11])
@@ -58,7 +58,7 @@ def test_another_number_of_logits_is_refused(num_outputs: int) -> None:
         f"(0, 1, 2, 3 and 6 more), but got {num_outputs}."
     )
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
-        check_model(model, Digits())
+        check_model(model, FlatDigits())
 
 
 def test_parts_that_are_not_the_forward_of_a_model_are_refused() -> None:
@@ -69,7 +69,7 @@ def test_parts_that_are_not_the_forward_of_a_model_are_refused() -> None:
             return self.head(self.embed(x).relu() + 1)
 
     with pytest.raises(InputError, match=r"`head\(embed\(x\)\)` of the model Other to be its `forward`"):
-        check_model(Other(), Digits())
+        check_model(Other(), FlatDigits())
 
 
 def test_a_model_in_parts_may_return_more_than_logits() -> None:
@@ -77,7 +77,7 @@ def test_a_model_in_parts_may_return_more_than_logits() -> None:
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return super().forward(x), x
 
-    check_model(Pair(), Digits())
+    check_model(Pair(), FlatDigits())
 
 
 class TokensLike(ForwardOnly):
@@ -94,8 +94,8 @@ class TokensLike(ForwardOnly):
 
 def test_an_embedding_of_tokens_is_not_taken_for_the_features(tmp_path: Path) -> None:
     model = TokensLike()
-    check_model(model, Digits())
-    inputs = Digits().load().test_inputs
+    check_model(model, FlatDigits())
+    inputs = FlatDigits().load().test_inputs
     pool = PoolPredictor(model, TensorBlocks(inputs, block_size=100), TensorBlocks(inputs[:0]))
     logits, embeddings = pool.map(lambda batch: (batch.logits, batch.embeddings))
     with torch.no_grad():
@@ -118,11 +118,11 @@ class Returning(ForwardOnly):
 def test_features_before_the_logits_are_refused() -> None:
     model = Returning(lambda logits: (logits.new_zeros(len(logits), 512), logits))
     with pytest.raises(InputError, match="return logits first, but the first part .* 512 columns, and part 2 has 10"):
-        check_model(model, Digits())
+        check_model(model, FlatDigits())
 
 
 def test_features_after_the_logits_pass() -> None:
-    check_model(Returning(lambda logits: (logits, logits.new_zeros(len(logits), 512))), Digits())
+    check_model(Returning(lambda logits: (logits, logits.new_zeros(len(logits), 512))), FlatDigits())
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_features_after_the_logits_pass() -> None:
 )
 def test_what_is_no_logits_is_refused(fn: Callable[[Tensor], object], got: str) -> None:
     with pytest.raises(InputError, match=f"^Expected the model Returning to return logits.*{got}"):
-        check_model(Returning(fn), Digits())
+        check_model(Returning(fn), FlatDigits())
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_no_logits_is_refused(fn: Callable[[Tensor], object], got: str) 
 def test_probabilities_are_warned_of_once_a_model(fn: Callable[[Tensor], object]) -> None:
     model = Returning(fn)
     with pytest.warns(UserWarning, match="^The model Returning returns probabilities in place of logits") as caught:
-        [check_model(model, Digits()) for _ in range(2)]
+        [check_model(model, FlatDigits()) for _ in range(2)]
     assert len(caught) == 1
 
 
@@ -154,7 +154,7 @@ def test_probabilities_are_warned_of_once_a_model(fn: Callable[[Tensor], object]
 def test_logits_are_not_warned_of(fn: Callable[[Tensor], object]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_model(Returning(fn), Digits())
+        check_model(Returning(fn), FlatDigits())
 
 
 class Silent(WithFeatureLayer):
@@ -169,7 +169,7 @@ class Silent(WithFeatureLayer):
 def test_a_model_that_logs_no_accuracy_is_tested_by_its_logits(tmp_path: Path, model: type, precision: str) -> None:
     fitted = model()
     run(tmp_path, model=fitted, num_rounds=1, trainer={"max_epochs": 10, "precision": precision})
-    arrays, last = Digits().source, rows(tmp_path)[-1]
+    arrays, last = FlatDigits().source, rows(tmp_path)[-1]
     before = copy.deepcopy(fitted.state_dict())
     fitted.float().eval()
     with torch.no_grad():

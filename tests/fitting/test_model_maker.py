@@ -14,7 +14,7 @@ from al_lightning import ActiveLearningLoop, Classifier, Convergence, Entropy, I
 from al_lightning.cli import main
 from al_lightning.fitting.model_maker import maker_of
 from al_lightning.random_streams import stream_seed
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.own_models import ForwardOnly, Net
 from tests.test_loop import Spy, make_trainer, rows, timeless
 
@@ -70,7 +70,7 @@ def patch_model() -> Classifier:
 
 def run(run_dir: Path, model: object, *spies: Spy, num_rounds: int = 2, **kwargs: object) -> None:
     loop = ActiveLearningLoop(Entropy(), 10, num_rounds, str(run_dir), **kwargs)  # type: ignore[arg-type]
-    loop.run(make_trainer(loop, *spies, max_epochs=3), model, Digits(num_initial=50))  # type: ignore[arg-type]
+    loop.run(make_trainer(loop, *spies, max_epochs=3), model, FlatDigits(num_initial=50))  # type: ignore[arg-type]
 
 
 def starts() -> Spy:
@@ -394,6 +394,6 @@ def test_an_earlier_run_is_refused_if_its_weights_were_drawn_otherwise(
 def test_convergence_and_metrics_survive_a_model_that_is_made_again(tmp_path: Path) -> None:
     loop = ActiveLearningLoop(Entropy(), 10, 1, str(tmp_path))
     trainer = make_trainer(loop, Convergence(), max_epochs=40)
-    loop.run(trainer, lambda: Classifier(Net()), Digits(num_initial=50))
+    loop.run(trainer, lambda: Classifier(Net()), FlatDigits(num_initial=50))
     assert [row["num_labeled"] for row in rows(tmp_path)] == ["50", "60"]
     assert all(0 < float(row["test_acc"]) <= 1 for row in rows(tmp_path))

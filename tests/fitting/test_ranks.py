@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from al_lightning import ActiveLearningLoop, InputError, Random
 from al_lightning.cli import main
 from tests.data.test_images import save_digits
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.fitting.ddp_ranks import FLAGS
 from tests.fork_server import child_of
 from tests.test_kill import REPOSITORY, assert_same, wait_for_a_round
@@ -111,7 +111,7 @@ def test_an_epoch_is_dealt_out(ranks, name, batch_size):
     first, second = (part[name]["batches"][0] for part in found)
     assert len(first) == len(second)
     steps = len(first) // 3
-    data = Digits()
+    data = FlatDigits()
     data.set_labeled(torch.tensor([int(row["index"]) for row in rows(folder / name, "queries.csv")[:107]]))
     inputs = {tuple(row) for row in torch.cat(list(data.labeled_blocks())).tolist()}
     for epoch in range(3):
@@ -159,14 +159,14 @@ def test_test_metrics_are_those_of_one_process(ranks, name, model):
     module = model()
     module.load_state_dict(torch.load(folder / name / "model.ckpt", weights_only=True)["state_dict"])
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    trainer.test(module, Digits(), verbose=False)
+    trainer.test(module, FlatDigits(), verbose=False)
     for part in found:
         tested = part[name]["rounds"][-1]["tested"]
         assert tested.keys() == trainer.callback_metrics.keys()
         assert all(tested[key].equal(value) for key, value in trainer.callback_metrics.items())
     if name == "mlp":
         bins = [int(row["count"]) for row in rows(folder / name, "calibration.csv") if row["round"] == "2"]
-        assert sum(bins) == len(Digits().test_targets)
+        assert sum(bins) == len(FlatDigits().test_targets)
 
 
 def test_threads_stay_as_they_were_set(ranks):
@@ -193,7 +193,7 @@ def test_other_ways_to_several_processes_are_refused(tmp_path: Path, trainer: di
     active = ActiveLearningLoop(Random(), query_size=10, num_rounds=1, run_dir=str(tmp_path / "run"), **loop)
     devices = L.Trainer(callbacks=[active], devices=2, accelerator="cpu", logger=False, **trainer)
     with pytest.raises(InputError, match=message):
-        active.run(devices, DigitsMLP(), Digits())
+        active.run(devices, DigitsMLP(), FlatDigits())
     assert not (tmp_path / "run").exists()
 
 

@@ -14,7 +14,7 @@ from al_lightning import BADGE, BALD, CoreSet, Entropy, InputError, Margin, Quer
 from al_lightning.fitting.model_contract import check_model
 from al_lightning.fitting.rehearsal import rehearse_query
 from al_lightning.inference import PoolPredictor
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.own_models import ForwardOnly, Scaled, WithFeatureLayer
 from tests.test_loop import Spy, rows, run
 
@@ -58,7 +58,7 @@ def test_the_query_is_small(query_size: int, expected: int) -> None:
     ASKED.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rehearse_query(strategy, DigitsMLP(), Digits(), query_size)
+        rehearse_query(strategy, DigitsMLP(), FlatDigits(), query_size)
     assert [(32, 8, expected)] == ASKED
     assert strategy.num_queries == 0  # what was asked is a copy
 
@@ -68,8 +68,8 @@ def test_model_and_generators_are_left_as_they_were() -> None:
     before = copy.deepcopy(model.state_dict())
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     for strategy in (Recording(), BADGE(), BALD(3), CoreSet(), Entropy()):
-        check_model(model, Digits())
-        rehearse_query(strategy, model, Digits(), 10)
+        check_model(model, FlatDigits())
+        rehearse_query(strategy, model, FlatDigits(), 10)
     assert torch.get_rng_state().equal(states[0])
     assert (np.random.get_state()[1] == states[1]).all()
     assert random.getstate() == states[2]
@@ -82,7 +82,7 @@ def test_a_model_that_writes_to_its_inputs_does_not_spoil_the_data() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.mul_(2))
 
-    data = Digits()
+    data = FlatDigits()
     before = data.source.train_inputs.clone()
     check_model(InPlace(), data)
     rehearse_query(Margin(), InPlace(), data, 10)

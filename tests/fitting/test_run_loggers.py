@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from al_lightning import Random
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.test_loop import make_loop, make_trainer, rows, run, timeless
 
 
@@ -38,7 +38,7 @@ class Steps(DigitsMLP):
 def fit(folder: Path, loggers: list[Logger], *callbacks: Callback, num_rounds: int = 2) -> None:
     loop = make_loop(folder, Random(), num_rounds=num_rounds)
     trainer = make_trainer(loop, *callbacks, logger=loggers, log_every_n_steps=1)
-    loop.run(trainer, Steps(), Digits(num_initial=50, batch_size=16))
+    loop.run(trainer, Steps(), FlatDigits(num_initial=50, batch_size=16))
 
 
 def fit_interrupted(folder: Path, make: Callable[[], list[Logger]]) -> list[Logger]:

@@ -36,7 +36,8 @@ from al_lightning.fitting.settings_of_objects import describe
 from al_lightning.run_folder.fingerprint.arguments import arguments_of, import_path
 from al_lightning.run_folder.settings import ONLY_IN_PYTHON
 from al_lightning.strategies import QueryStrategy
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
+from tests.helpers import make_strategy
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -69,7 +70,7 @@ def run_in_python(
 ) -> None:
     torch.set_num_threads(1)
     loop = ActiveLearningLoop(strategy or BALD(5), query_size=10, num_rounds=num_rounds, run_dir=str(path), seed=3)
-    loop.run(trainer_of(Convergence(), **options), model, Digits(num_initial=30))
+    loop.run(trainer_of(Convergence(), **options), model, FlatDigits(num_initial=30))
 
 
 def bits(path: Path) -> tuple[list[dict[str, str]], bytes]:
@@ -148,7 +149,7 @@ def test_a_run_in_the_form_of_earlier_versions_goes_on_from_python(
 
 
 def described(trainer: L.Trainer) -> dict[str, Any]:
-    return describe(0, {"strategy": BALD(), "oracle": None}, trainer, DigitsMLP(), Digits(num_initial=30))
+    return describe(0, {"strategy": BALD(), "oracle": None}, trainer, DigitsMLP(), FlatDigits(num_initial=30))
 
 
 def test_a_stopping_rule_that_no_config_has_is_a_text() -> None:
@@ -173,18 +174,9 @@ def test_the_trainer_is_described_as_its_arguments() -> None:
     assert trainer.keys() <= set(L.Trainer.__init__.__wrapped__.__annotations__)  # type: ignore[attr-defined]
 
 
-WITH_ARGUMENTS = {
-    "Replay": lambda: strategies.Replay("runs/margin/seed0"),
-    "Stochastic": lambda: strategies.Stochastic(strategies.Entropy()),
-    "Switch": lambda: strategies.Switch(strategies.Entropy(), strategies.Margin(), at_labels=200),
-}
-"""How strategies are made that need arguments."""
-
-
 @pytest.mark.parametrize("name", KNOWN_CLASSES["loop.strategy"])
 def test_all_strategies_keep_their_arguments(name: str) -> None:
-    make = WITH_ARGUMENTS.get(name, getattr(strategies, name))
-    arguments = arguments_of(make())
+    arguments = arguments_of(make_strategy(name))
     assert not any(ONLY_IN_PYTHON in str(value) for value in arguments.values())
 
 

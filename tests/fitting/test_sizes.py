@@ -19,14 +19,14 @@ from al_lightning.fitting import model_contract
 from al_lightning.fitting.model_contract import check_model, settle_classes
 from al_lightning.fitting.model_maker import maker_of
 from al_lightning.inference import PoolPredictor
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.own_models import ForwardOnly
 from tests.test_loop import make_loop, make_trainer, rows, timeless
 
 HIDDEN = 16
 
 
-class FewDigits(Digits):
+class FewDigits(FlatDigits):
     """The first digits: as many classes as names."""
 
     def __init__(self, names: tuple[str, ...] | None = ("0", "1", "2"), first: int = 0, **kwargs: Any) -> None:
@@ -50,7 +50,7 @@ def numbered() -> FewDigits:
     return FewDigits(None, first=1)
 
 
-def fit(run_dir: Path, model: Any, data: Digits | None = None, **kwargs: Any) -> None:
+def fit(run_dir: Path, model: Any, data: FlatDigits | None = None, **kwargs: Any) -> None:
     loop = make_loop(run_dir, Entropy(), **{"num_rounds": 1, **kwargs})
     loop.run(make_trainer(loop), model, data or FewDigits())
 
@@ -181,18 +181,18 @@ def test_one_logit_is_enough_for_two_classes() -> None:
             self.net.fc = nn.Linear(16, 1)
             self.save_hyperparameters({"num_classes": 1})
 
-    class Two(Digits):
+    class Two(FlatDigits):
         def load(self) -> Arrays:
             arrays = super().load()
             return arrays._replace(train_targets=arrays.train_targets % 2, test_targets=arrays.test_targets % 2)
 
     check_model(Own(), Two())
     with pytest.raises(InputError, match=r"`model.num_classes` to be 10, .*, but got 1\.$"):
-        check_model(Own(), Digits())
+        check_model(Own(), FlatDigits())
 
 
 def test_one_class_is_nothing_to_choose_from() -> None:
-    class One(Digits):
+    class One(FlatDigits):
         def load(self) -> Arrays:
             arrays = super().load()
             return arrays._replace(train_targets=arrays.train_targets * 0, test_targets=arrays.test_targets * 0)
@@ -227,9 +227,9 @@ def test_classes_that_are_numbers_with_gaps_are_counted() -> None:
 
 def test_an_object_may_go_from_one_data_set_to_another(tmp_path: Path) -> None:
     model = mlp()
-    settle_classes(model, Digits())
+    settle_classes(model, FlatDigits())
     first = maker_of(model)
-    settle_classes(model, Digits())
+    settle_classes(model, FlatDigits())
     assert maker_of(model) is first
     fit(tmp_path / "second", model)
     fit(tmp_path / "fresh", mlp())

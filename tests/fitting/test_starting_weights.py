@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from al_lightning import ActiveLearningLoop, Classifier, Entropy, InputError, Random
 from al_lightning.fitting.starting_weights import StartingWeights
 from al_lightning.run_folder import RunFolder
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.own_models import Net
 from tests.test_loop import Spy, make_trainer, rows, timeless
 
@@ -34,7 +34,7 @@ def same(first: State, second: State) -> bool:
 def run(run_dir: Path, reinit: str, *spies: Spy, model: nn.Module | None = None, num_rounds: int = 2, **kwargs) -> None:
     trainer_kwargs = kwargs.pop("trainer", {})
     loop = ActiveLearningLoop(kwargs.pop("strategy", Entropy()), 10, num_rounds, str(run_dir), reinit=reinit, **kwargs)
-    loop.run(make_trainer(loop, *spies, **trainer_kwargs), model or make_model(), Digits(num_initial=50))
+    loop.run(make_trainer(loop, *spies, **trainer_kwargs), model or make_model(), FlatDigits(num_initial=50))
 
 
 def spies() -> tuple[Spy, Spy]:

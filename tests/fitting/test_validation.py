@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from al_lightning import ActiveLearningLoop, DataModuleAdapter, Margin
 from al_lightning.data.datamodule import PoolDataModule
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits
 
 NUM = 90
@@ -25,7 +25,7 @@ def val_set(start: int = 0) -> TensorDataset:
     return TensorDataset(*(part[start : start + NUM] for part in digits()[2:]))
 
 
-class WithVal(Digits):
+class WithVal(FlatDigits):
     """A loader that draws: an order, by torch's global generator or its own, and the seeds of workers."""
 
     def __init__(self, generator: torch.Generator | None = None, several: bool = False) -> None:
@@ -96,7 +96,7 @@ def run(folder: Path, model: L.LightningModule, data: PoolDataModule, num_rounds
 
 
 def plain(folder: Path) -> tuple[list, list]:
-    return run(folder, Net(), Digits(num_initial=30))
+    return run(folder, Net(), FlatDigits(num_initial=30))
 
 
 @pytest.mark.parametrize("generator", [None, torch.Generator().manual_seed(3)])

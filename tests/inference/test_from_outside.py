@@ -16,7 +16,7 @@ from al_lightning import BALD, ActiveLearningLoop, Margin, PoolPredictor, QueryS
 from al_lightning.errors import InputError
 from al_lightning.inference import Predictions
 from al_lightning.strategies.base import check_query_size
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import fitted_model, generator, make_pool, pool_inputs
 from tests.inference.test_predictor import Named
 from tests.strategies.test_bald import bald_by_hand
@@ -297,7 +297,7 @@ def test_a_run_asks_an_ensemble(tmp_path):
     torch.manual_seed(0)
     loop = ActiveLearningLoop(BALD(), query_size=10, num_rounds=1, run_dir=str(tmp_path / "run"))
     trainer = L.Trainer(max_epochs=3, accelerator="cpu", callbacks=[loop], logger=False, enable_checkpointing=False)
-    loop.run(trainer, Ensemble, Digits())
+    loop.run(trainer, Ensemble, FlatDigits())
     rows = (tmp_path / "run" / "queries.csv").read_text().splitlines()
     column = rows[0].split(",").index("score")
     scores = [float(row.split(",")[column]) for row in rows if row.startswith("1,")]

@@ -13,7 +13,7 @@ from al_lightning import BADGE, Classifier, CoreSet, InputError, Margin
 from al_lightning.data.blocks import BatchLoader, MinibatchLoader, TensorBlocks, TensorRows
 from al_lightning.models.metrics import NAMES
 from al_lightning.models.reset import reset_parameters
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits, generator, make_pool, pool_inputs
 from tests.own_models import Net
 from tests.test_loop import make_loop, make_trainer, rows as read_rows, run
@@ -86,7 +86,7 @@ def test_a_fit_is_the_plain_loop_to_the_bit_and_a_test_has_all_metrics():
     assert metrics["test_acc"] == pytest.approx(float(accuracy))
 
 
-class Halves(Digits):
+class Halves(FlatDigits):
     """Digits below 5 and the others: two classes."""
 
     def load(self):

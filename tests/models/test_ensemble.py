@@ -18,7 +18,7 @@ from al_lightning.cli import main
 from al_lightning.cli.fit import fit_objects
 from al_lightning.models import Backbone, Classifier, DropoutMLP, LinearProbe, MixMatch, MonteCarloMLP
 from tests.cli.test_dispatch import refused
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits, generator, make_pool, pool_inputs
 from tests.own_models import Net
 from tests.test_loop import make_trainer, rows, timeless
@@ -211,7 +211,16 @@ def test_optimizers_that_cannot_be_joined_are_refused() -> None:
 # ---------------------------------------------------------------------------------------------------------------- runs
 
 FLAGS = [
-    *("--data", "tests.digits.Digits", "--data.num_initial", "100", "--data.batch_size", "16", "--model", "Ensemble"),
+    *(
+        "--data",
+        "tests.digits.FlatDigits",
+        "--data.num_initial",
+        "100",
+        "--data.batch_size",
+        "16",
+        "--model",
+        "Ensemble",
+    ),
     *("--model.member", "DropoutMLP", "--model.member.hidden_dim", "32", "--model.member.optimizer.lr", "1e-2"),
     *("--model.size", "3", "--loop.strategy", "BALD", "--loop.query_size", "10", "--trainer.max_epochs", "6"),
 ]
@@ -225,7 +234,7 @@ def in_python(path: Path, member: Callable = with_dropout, size: int = 2, **kwar
     """A run of an ensemble that was made in Python; returns its rounds."""
     loop = ActiveLearningLoop(BALD(), query_size=10, run_dir=path, **{"num_rounds": 1, **kwargs})
     torch.manual_seed(0)
-    loop.run(make_trainer(Convergence()), Ensemble(member, size), Digits(num_initial=40, batch_size=16))
+    loop.run(make_trainer(Convergence()), Ensemble(member, size), FlatDigits(num_initial=40, batch_size=16))
     return timeless(path)
 
 

@@ -9,13 +9,13 @@ import torch
 from al_lightning import BALD, ActiveLearningLoop, Convergence, InputError, LinearProbe, Margin
 from al_lightning.fitting.model_maker import ByConstructor, maker_of
 from al_lightning.models.logistic_regression import auto_weight_decay, fit_logistic_regression
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits, generator
 from tests.test_loop import Spy, make_trainer, rows, run, timeless
 
 
 def fit(*callbacks: L.Callback, num: int = 100, model: LinearProbe | None = None, **trainer) -> LinearProbe:
-    data, model = Digits(num_initial=num, batch_size=16), model or LinearProbe()
+    data, model = FlatDigits(num_initial=num, batch_size=16), model or LinearProbe()
     data.set_labeled(data.draw_initial(generator()))
     model.suit_data(10, digits().train_inputs[:1])
     make_trainer(*callbacks, **{"max_epochs": 50, **trainer}).fit(model, datamodule=data)
@@ -25,7 +25,7 @@ def fit(*callbacks: L.Callback, num: int = 100, model: LinearProbe | None = None
 def test_one_step_finds_the_optimum_of_all_labeled_samples() -> None:
     steps = Spy(lambda trainer, module: trainer.global_step)
     model = fit(steps)
-    data = Digits(num_initial=100)
+    data = FlatDigits(num_initial=100)
     labeled = data.draw_initial(generator()).sort().values
     features, targets = digits().train_inputs[labeled], digits().train_targets[labeled]
     expected = fit_logistic_regression(features, targets, 10, auto_weight_decay(features))
@@ -112,7 +112,7 @@ def test_the_checkpoint_of_a_run_has_the_optimum(tmp_path: Path) -> None:
 
 def test_a_tiny_run_leaves_nothing_behind(tmp_path: Path) -> None:
     loop = ActiveLearningLoop(Margin(), query_size=5, num_rounds=1, run_dir=str(tmp_path / "run"))
-    loop.run(make_trainer(loop, fast_dev_run=True), LinearProbe(), Digits(num_initial=20))
+    loop.run(make_trainer(loop, fast_dev_run=True), LinearProbe(), FlatDigits(num_initial=20))
     assert not (tmp_path / "run").exists()
 
 
@@ -124,7 +124,7 @@ def test_bald_names_the_way_out_of_missing_dropout(tmp_path: Path) -> None:
 def test_one_class_among_the_labels_is_a_round_like_any_other(tmp_path: Path) -> None:
     """The first labels of people are often of one class."""
 
-    class OneClass(Digits):
+    class OneClass(FlatDigits):
         def draw_initial(self, generator: torch.Generator, may_be_all: bool = False) -> torch.Tensor:
             return (self.train_targets == 3).nonzero().squeeze(1)[:4]
 

@@ -15,7 +15,7 @@ from al_lightning import Convergence, Random
 from al_lightning.cli import main
 from al_lightning.errors import InputError
 from al_lightning.run_folder import RunFolder
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits
 from tests.run_folder.test_events import scalars
 from tests.test_loop import make_loop, make_trainer, rows, run
@@ -104,7 +104,7 @@ def test_what_a_validation_logs_is_kept(tmp_path: Path) -> None:
         def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
             self.log("val_acc", (self(batch[0]).argmax(1) == batch[1]).float().mean())
 
-    class WithValidation(Digits):
+    class WithValidation(FlatDigits):
         def val_dataloader(self) -> DataLoader:
             return DataLoader(TensorDataset(self.source.test_inputs, self.test_targets), batch_size=400)
 

@@ -21,7 +21,7 @@ def people_settings(strategy: str = "Margin", seed: int = 0, num_rounds: int | N
     return {
         "seed_everything": seed,
         "trainer": {"max_epochs": 5},
-        "data": {"class_path": "tests.digits.Digits", "init_args": {"num_initial": 4, **data}},
+        "data": {"class_path": "tests.digits.FlatDigits", "init_args": {"num_initial": 4, **data}},
         "model": {"class_path": "tests.digits.DigitsMLP", "init_args": {}},
         "loop": {
             "strategy": {"class_path": f"al_lightning.{strategy}"},

@@ -28,7 +28,7 @@ def runs() -> Path:
     return folder
 
 
-def write_run(path: Path, arm: str, seed: int, data: str = "tests.digits.Digits") -> None:
+def write_run(path: Path, arm: str, seed: int, data: str = "tests.digits.FlatDigits") -> None:
     """Writes a run folder as the loop does."""
     generator = np.random.default_rng([seed, ARMS.index(arm)])
     settings = {

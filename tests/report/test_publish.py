@@ -16,7 +16,7 @@ from al_lightning.run_folder import RunFolder
 from scripts import publish, restore
 from tests.report.made_up_runs import settings, write_run
 
-DIGITS = ["--data", "tests.digits.Digits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
+DIGITS = ["--data", "tests.digits.FlatDigits", "--data.num_initial", "50", "--model", "tests.digits.DigitsMLP"]
 ACCURACY = [0.7, 0.75, 0.8]
 DATA = {"samples": "1d2e", "classes": ["a", "b"]}
 MADE_WITH = [{"from_round": 0, "torch": "2.8"}, {"from_round": 2, "torch": "2.9"}]

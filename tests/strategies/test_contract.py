@@ -5,7 +5,7 @@ A new strategy is covered as soon as its file lies in the package.
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
@@ -20,18 +20,14 @@ from al_lightning.strategies import (
     ALFAMix,
     BatchBALD,
     ClusterMargin,
-    Consistency,
     DropQuery,
-    Entropy,
     KMeans,
-    Margin,
     MaxHerding,
     ProbCover,
     QueryStrategy,
     Random,
     Replay,
     Stochastic,
-    Switch,
     TypiClust,
     UHerding,
 )
@@ -40,7 +36,7 @@ from al_lightning.testing.small_models import DROPOUT, POOL, images
 from al_lightning.testing.small_pools import RelabeledDigits, make_pool
 from al_lightning.testing.verdicts import judge
 from al_lightning.testing.watched_strategy import Subject
-from tests.helpers import digits, generator
+from tests.helpers import digits, generator, make_strategy
 
 for module in pkgutil.iter_modules(strategies.__path__):
     import_module(f"{strategies.__name__}.{module.name}")
@@ -73,22 +69,9 @@ NEVER_LOOK = {Random}
 """Strategies that ask nothing of the model."""
 
 
-MADE: dict[type[QueryStrategy], Callable[[], QueryStrategy]] = {
-    BatchBALD: lambda: BatchBALD(20, 100),
-    Consistency: lambda: Consistency(5),
-    Stochastic: lambda: Stochastic(Entropy()),
-    Switch: lambda: Switch(Entropy(), Margin(), at_labels=200),
-}
-"""How strategies are made that need arguments, or would take long without."""
-
-
-def make(strategy: type[QueryStrategy]) -> QueryStrategy:
-    return MADE.get(strategy, strategy)()
-
-
 @pytest.fixture(params=STRATEGIES, ids=lambda strategy: strategy.__name__)
 def strategy(request: pytest.FixtureRequest) -> QueryStrategy:
-    return make(request.param)
+    return make_strategy(request.param.__name__)
 
 
 def test_every_strategy_is_exported():
@@ -100,7 +83,7 @@ def test_every_strategy_is_exported():
 def test_contract(strategy: QueryStrategy, property: Property) -> None:
     if property.code == "U3" and type(strategy) in BY_POSITION:
         pytest.skip("ties go to the lowest position")
-    verdict = judge(property, Subject(lambda: make(type(strategy))), time_limit=60)
+    verdict = judge(property, Subject(lambda: make_strategy(type(strategy).__name__)), time_limit=60)
     excused = (property.code == "U3" and type(strategy) in STOCHASTIC) or (
         property.code == "U6b" and type(strategy) in NEVER_LOOK
     )
@@ -125,7 +108,7 @@ def test_u2_negative_query_size_raises(strategy):
 
 
 def test_u4_only_stochastic_strategies_depend_on_the_generator(strategy):
-    assert Subject(lambda: make(type(strategy))).is_stochastic == (type(strategy) in STOCHASTIC)
+    assert Subject(lambda: make_strategy(type(strategy).__name__)).is_stochastic == (type(strategy) in STOCHASTIC)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

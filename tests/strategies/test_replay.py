@@ -25,7 +25,7 @@ from al_lightning.inference import Known
 from al_lightning.run_folder import SKIPPED, Query
 from al_lightning.run_folder.tables import QUERIES, to_csv
 from al_lightning.strategies.replay import positions_of, read_bought
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import generator, make_pool
 
 
@@ -33,7 +33,7 @@ def run(
     folder: Path,
     strategy: QueryStrategy,
     model: L.LightningModule | None = None,
-    data: Digits | None = None,
+    data: FlatDigits | None = None,
     query_size: int = 20,
     num_rounds: int = 2,
     seed: int = 0,
@@ -49,7 +49,7 @@ def run(
         enable_model_summary=False,
     )
     loop = ActiveLearningLoop(strategy, query_size, num_rounds, run_dir=str(folder), seed=seed)
-    loop.run(trainer, DigitsMLP() if model is None else model, Digits(num_initial=50) if data is None else data)
+    loop.run(trainer, DigitsMLP() if model is None else model, FlatDigits(num_initial=50) if data is None else data)
     with (folder / QUERIES).open() as file:
         return list(csv.DictReader(file))
 
@@ -108,7 +108,7 @@ def test_a_replay_may_be_the_first_of_two(margin: Path, tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 
-class OtherDigits(Digits):
+class OtherDigits(FlatDigits):
     def load(self) -> Arrays:
         arrays = super().load()
         return arrays._replace(train_targets=arrays.train_targets.flip(0))
@@ -119,8 +119,8 @@ class OtherDigits(Digits):
     [
         ({"num_rounds": 3}, "to have bought 60 more samples, for Replay, but it has 40"),
         ({"seed": 1}, r"Expected the initial set of the run in .* of its 50 samples are not labeled here, and \d+"),
-        ({"data": Digits(num_initial=40)}, "but 10 of its 50 samples are not labeled here, and 0 others are"),
-        ({"data": Digits(num_initial=60)}, "but 0 of its 50 samples are not labeled here, and 10 others are"),
+        ({"data": FlatDigits(num_initial=40)}, "but 10 of its 50 samples are not labeled here, and 0 others are"),
+        ({"data": FlatDigits(num_initial=60)}, "but 0 of its 50 samples are not labeled here, and 10 others are"),
         ({"data": OtherDigits(num_initial=50)}, r"data of the run in .*, but \d+ of 50 samples .* another class here"),
     ],
     ids=["too few", "another seed", "fewer", "more", "other data"],

@@ -7,7 +7,7 @@ import torch
 from al_lightning import ActiveLearningLoop
 from al_lightning.errors import InputError
 from al_lightning.strategies import BADGE, BALD, CoreSet, Entropy, Margin, Random, Replay, Switch
-from tests.digits import Digits, DigitsMLP
+from tests.digits import DigitsMLP, FlatDigits
 from tests.helpers import generator, labeled_inputs, make_pool
 
 NUM_LABELED = len(labeled_inputs())
@@ -61,7 +61,7 @@ def test_both_strategies_are_tried_before_the_first_fit(tmp_path: Path) -> None:
     trainer = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
     loop = ActiveLearningLoop(Switch(Random(), BALD(), 1000), 20, 2, run_dir=str(tmp_path / "run"))
     with pytest.raises(InputError, match="active dropout"):
-        loop.run(trainer, DigitsMLP(dropout=0), Digits(num_initial=50))
+        loop.run(trainer, DigitsMLP(dropout=0), FlatDigits(num_initial=50))
     assert not (tmp_path / "run").exists()
 
 

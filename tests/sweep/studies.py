@@ -14,7 +14,7 @@ from tests.test_kill import timeless
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = sys.executable
 """Where ``forked_processes`` puts another one in its place, this one imports everything itself."""
-DIGITS = "--data tests.digits.Digits --model tests.digits.DigitsMLP --data.num_initial 50 --loop.query_size 10"
+DIGITS = "--data tests.digits.FlatDigits --model tests.digits.DigitsMLP --data.num_initial 50 --loop.query_size 10"
 TINY = f"{DIGITS} --loop.num_rounds 2 --trainer.max_epochs 2"
 TWO_ARMS = {"random": None, "bald": "--loop.strategy BALD"}
 

@@ -139,7 +139,7 @@ from al_lightning.data import Arrays
 from tests import digits
 
 
-class Digits(digits.Digits):
+class Letters(digits.FlatDigits):
     class_names = tuple("0123456789")
 
     def load(self) -> Arrays:
@@ -160,7 +160,7 @@ def test_runs_that_wait_for_labels_or_end_early_are_not_finished(
     # and a module of the standard library's name in the working directory, which `fit` does not take for that
     (tmp_path / "queue.py").write_text("raise RuntimeError('not the queue of the standard library')\n")
     arms = {"ending": f"{TINY} --loop.strategy ending.Ending", "asking": "--loop.oracle FileOracle"}
-    fit = "--data letters.Digits --model tests.digits.DigitsMLP --loop.num_rounds 3 --trainer.max_epochs 2"
+    fit = "--data letters.Letters --model tests.digits.DigitsMLP --loop.num_rounds 3 --trainer.max_epochs 2"
     path = write_study(tmp_path / "study.yaml", arms, fit, out="out")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     words = [Path(PYTHON).with_name("al-lightning"), "sweep", "--config", path]
@@ -185,7 +185,7 @@ def test_runs_that_wait_for_labels_or_end_early_are_not_finished(
 
 def test_runs_without_an_end_finish_when_their_pool_is_used_up(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """1,400 samples: 50, then 700, then the 650 that are left."""
-    fit = "--data tests.digits.Digits --model tests.digits.DigitsMLP --data.num_initial 50 --loop.query_size 700"
+    fit = "--data tests.digits.FlatDigits --model tests.digits.DigitsMLP --data.num_initial 50 --loop.query_size 700"
     fit += " --loop.num_rounds null --trainer.max_epochs 1"
     path = write_study(tmp_path / "study.yaml", {"random": None}, fit, out=tmp_path / "out")
     main(["sweep", "--config", str(path)])

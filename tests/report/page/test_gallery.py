@@ -14,13 +14,13 @@ from al_lightning.report.read_run import Run, read_run
 from al_lightning.report.study import Study, read_study
 from al_lightning.run_folder import RunFolder
 from al_lightning.run_folder.tables import Sample
-from tests.digits import Digits
+from tests.digits import FlatDigits
 from tests.helpers import digits
 from tests.report.people_runs import ROUNDS, people_settings, write_people_run
 from tests.report.reports import ARMS, QUERY_SIZE, runs, study, write_run
 
 
-class Named(Digits):
+class Named(FlatDigits):
     """Digits with names, in a folder."""
 
     class_names = [f"n{i}" for i in range(10)]
@@ -35,7 +35,7 @@ class Named(Digits):
         return super().load()
 
 
-class Flat(Digits):
+class Flat(FlatDigits):
     """No images: 63 features."""
 
     def load(self):
@@ -43,7 +43,7 @@ class Flat(Digits):
         return arrays._replace(train_inputs=arrays.train_inputs[:, :63], test_inputs=arrays.test_inputs[:, :63])
 
 
-class Coloured(Digits):
+class Coloured(FlatDigits):
     """Digits with three channels."""
 
     def load(self):
@@ -66,26 +66,26 @@ class Pictured(Flat):
         return path
 
 
-class Square(Digits):
+class Square(FlatDigits):
     """64 features, which are no image."""
 
     shows_inputs = False
 
 
-class Broken(Digits):
+class Broken(FlatDigits):
     """Raises what nobody thought of."""
 
     def load(self):
         raise RuntimeError("the disk\nis gone")
 
 
-class FewNames(Digits):
+class FewNames(FlatDigits):
     """Fewer names than classes."""
 
     class_names = ["zero", "one"]
 
 
-class Short(Digits):
+class Short(FlatDigits):
     """Fewer samples than the runs asked for."""
 
     def load(self):
@@ -212,7 +212,7 @@ def named_run(base: Path, run_dir: str, root: str) -> Study:
     return read_study([write_people_run(base / run_dir, given)])
 
 
-class Folder(Digits):
+class Folder(FlatDigits):
     """Digits that need a folder with a file in it."""
 
     def __init__(self, num_initial: int = 4, root: str = "data", train_transform: object = None) -> None:
@@ -298,7 +298,7 @@ def test_images_are_found_by_their_files_where_the_pool_has_grown(tmp_path: Path
     assert np.array_equal(row.images, np.concatenate(list(expected), axis=1))
 
 
-class Rooted(Digits):
+class Rooted(FlatDigits):
     """Digits of a folder that has no default."""
 
     def __init__(self, root: str, num_initial: int = 4) -> None:
