@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from al_lightning.cli.parser import KNOWN_CLASSES
 from al_lightning.models.protocol import Traits
 
 ROOT = "al_lightning"
@@ -222,3 +223,14 @@ def test_all_forms_of_imports_are_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted({path.parent for path in Path("tests").rglob("test_*.py")}))
 def test_tests_mirror_the_package(folder: Path) -> None:
     assert (Path(ROOT) / folder.relative_to("tests")).is_dir() or folder == Path("tests/scripts")
+
+
+def test_no_class_of_the_tests_has_the_name_of_one_that_a_flag_chooses() -> None:
+    """``--model Ensemble`` would mean two classes wherever a process has imported both."""
+    known = {name for names in KNOWN_CLASSES.values() for name in names}
+    trees = {path: ast.parse(path.read_text()) for path in Path("tests").rglob("*.py")}
+    classes = {
+        (path, node.name) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    }
+    assert len(classes) > 100
+    assert {f"{path}: {name}" for path, name in classes if name in known} == set()

@@ -17,8 +17,8 @@ from al_lightning.inference import PoolPredictor
 from al_lightning.run_folder import read_rounds
 from al_lightning.strategies import Consistency, QueryStrategy
 from al_lightning.testing.small_models import LABELED, POOL, fitted_model, images
-from tests.helpers import generator, make_pool
-from tests.strategies.test_contract import STRATEGIES, make
+from tests.helpers import generator, make_pool, make_strategy
+from tests.strategies.test_contract import STRATEGIES
 from tests.test_configs import STRATEGY_CONFIGS
 from tests.test_kill import assert_same
 
@@ -70,7 +70,7 @@ def gpu_pool(**kwargs: Any) -> PoolPredictor:
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
 def test_scores_are_those_of_the_cpu(strategy: type[QueryStrategy]) -> None:
     there, here = gpu_pool(), make_pool(images(POOL), labeled=images(LABELED))
-    answers = [make(strategy).answer(pool, 30, generator()) for pool in (there, here)]
+    answers = [make_strategy(strategy.__name__).answer(pool, 30, generator()) for pool in (there, here)]
     if answers[1].scores is None:
         assert answers[0].positions.tolist() == answers[1].positions.tolist()
     else:

@@ -74,7 +74,7 @@ def make_features(
     parts = [part for part in (job.train, job.test) if part is not None]
     todo = [_missing(part, found) for part in parts]
     positions = np.concatenate(todo)
-    of_partial = {**identity, "todo": hashlib.sha256(positions.tobytes()).hexdigest()}
+    of_partial = {**identity, "rows left to do": hashlib.sha256(positions.tobytes()).hexdigest()}
     rows = PartialRows(out.with_name(f"{out.name}.part"), of_partial, job.dtype)
     try:
         names = [_name(part, position) for part, some in zip(parts, todo, strict=True) for position in some.tolist()]
@@ -110,8 +110,8 @@ def _old(out: Path, identity: Mapping[str, Any], overwrite: bool) -> FeaturesFil
     there = there if isinstance(there, dict) else {}
     other = [name for name in identity if there.get(name) != identity[name]]
     raise InputError(
-        f"Expected `--out` to be a new file, but {out} has other features: its {' and '.join(other)} "
-        f"differ{'s' * (len(other) == 1)}; --overwrite makes it again, and takes rows of the same network from it."
+        f"Expected `--out` to be a new file, but {out} has features of other {' and '.join(other)}; "
+        f"--overwrite makes it again, and takes rows of the same network from it."
     )
 
 

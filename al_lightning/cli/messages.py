@@ -120,7 +120,7 @@ def _unknown_option(name: str, known: Iterable[str], owners: Callable[[str], str
     )
     if name in options:  # of another class than the one that was chosen
         has_it = owners(name)
-        hint = f"; {has_it} has it." if has_it else "."
+        hint = f"; {has_it} has it, and must come before it." if has_it else "."
         return f"Expected an option that the chosen class has, but got `{name}`, which it has not{hint}"
     return f"Expected an option of this command, but got `{name}`{did_you_mean(name, options)}"
 

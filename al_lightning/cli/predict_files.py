@@ -71,6 +71,8 @@ def run(words: list[str]) -> None:
 def predict(run: "TrainedRun", path: Path, out: Path) -> tuple[int, dict[str, str]]:
     """Writes a table with a row for each sample: file, predicted class, confidence, probability of each class.
 
+    Samples that are texts have a column ``text`` after the file.
+
     Args:
         run: The run. Its data are loaded only if its inputs depend on them.
         path: A folder of images, an image, or a file of arrays.
@@ -91,12 +93,15 @@ def predict(run: "TrainedRun", path: Path, out: Path) -> tuple[int, dict[str, st
     left_out: dict[str, str] = {}
     with writing(out, encoding="utf-8-sig") as file:  # spreadsheets need the byte order mark
         writer = table_writer(file)
-        writer.writerow(["file", "predicted", "confidence", *(f"prob_{name}" for name in names)])
         for block, probs in _predicted(run, _shown(samples)):
             left_out |= block.left_out
-            for name, row in zip(block.names, probs.tolist(), strict=True):
+            if block.names and not num_written:
+                shown = ["file", "text"] if block.texts else ["file"]
+                writer.writerow([*shown, "predicted", "confidence", *(f"prob_{name}" for name in names)])
+            cells_of = zip(*filter(None, (block.names, block.texts)), strict=True)
+            for cells, row in zip(cells_of, probs.tolist(), strict=True):
                 best = max(range(len(row)), key=row.__getitem__)
-                writer.writerow([name, names[best], f"{row[best]:.6g}", *(f"{value:.6g}" for value in row)])
+                writer.writerow([*cells, names[best], f"{row[best]:.6g}", *(f"{value:.6g}" for value in row)])
             num_written += len(block.names)
         if not num_written:
             first = next(iter(left_out.items()), None)

@@ -39,7 +39,7 @@ def rank_images(run_dir: Path, folder: Path, num: int | None = None) -> tuple[li
     if not hasattr(data, "blocks_of"):
         raise InputError(
             f"Expected a run on images, of ImageFolder or Torchvision, in {run_dir}, but its data are "
-            f"{type(data).__name__}."
+            f"{type(data).__name__}; add samples to the data, and `al-lightning fit` asks for the best of them."
         )
     labels = zip(ledger.queries, ledger.labels, strict=True)
     labeled = torch.tensor([query.index for query, label in labels if label != SKIPPED])

@@ -181,7 +181,7 @@ class Features(PoolDataModule):
         differing = [name for name in SAME if self._content.made_with.get(name) != content.made_with.get(name)]
         if differing:
             raise InputError(
-                f"Expected {path} to be made by the network of {self.path}, but their {' and '.join(differing)} differ."
+                f"Expected {path} to be made as {self.path} was, but it was made with other {' and '.join(differing)}."
             )
         if content.train.features.shape[1] != part.features.shape[1]:
             raise InputError(
@@ -320,7 +320,7 @@ class NewFeatures:
             files = self._part.files[start : start + 2048]
             paths = [file if self._root is None else str(self._root / file) for file in files]
             names = paths or [f"{self._path}:{start + row}" for row in range(len(rows))]
-            yield NewBlock(names, self._scaler(rows))
+            yield NewBlock(names, self._scaler(rows), texts=list(self._part.texts[start : start + 2048]))
 
 
 class _Rows(Dataset):

@@ -30,6 +30,8 @@ class NewBlock:
     """Float, shape ``(B, ...)``, as the model of a run gets them."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Files without an input, with the reason."""
+    texts: list[str] = field(default_factory=list)
+    """The text of each sample, if samples are texts."""
 
 
 class NewSamples(Protocol):

@@ -100,8 +100,8 @@ class PartialRows:
             names = sorted(self._job.keys() | (job.keys() if isinstance(job, dict) else set()))
             other = [name for name in names if not isinstance(job, dict) or job.get(name) != self._job.get(name)]
             raise InputError(
-                f"Expected the rows in {self._path} to be of the same job, but {' and '.join(other)} "
-                f"differ{'s' * (len(other) == 1)}; delete the file to begin again."
+                f"Expected the rows in {self._path} to be of the same job, but they are of other "
+                f"{' and '.join(other)}; delete the file to begin again."
             )
         self.num_rows, self._width = int(noted["rows"]), noted["width"]
         with self._path.open("rb") as file:

@@ -195,7 +195,7 @@ class NewTexts:
         for start in range(0, len(self._texts), ROWS_IN_BLOCK):
             texts = self._texts[start : start + ROWS_IN_BLOCK]
             names = [f"{self._path}:{start + row}" for row in range(len(texts))]
-            yield NewBlock(names, pad_sequence([bytes_of(text) for text in texts], batch_first=True))
+            yield NewBlock(names, pad_sequence(list(map(bytes_of, texts)), batch_first=True), texts=list(texts))
 
 
 class _Items(Dataset):

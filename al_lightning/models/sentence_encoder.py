@@ -125,6 +125,7 @@ def make_encoder(name: str) -> MeanOfTokens | SentenceVector:
     """
     folder = Path(expanded(name))
     is_sentence_model = (folder / MODULES).is_file()
+    hint = ""
     if is_sentence_model or not folder.is_dir():
         try:
             from sentence_transformers import SentenceTransformer
@@ -134,6 +135,7 @@ def make_encoder(name: str) -> MeanOfTokens | SentenceVector:
                     f"Expected the package sentence-transformers for `model.name` {name}, but it is not installed: "
                     f"{EXTRA}."
                 ) from error
+            hint = f" The package sentence-transformers, which has models of its own, is not installed: {EXTRA}."
         else:
             try:
                 return SentenceVector(SentenceTransformer(str(folder) if is_sentence_model else name, device="cpu"))
@@ -149,12 +151,12 @@ def make_encoder(name: str) -> MeanOfTokens | SentenceVector:
     try:
         return MeanOfTokens(AutoTokenizer.from_pretrained(place), AutoModel.from_pretrained(place))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise _not_there(name, error) from error
+        raise _not_there(name, error, hint) from error
 
 
-def _not_there(name: str, error: Exception) -> InputError:
+def _not_there(name: str, error: Exception, hint: str = "") -> InputError:
     what = " ".join(str(error).split())[:200].rstrip(".")
     return InputError(
         f"Expected `model.name` to be a folder with a language model, or the name of one in the cache of "
-        f"huggingface_hub or to download, but {name} fails with: {what}."
+        f"huggingface_hub or to download, but {name} fails with: {what}.{hint}"
     )

@@ -81,7 +81,7 @@ def bait_query(
             together, or the matrices of the full form take more than 4 GiB.
 
     Example:
-        >>> probs = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1]])
+        >>> probs = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.6, 0.4]])
         >>> embeddings = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0]])  # the second row tells nothing new
         >>> bait_query(probs, embeddings, [], [], 2)
         tensor([0, 2])

@@ -182,7 +182,7 @@ class EPIG(ScoreStrategy):
         except (OSError, ValueError) as error:
             raise InputError(
                 f"Expected `targets` of EPIG to be pool, test or an .npy file of inputs, but got {self.targets}: "
-                f"{error}."
+                f"{getattr(error, 'strerror', None) or error}."
             ) from error
         if not isinstance(inputs, np.ndarray) or inputs.ndim == 0:
             raise InputError(f"Expected `targets` of EPIG to be inputs in one array, but {self.targets} holds none.")

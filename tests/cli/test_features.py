@@ -232,7 +232,7 @@ def test_another_network_does_not_go_on(pixels: Any, capsys: pytest.CaptureFixtu
         features(*OWN)
     pixels.stops_at = None
     said = refused(capsys, *OWN, "--seed_everything", "1", "--out", "photos.npz")
-    assert "Expected the rows in photos.npz.part to be of the same job, but weights differs" in said
+    assert "Expected the rows in photos.npz.part to be of the same job, but they are of other weights" in said
 
 
 def test_a_full_disk_is_one_sentence(
@@ -260,7 +260,7 @@ def test_the_same_features_are_not_made_again(pixels: Any, capsys: pytest.Captur
 def test_another_file_is_refused_or_replaced(pixels: Any, capsys: pytest.CaptureFixture) -> None:
     first = features(*OWN)
     said = refused(capsys, *OWN, "--seed_everything", "1", "--dtype", "float16", "--out", "photos.npz")
-    assert "photos.npz has other features: its weights and dtype differ; --overwrite" in said
+    assert "photos.npz has features of other weights and dtype; --overwrite" in said
     second = features(*OWN, "--dtype", "float16", "--overwrite")
     assert (first.train.features.dtype, second.train.features.dtype) == (np.float32, np.float16)
     Path("photos.npz").write_text("no archive")

@@ -371,7 +371,7 @@ def test_new_samples_are_scaled_as_those_of_the_run(tmp_path: Path) -> None:
     assert scaler is not None
     assert block.inputs.equal(scaler(ROWS[300:310]))
     write_features(tmp_path / "c.npz", FeaturesFile(other, made_with={"model": "another"}))
-    with pytest.raises(InputError, match="c.npz to be made by the network of .*a.npz, but their model differ"):
+    with pytest.raises(InputError, match="c.npz to be made as .*a.npz was, but it was made with other model"):
         data.new_samples(tmp_path / "c.npz")
     write_features(tmp_path / "d.npz", FeaturesFile(replace(other, features=ROWS[:10, :8]), made_with=said))
     with pytest.raises(InputError, match="to hold 64 features of each sample, like .*, but got 8"):

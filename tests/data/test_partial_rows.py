@@ -65,7 +65,9 @@ def test_rows_that_the_disk_lost_are_made_again(tmp_path: Path, damage: str) -> 
 
 def test_rows_of_another_job_are_refused(tmp_path: Path) -> None:
     begun(tmp_path / "x.part").close()
-    with pytest.raises(InputError, match="x.part to be of the same job, but weights differs; delete the file"):
+    with pytest.raises(
+        InputError, match="x.part to be of the same job, but they are of other weights; delete the file"
+    ):
         PartialRows(tmp_path / "x.part", {**JOB, "weights": "c"}, "float32")
     with pytest.raises(InputError, match="but samples and weights differ; delete"):
         PartialRows(tmp_path / "x.part", {"weights": 1, "samples": 2}, "float32")

@@ -197,7 +197,7 @@ def test_a_draw_is_the_same_for_all_blocks_and_comes_from_the_stream_of_the_quer
 # --------------------------------------------------------------------------------- another source of samples
 
 
-class Ensemble(L.LightningModule):
+class FromOutside(L.LightningModule):
     """Networks that are fitted side by side."""
 
     def __init__(self, size: int = 3) -> None:
@@ -225,9 +225,9 @@ class VoteEntropy(ScoreStrategy):
         return torch.special.entr(votes).sum(dim=1)
 
 
-def ensemble() -> Ensemble:
+def ensemble() -> FromOutside:
     torch.manual_seed(0)
-    return Ensemble()
+    return FromOutside()
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 1000])
@@ -297,7 +297,7 @@ def test_a_run_asks_an_ensemble(tmp_path):
     torch.manual_seed(0)
     loop = ActiveLearningLoop(BALD(), query_size=10, num_rounds=1, run_dir=str(tmp_path / "run"))
     trainer = L.Trainer(max_epochs=3, accelerator="cpu", callbacks=[loop], logger=False, enable_checkpointing=False)
-    loop.run(trainer, Ensemble, FlatDigits())
+    loop.run(trainer, FromOutside, FlatDigits())
     rows = (tmp_path / "run" / "queries.csv").read_text().splitlines()
     column = rows[0].split(",").index("score")
     scores = [float(row.split(",")[column]) for row in rows if row.startswith("1,")]

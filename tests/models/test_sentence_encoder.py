@@ -113,7 +113,11 @@ def test_a_language_model_is_trained_on_texts(folder: str, tmp_path: Path, monke
     main(["fit", *words.split()])
     assert Path("run/rounds.csv").read_text().count("\n") == 3
     main(["predict", "run", "reviews.csv", "--out", "p.csv"])
-    assert Path("p.csv").read_text().count("\n") == 25
+    with Path("p.csv").open(encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    with Path("reviews.csv").open() as file:
+        assert [row["text"] for row in rows] == [row["text"] for row in csv.DictReader(file)]
+    assert list(rows[0])[:4] == ["file", "text", "predicted", "confidence"]
 
 
 @pytest.mark.parametrize("package", ["sentence_transformers", "transformers"])
@@ -141,3 +145,20 @@ def test_a_folder_without_a_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="to be a folder with a language model, .* fails with: ") as error:
         SentenceEncoder(str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_a_name_that_is_not_there_says_that_a_package_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = builtins.__import__
+
+    def without(name: str, *args: Any) -> Any:
+        if name == "sentence_transformers":
+            raise ImportError(name)
+        return find(name, *args)
+
+    def refuse(name: str, **options: Any) -> None:
+        raise OSError("There is no such model.")
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
+    with pytest.raises(InputError, match=r"no such model\. The package sentence-transformers, .* not installed: pip"):
+        SentenceEncoder("all-MiniLM-L6-v2")
