@@ -12,7 +12,7 @@ SELECTIONS = {
 
 def test_a_benchmark_writes_its_figures(tmp_path: Path, forked_python: str) -> None:
     output = tmp_path / "figures.json"
-    flags = ["scale", "--rows", "8000", "--threads", "1", "--json", str(output)]
+    flags = ["scale", "--rows", "4000", "--threads", "1", "--json", str(output)]
     subprocess.run([forked_python, "scripts/benchmark.py", *flags], check=True, capture_output=True)
     figures = json.loads(output.read_text())
     assert figures.keys() == SELECTIONS | {"machine"}

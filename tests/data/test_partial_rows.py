@@ -69,7 +69,7 @@ def test_rows_of_another_job_are_refused(tmp_path: Path) -> None:
         InputError, match="x.part to be of the same job, but they are of other weights; delete the file"
     ):
         PartialRows(tmp_path / "x.part", {**JOB, "weights": "c"}, "float32")
-    with pytest.raises(InputError, match="but samples and weights differ; delete"):
+    with pytest.raises(InputError, match="but they are of other samples and weights; delete"):
         PartialRows(tmp_path / "x.part", {"weights": 1, "samples": 2}, "float32")
 
 

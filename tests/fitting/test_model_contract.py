@@ -54,7 +54,7 @@ def test_another_number_of_logits_is_refused(num_outputs: int) -> None:
     model = ForwardOnly()
     model.net.fc = nn.Linear(16, num_outputs)
     sentence = (
-        "Expected the model ForwardOnly to return 10 logits for each sample, one for each of the classes of Digits "
+        "Expected the model ForwardOnly to return 10 logits for each sample, one for each of the classes of FlatDigits "
         f"(0, 1, 2, 3 and 6 more), but got {num_outputs}."
     )
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):

@@ -29,6 +29,8 @@ SETTINGS = {"loop": {"oracle": {"class_path": "al_lightning.LabelStudioOracle", 
 class Data:
     """What the oracle asks the data for."""
 
+    shows_texts = True
+
     def __init__(self, root: Path) -> None:
         self.root = str(root)
 
