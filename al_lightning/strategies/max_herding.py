@@ -23,7 +23,7 @@ FIRST = 64  # candidates whose bounds are renewed first in a pick
 FIXED = 256  # references: to read all rows once costs as much as to compare them with so many
 CLOSE = 3  # labeled samples that may be the nearest one of a reference
 LAZY = 4  # new bounds of single rows may cost a fourth of lowering all bounds before that is done
-EXACT = 8  # candidates whose gains are computed exactly at a time
+EXACT = 8  # candidates whose gains are computed exactly first in a pick
 SMALLEST = 1e-6  # bandwidth: in float64, distances of unit vectors are off by about 1e-8
 TIE = 1e-10  # of the sum of the weights: gains that differ by less are equal
 
@@ -171,11 +171,13 @@ class _Herd:
     def _best(self, tie: float) -> int:
         """Finds the row of the largest gain. Ties go to the lowest row."""
         bounds = self._bounds
+        if bounds.max() <= tie:  # all is covered, and all gains are equal
+            return int((bounds > -torch.inf).nonzero()[0])
         is_exact = torch.zeros(len(bounds), dtype=torch.bool)
         changed = int((self._covered > self._covered_then).sum())
         # so many new bounds cost a part of what it costs to change all bounds by what the last picks covered
         most_new = len(bounds) * (changed + FIXED) // (LAZY * len(self._covered))
-        best, size = -torch.inf, FIRST
+        best, size, num_exact = -torch.inf, FIRST, EXACT
         while True:
             # rows that may be as good as the best one so far
             rows = ((bounds >= best - tie) & (bounds > -torch.inf) & ~is_exact).nonzero().squeeze(1)
@@ -191,7 +193,8 @@ class _Herd:
                 self._is_new[old] = True
                 most_new -= len(old)
                 size *= 2
-            rows = rows[bounds[rows].topk(min(EXACT, len(rows))).indices]
+            rows = rows[bounds[rows].topk(min(num_exact, len(rows))).indices]
+            num_exact = min(2 * num_exact, ROWS)
             bounds[rows] = self._gains(rows)
             is_exact[rows] = True
             best = max(best, float(bounds[rows].max()))

@@ -83,6 +83,10 @@ def test_few_gains_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = make_pool()
     max_herding(pool.embeddings(), pool.labeled_embeddings(), 40)
     assert sum(computed) < 0.25 * 40 * len(pool)
+    computed.clear()
+    everything = pool.embeddings()
+    assert max_herding(everything, everything, 40).tolist() == list(range(40))  # all is covered, nothing is gained
+    assert sum(computed) <= len(pool)
 
 
 def test_the_coverage_is_at_least_two_thirds_of_the_best() -> None:
