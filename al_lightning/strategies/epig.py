@@ -14,7 +14,9 @@ from al_lightning.inference.blocks import ChosenBlocks
 from al_lightning.strategies.base import Answer, ScoreStrategy, check_finite, top_k
 from al_lightning.strategies.posterior import JointSamples, Posterior
 
-JOINT_VALUES = 2**18  # joint probabilities that are held at a time, so that they fit a core's cache
+JOINT_VALUES = 2**20
+"""Joint probabilities that are held at a time. With their logarithms they take 8 MiB, which a cache has."""
+ONE_CORE = 2  # threads of torch that are no faster than NumPy's logarithm on one core with AVX
 LEAST_PROB = 1e-18  # 0 log 0 = 0; a product of two is still a normal float32
 
 
@@ -44,8 +46,8 @@ def epig_score(mc_log_probs: ArrayLike, target_mc_log_probs: ArrayLike) -> Tenso
         >>> epig_score(torch.stack([a, b]).log(), a[None].log())  # the target depends on the first
         tensor([0.6931, 0.0000])
     """
-    logits = as_floats(mc_log_probs, "log-probabilities", "(N, T, C)")
-    target_logits = as_floats(target_mc_log_probs, "log-probabilities of targets", "(N*, T, C)")
+    logits = as_floats(mc_log_probs, "log-probabilities", "(N, T, C)").detach()
+    target_logits = as_floats(target_mc_log_probs, "log-probabilities of targets", "(N*, T, C)").detach()
     if logits.shape[1:] != target_logits.shape[1:] or len(target_logits) == 0:
         raise InputError(
             f"Expected log-probabilities of at least one target, of as many samples and classes as the pool's, (N*, "
@@ -74,18 +76,30 @@ class _Targets:
         num_samples, num_classes = logits.shape[1:]
         num_targets = sum(part.shape[1] for part in self._parts) // num_classes
         size = max(1, JOINT_VALUES // (num_classes * self._parts[0].shape[1]))
+        width = self._parts[0].shape[1]
+        buffers = logits.new_empty(2, num_classes * min(size, len(logits)), width)  # new memory costs more than a log
         scores = []
         for rows in logits.split(size):
             probs = _probs(rows)  # (T, C, n)
             flat = probs.flatten(1).T / num_samples  # (C n, T)
             joint_entropy = logits.new_zeros(len(flat))
             for part in self._parts:
-                joint = flat @ part.to(flat)  # (C n, C n*)
-                joint_entropy -= torch.linalg.vecdot(joint.log(), joint)
+                joint, logs = (one[: len(flat), : part.shape[1]] for one in buffers)  # (C n, C n*)
+                torch.mm(flat, part.to(flat), out=joint)
+                _log(joint, logs)
+                joint_entropy -= logs.mul_(joint).sum(dim=1)
             joint_entropy = joint_entropy.view(num_classes, -1).sum(dim=0) / num_targets
             scores.append(_entropy(probs.mean(dim=0)) + self._entropy.to(flat) - joint_entropy)
         # rounding can leave -1e-7 where the samples agree
         return torch.cat(scores).clamp(min=0) if scores else logits.new_zeros(0)
+
+
+def _log(values: Tensor, out: Tensor) -> None:
+    """Writes logarithms of values to another tensor."""
+    if values.device.type == "cpu" and torch.get_num_threads() <= ONE_CORE:
+        np.log(values.numpy(), out=out.numpy())
+    else:
+        torch.log(values, out=out)
 
 
 def _probs(logits: Tensor) -> Tensor:
