@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from al_lightning.strategies.geometry import search
+from al_lightning.strategies.stacked_rows import StackedRows
+
+Rows = Tensor | StackedRows
 
 ITERATIONS = 20  # most of them
 TOLERANCE = 2e-3  # relative; what further iterations gain is little beside the luck of the first centres
@@ -27,7 +30,7 @@ class Clusters(NamedTuple):
 
 
 def kmeans(
-    rows: Tensor,
+    rows: Rows,
     num_clusters: int,
     generator: torch.Generator | None,
     num_iterations: int = ITERATIONS,
@@ -64,12 +67,13 @@ def kmeans(
         total = float(sq_distances.double().sum())
         if torch.equal(members_before, members) or 0 <= total_before - total <= tolerance * total_before:
             break
-    starts = range(0, len(rows), BLOCK_ROWS)
-    differences = (rows[i : i + BLOCK_ROWS] - centres[members[i : i + BLOCK_ROWS]] for i in starts)
-    return Clusters(centres, members, torch.cat([difference.square_().sum(dim=1) for difference in differences]))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        sq_distances[block] = (rows[block] - centres[members[block]]).square_().sum(dim=1)
+    return Clusters(centres, members, sq_distances)
 
 
-def first_centres(rows: Tensor, num_clusters: int, generator: torch.Generator | None) -> Tensor:
+def first_centres(rows: Rows, num_clusters: int, generator: torch.Generator | None) -> Tensor:
     """Draws rows by k-means++: each with a probability proportional to the squared distance to those drawn before.
 
     If all rows coincide with those drawn before, the next one is drawn uniformly. Of many rows, only a uniform sample
@@ -139,13 +143,13 @@ def nearest_to_centres(clusters: Clusters) -> Tensor:
     return rows[clusters.members[rows].argsort()]
 
 
-def _nearest(rows: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+def _nearest(rows: Rows, centres: Tensor) -> tuple[Tensor, Tensor]:
     origin = centres.mean(dim=0)
     sq_distances, nearest = search(rows, centres - origin, origin)
     return nearest[:, 0], sq_distances[:, 0].clamp(min=0)
 
 
-def _means(rows: Tensor, members: Tensor, sq_distances: Tensor, num_clusters: int) -> Tensor:
+def _means(rows: Rows, members: Tensor, sq_distances: Tensor, num_clusters: int) -> Tensor:
     """The means of clusters; an empty one gets the row that is farthest from its centre, and no row serves twice."""
     sizes = members.bincount(minlength=num_clusters)
     sums = torch.zeros(num_clusters, rows.shape[1], dtype=torch.float64)

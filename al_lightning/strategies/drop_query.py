@@ -88,16 +88,15 @@ def count_changes(
     Returns:
         int64, shape ``(N,)``, 0 to M.
     """
-    counts = []
+    changes = torch.zeros(len(embeddings), dtype=torch.int64)
     with torch.no_grad():
-        for rows in embeddings.split(BLOCK_ROWS):
-            changes = torch.zeros(len(rows), dtype=torch.int64)
+        for start in range(0, len(embeddings), BLOCK_ROWS):
+            rows = embeddings[start : start + BLOCK_ROWS]
             predicted = _predicted(head, rows)
             for _ in range(num_draws):
                 kept = torch.rand(rows.shape, generator=generator) >= dropout
-                changes += _predicted(head, rows * kept / (1 - dropout)) != predicted
-            counts.append(changes)
-    return torch.cat(counts)
+                changes[start : start + BLOCK_ROWS] += _predicted(head, rows * kept / (1 - dropout)) != predicted
+    return changes
 
 
 def _predicted(head: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from al_lightning.data.arrays import ArrayLike, as_floats
 from al_lightning.errors import InputError
 from al_lightning.strategies.base import check_finite
+from al_lightning.strategies.stacked_rows import StackedRows
 
 SEARCH_ROWS = 1024  # rows handed to faiss at a time
 NEIGHBOURS = 20
@@ -125,7 +126,7 @@ def every_kth(rows: Tensor, most: int) -> Tensor:
     return rows[:: -(-len(rows) // most)]
 
 
-def search(rows: Tensor, centres: Tensor, origin: Tensor, num_nearest: int = 1) -> tuple[Tensor, Tensor]:
+def search(rows: Tensor | StackedRows, centres: Tensor, origin: Tensor, num_nearest: int = 1) -> tuple[Tensor, Tensor]:
     """Searches the nearest centres of each row.
 
     Args:

@@ -10,6 +10,7 @@ from al_lightning.strategies.base import QueryStrategy, check_generator, check_q
 from al_lightning.strategies.clusters import kmeans
 from al_lightning.strategies.feature_space import Features, FeatureSpace
 from al_lightning.strategies.geometry import SEARCH_ROWS, as_points, search
+from al_lightning.strategies.stacked_rows import StackedRows
 
 
 def typiclust_query(
@@ -68,7 +69,7 @@ def typiclust_query(
     if query_size == 0:
         return torch.empty(0, dtype=torch.int64)
     size, num_labeled = len(embeddings), len(labeled_embeddings)
-    rows = torch.cat([embeddings, labeled_embeddings]) if num_labeled else embeddings
+    rows = StackedRows(embeddings, labeled_embeddings)
     num_clusters = min(num_labeled + query_size, max_clusters, len(rows))
     members = kmeans(rows, num_clusters, generator).members
 
@@ -108,7 +109,7 @@ def _turns(members: Tensor, labeled_members: Tensor, num_clusters: int, query_si
     return turns
 
 
-def _by_typicality(rows: Tensor, inside: Tensor, pool_size: int, num_neighbors: int) -> list[int]:
+def _by_typicality(rows: StackedRows, inside: Tensor, pool_size: int, num_neighbors: int) -> list[int]:
     """Sorts the unlabeled members of a cluster, the most typical first.
 
     Args:

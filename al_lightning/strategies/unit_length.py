@@ -28,8 +28,10 @@ class UnitRows:
 
     def __init__(self, rows: Tensor) -> None:
         self._rows = rows
-        norms = [block.double().norm(dim=1) for block in rows.split(BLOCK_ROWS)]
-        self._norms = torch.cat(norms) if norms else torch.empty(0, dtype=torch.float64)  # (N,)
+        self._norms = torch.empty(len(rows), dtype=torch.float64)  # (N,) one tensor: see geometry.search
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            self._norms[block] = rows[block].double().norm(dim=1)
         self._norms[self._norms == 0] = 1.0
         check_finite(self._norms, "lengths of embeddings")
 
