@@ -118,7 +118,8 @@ def pairs(data: Data, arguments: argparse.Namespace) -> list[Pair]:
                  "5 neighbours, and no limit on clusters"),
                 ("MaxHerding", ours("max_herding", *points), theirs("MaxHerding", metric_dict={"gamma": 1.0}),
                  "with gamma 1; its default, 1 / D, is another kernel"),
-                ("ProbCover", ours("prob_cover_query", *points, arguments.radius), theirs("ProbCover", **deltas), ""),
+                ("ProbCover", ours("prob_cover_query", *points, arguments.radius), theirs("ProbCover", **deltas),
+                 "ties are drawn"),
             )
         ]  # fmt: skip
     if installed("batchbald_redux"):
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=500)
     parser.add_argument("--features", type=int, default=128)
     parser.add_argument("--query-size", type=int, default=50)
-    parser.add_argument("--radius", type=float, default=10.0, help="of ProbCover")
+    parser.add_argument("--radius", type=float, default=8.0, help="of ProbCover; labels cover half of the rows")
     parser.add_argument("--samples", type=int, default=100, help="T of BatchBALD")
     parser.add_argument("--joint-rows", type=int, default=1000, help="rows that BatchBALD chooses from")
     parser.add_argument("--joint-size", type=int, default=5, help="b of BatchBALD")
