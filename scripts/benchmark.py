@@ -158,7 +158,7 @@ def fitted(datamodule: FashionMNIST, epochs: int = 15) -> DropoutMLP:
     return model.eval()
 
 
-def plain_fit(model: torch.nn.Module, datamodule: FashionMNIST, epochs: int) -> None:
+def plain_fit(model: torch.nn.Module, datamodule: FashionMNIST, epochs: int, measured: bool = True) -> None:
     """The fit as one would write it by hand, with the evaluation-mode pass over the labeled set after each epoch."""
     inputs, targets = datamodule.source.train_inputs, datamodule.source.train_targets
     labeled = datamodule.labeled_indices
@@ -171,6 +171,8 @@ def plain_fit(model: torch.nn.Module, datamodule: FashionMNIST, epochs: int) -> 
             loss.backward()
             optimizer.step()
         model.eval()
+        if not measured:
+            continue
         with torch.inference_mode():
             predicted = torch.cat([model(inputs[rows]).argmax(dim=1) for rows in labeled.split(2048)])
             (predicted == targets[labeled]).float().mean().item()
@@ -270,18 +272,27 @@ def fit(arguments: argparse.Namespace) -> dict:
     for num_labeled in (1000, 5000):
         datamodule = labeled_data(num_labeled)
 
-        def plain(datamodule: FashionMNIST = datamodule) -> None:
+        def plain(measured: bool = True, datamodule: FashionMNIST = datamodule) -> None:
             torch.manual_seed(0)
             layers = torch.nn.Linear(784, 256), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(256, 10)
-            plain_fit(torch.nn.Sequential(torch.nn.Flatten(), *layers), datamodule, epochs)
+            plain_fit(torch.nn.Sequential(torch.nn.Flatten(), *layers), datamodule, epochs, measured)
 
         # of the loop the seconds that it says it fitted for; a MixMatch of as many updates
-        models = {"ours": DropoutMLP, "ours, MixMatch": lambda: MixMatch(min_updates_per_epoch=1)}
+        models: dict[str, tuple[Callable[[], L.LightningModule], str]] = {
+            "ours": (DropoutMLP, "32-true"),
+            "ours, not fused": (lambda: DropoutMLP(fused=False), "32-true"),
+            "ours, bf16": (DropoutMLP, "bf16-mixed"),
+            "ours, MixMatch": (lambda: MixMatch(min_updates_per_epoch=1), "32-true"),
+        }
         fits: dict[str, list[float]] = {name: [] for name in models}
-        works: dict[str, Callable[[], object]] = {"plain": plain}
-        for name, model in models.items():
-            works[name] = lambda datamodule=datamodule, found=fits[name], model=model: found.append(
-                loop_round(datamodule, epochs, Random(), num_rounds=0, model=model())[0]["seconds_fit"]
+        works: dict[str, Callable[[], object]] = {"plain": plain, "plain updates": lambda plain=plain: plain(False)}
+        for name, (model, precision) in models.items():
+            works[name] = lambda datamodule=datamodule, found=fits[name], model=model, precision=precision: (
+                found.append(
+                    loop_round(datamodule, epochs, Random(), num_rounds=0, model=model(), precision=precision)[0][
+                        "seconds_fit"
+                    ]
+                )
             )
         times = interleaved(works, arguments.repetitions)
         times |= {name: found[1:] for name, found in fits.items()}  # without the turn that warms up
@@ -309,6 +320,7 @@ def loop_round(
     strategy: QueryStrategy,
     num_rounds: int,
     model: L.LightningModule | None = None,
+    precision: Any = "32-true",
 ) -> list[dict[str, float]]:
     """Runs a loop with a fixed number of epochs; returns the seconds of each round."""
     with tempfile.TemporaryDirectory() as folder:
@@ -323,6 +335,7 @@ def loop_round(
             enable_model_summary=False,
             enable_progress_bar=False,
             accelerator="cpu",
+            precision=precision,
         )
         loop.run(trainer, model or DropoutMLP(), datamodule)
         with (Path(folder) / "rounds.csv").open() as file:

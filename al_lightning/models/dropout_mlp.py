@@ -1,7 +1,7 @@
 """The model of the protocol: a multilayer perceptron with one hidden layer and dropout before its head."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -12,11 +12,13 @@ from torch.optim import Optimizer
 
 from al_lightning.data.inputs import as_floats, count_rows
 from al_lightning.errors import InputError
+from al_lightning.models.adam_step import quick_step
 from al_lightning.models.base import ClassifierModule, MiniBatch
 from al_lightning.models.closure import wants_closure
 from al_lightning.models.denormals import flush_denormals
 from al_lightning.models.dropout import FastDropout
 from al_lightning.models.dropout_head import DropoutHead, check_dropout
+from al_lightning.models.fused_update import FusedUpdate, why_not_fused
 
 
 class DropoutMLP(DropoutHead, ClassifierModule):
@@ -33,6 +35,9 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         dropout: Probability that dropout zeroes a hidden unit, in [0, 1).
         optimizer: Makes the optimizer of one fit from the parameters. By default Adam with learning rate 3e-4, with its
             step fused into one kernel.
+        fused: Whether updates go without autograd, to the same bits in less time: see
+            :class:`~al_lightning.models.fused_update.FusedUpdate`. ``auto`` does so where it can, on a CPU and without
+            hooks, and ``True`` raises where it cannot.
 
     Raises:
         InputError: If an argument is out of range.
@@ -55,8 +60,11 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         dropout: float = 0.5,
         # a lambda, so that LightningCLI sees the class and its arguments: --model.optimizer.lr 1e-3
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
+        fused: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(num_classes, optimizer)
+        if fused not in (True, False, "auto"):
+            raise InputError(f"Expected `model.fused` to be auto, true or false, but got {fused}.")
         for name, value in [("input_dim", input_dim), ("hidden_dim", hidden_dim)]:
             if value is not None and value < 1:
                 raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
@@ -64,6 +72,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # also for a subclass
         self._num_hidden = hidden_dim
         self.dropout = FastDropout(dropout)
+        self._fused = fused
+        self._fused_update: FusedUpdate | None = None
         self._begin_sizes(input_dim=input_dim, num_classes=num_classes)
         self.automatic_optimization = False  # because a step takes several minibatches
 
@@ -92,16 +102,24 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         Lightning's hooks of the backward pass and of the optimizer run once, for the last minibatch, because they cost
         a tenth of a minibatch's time.
 
+        The other minibatches need no autograd where :func:`~al_lightning.models.fused_update.why_not_fused` says so.
+
         In two cases the hooks run for each minibatch. A gradient scaler works through these hooks. On several devices,
         gradients are averaged only in a backward pass by Lightning.
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         all_by_lightning = self.trainer.scaler is not None or self.trainer.world_size > 1
         in_closure = wants_closure(optimizer.optimizer)
+        update = None if all_by_lightning else self._update_without_autograd(optimizer.optimizer, minibatches)
+        quick = optimizer.optimizer.step if update is None else quick_step(optimizer.optimizer)
         for i, minibatch in enumerate(minibatches):
             by_lightning = i == len(minibatches) - 1 or all_by_lightning
             step = (optimizer if by_lightning else optimizer.optimizer).step
-            if in_closure:
+            if update is not None and not by_lightning and update.takes(*minibatch):
+                losses = {"train_loss": update(*minibatch)}
+                with flush_denormals():
+                    quick()
+            elif in_closure:
                 losses = self._step_with_closure(step, minibatch, optimizer.optimizer, by_lightning)
             else:
                 losses = self._backward(minibatch, optimizer.optimizer, by_lightning)
@@ -111,6 +129,27 @@ class DropoutMLP(DropoutHead, ClassifierModule):
             for name, loss in losses.items():
                 self._losses.setdefault(name, []).append(loss.detach())
             self._sizes.append(count_rows(minibatch[0]))
+
+    def _update_without_autograd(self, optimizer: Optimizer, minibatches: list[MiniBatch]) -> FusedUpdate | None:
+        """Returns what takes the place of autograd; ``None`` if nothing does.
+
+        Raises:
+            InputError: If ``fused`` is True, and nothing can.
+        """
+        if self._fused is False:
+            return None
+        reason = why_not_fused(self, optimizer, DropoutMLP)
+        if reason is not None:
+            if self._fused is True:
+                raise InputError(f"Expected `model.fused` to be auto or false, because {reason}, but got True.")
+            return None
+        size = max(count_rows(minibatch[0]) for minibatch in minibatches)
+        if self._fused_update is None or not self._fused_update.suits(self, size):
+            self._fused_update = FusedUpdate(self, size)
+        return self._fused_update
+
+    def on_train_end(self) -> None:
+        self._fused_update = None  # its memory, and no part of a checkpoint
 
     def _backward(
         self, minibatch: MiniBatch, optimizer: torch.optim.Optimizer, by_lightning: bool
