@@ -84,6 +84,7 @@ from al_lightning.run_folder.tables import (
     Sample,
     Waiting,
     from_csv,
+    grown_csv,
     to_csv,
 )
 
@@ -109,6 +110,7 @@ class RunFolder:
         self.path = path
         self.rounds: list[Round] = []
         self.queries: list[Query] = []
+        self._committed_queries = self.queries
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Query] = []
@@ -263,7 +265,7 @@ class RunFolder:
         contents = {
             CONFIG: self._contents[CONFIG],
             ROUNDS: to_csv(ROUNDS, all_rounds),
-            QUERIES: to_csv(QUERIES, all_queries),
+            QUERIES: self._queries_with(all_queries),
             CALIBRATION: to_csv(CALIBRATION, all_bins),
             DIAGNOSTICS: to_csv(DIAGNOSTICS, all_diagnostics),
         }
@@ -310,7 +312,8 @@ class RunFolder:
         for name in {ASKED, WAITING} - contents.keys():
             (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
-        self.rounds, self.queries, self._contents = all_rounds, all_queries, contents
+        self.rounds, self._contents = all_rounds, contents
+        self.queries = self._committed_queries = all_queries
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
         self.answers, self.pool, self.waiting = all_answers, new_pool, new_waiting
         self.made_with = made_with
@@ -319,6 +322,13 @@ class RunFolder:
                 if name in TABLES:
                     keep_copy(self.path / name, contents[name])
         self._write_labels()
+
+    def _queries_with(self, queries: list[Query]) -> str:
+        """The text of queries.csv."""
+        size = len(self._committed_queries)
+        if self.queries is not self._committed_queries:  # a run that never finished a round was forgotten
+            return to_csv(QUERIES, queries)
+        return grown_csv(QUERIES, self._contents.get(QUERIES, ""), queries[:size], queries[size:])
 
     def _write_labels(self, over_edited: bool = True) -> None:
         if self.answers:  # a run of people
@@ -375,7 +385,7 @@ class RunFolder:
     def _parse(self, contents: dict[str, str]) -> None:
         self._contents = contents
         self.rounds = self._rows(ROUNDS, Round)
-        self.queries = self._rows(QUERIES, Query)
+        self.queries = self._committed_queries = self._rows(QUERIES, Query)
         self.calibration = self._rows(CALIBRATION, CalibrationBin)
         self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
         self.asked = self._rows(ASKED, Query)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -186,9 +186,35 @@ def to_csv(table: str, rows: Iterable[Row]) -> str:
     """
     rows = list(rows)
     names = {name: None for row in rows if isinstance(row, Round) for name in row.metrics}  # in order of appearance
+    return _header(table, names) + _lines(table, rows, names)
+
+
+def grown_csv(table: str, text: str, old: Sequence[Row], new: Iterable[Row]) -> str:
+    """Writes a table of old and new rows, where the text of the old ones is known.
+
+    Only new rows become text, since a table of labels may be long. A table in the columns of an earlier version is
+    written anew. The table has no metrics.
+
+    Args:
+        table: Name of its file.
+        text: The table of the old rows.
+        old: The old rows.
+        new: The rows that join.
+    """
+    if text.startswith(_header(table)):
+        return text + _lines(table, new)
+    return to_csv(table, [*old, *new])
+
+
+def _header(table: str, metrics: Iterable[str] = ()) -> str:
+    text = io.StringIO()
+    table_writer(text).writerow([*COLUMNS[table], *metrics])
+    return text.getvalue()
+
+
+def _lines(table: str, rows: Iterable[Row], names: Collection[str] = ()) -> str:
     text = io.StringIO()
     writer = table_writer(text)
-    writer.writerow([*COLUMNS[table], *names])
     for row in rows:
         metrics = row.metrics if isinstance(row, Round) else {}
         writer.writerow([*(getattr(row, name) for name in COLUMNS[table]), *(metrics.get(name) for name in names)])

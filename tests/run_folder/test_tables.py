@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings, strategies as st
 
-from al_lightning.run_folder.tables import ASKED, COLUMNS, QUERIES, ROUNDS, Query, Round, from_csv, to_csv
+from al_lightning.run_folder.tables import ASKED, COLUMNS, QUERIES, ROUNDS, Query, Round, from_csv, grown_csv, to_csv
 
 ROW = Round(0, 50, 0.5, 1.0, 0.5, 0.1, 1.0, 3, True, 0.1, 0.2, 0.3, 0.4)
 NAMES = st.text("abc_", min_size=1).map("test_{}".format).filter(lambda name: name not in COLUMNS[ROUNDS])
@@ -42,3 +42,14 @@ def test_a_query_without_a_label_is_a_question() -> None:
     answered = replace(question, label=2)
     assert to_csv(QUERIES, [answered]) == "round,order,index,label,score,predicted,confidence\n1,0,7,2,0.5,2,0.75\n"
     assert from_csv(Query, to_csv(QUERIES, [answered])) == [replace(answered, file="")]
+
+
+def test_a_table_grows_as_if_it_were_written_anew() -> None:
+    old = [Query(0, i, 10 * i, i % 3, 0.1 * i) for i in range(5)]
+    new = [Query(1, i, 99 - i, 2, 1 / 3, 1, 0.25, 'a "name", with a comma') for i in range(3)]
+    whole = to_csv(QUERIES, [*old, *new])
+    assert grown_csv(QUERIES, to_csv(QUERIES, old), old, new) == whole
+    assert grown_csv(QUERIES, to_csv(QUERIES, old), old, []) == to_csv(QUERIES, old)
+    assert grown_csv(QUERIES, "", [], new) == to_csv(QUERIES, new)
+    of_an_old_version = "round,order,index,label\r\n" + "".join(f"0,{i},{10 * i},{i % 3}\r\n" for i in range(5))
+    assert grown_csv(QUERIES, of_an_old_version, old, new) == whole
