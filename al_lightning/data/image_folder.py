@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 from torch import Tensor, nn
 
 from al_lightning.data.class_names import IN_OPTION, check_class_names
@@ -17,9 +18,9 @@ from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_l
 from al_lightning.data.folder_summary import class_folders, describe, listed
 from al_lightning.data.given_labels import FilesByName, GivenLabels
 from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place, relative_name
-from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable
+from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, decode, find_files, readable
 from al_lightning.data.labels import UNKNOWN
-from al_lightning.data.memory import hold
+from al_lightning.data.memory import BYTES, hold
 from al_lightning.data.new_samples import NewImages, find_images
 from al_lightning.data.source import Arrays
 from al_lightning.data.splits import draw_test_set
@@ -99,9 +100,12 @@ class ImageFolder(PoolDataModule):
         self._is_drawn = False
         self._given_digest = ""
         self._digests: dict[Path, str] = {}
+        self._bytes_of_image = BYTES * channels * image_size**2
+        self._made: dict[Path, Tensor] = {}
+        """Inputs that were made to see whether images can be read, until the data set takes them."""
 
     def load(self) -> Arrays | Datasets:
-        self._num_unreadable, self._digests = 0, {}
+        self._num_unreadable, self._digests, self._made = 0, {}, {}
         layout = self._layout()
         parts = (layout.train, *([layout.test] if layout.test else []), *layout.left_out)
         found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
@@ -148,9 +152,11 @@ class ImageFolder(PoolDataModule):
             print(describe(self.root, layout, *of_train, len(test_files), others, self._num_unreadable))
         self.class_names = self.class_names or None
         self._files, self._test_files = all_files, test_files
-        pool, test_set = ImageFiles(train_files, self._transform), ImageFiles(test_files, self._transform)
+        pool, test_set = (ImageFiles(files, self._transform, self._made) for files in (train_files, test_files))
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
-        return hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
+        held = hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
+        self._made.clear()  # of images that nobody has taken
+        return held
 
     def file_of(self, index: int) -> str | None:
         self.setup()
@@ -276,6 +282,13 @@ class ImageFolder(PoolDataModule):
         """Leaves out files that cannot be read, or refuses the data set."""
         if self.corrupt == "trust":
             return paths
-        found = readable(paths, refuse=self.corrupt == "refuse")
+        fit = (len(self._made) + len(paths)) * self._bytes_of_image <= self.max_memory * 2**30
+        look = self._make if fit and self._train_transform is None else decode
+        found = readable(paths, refuse=self.corrupt == "refuse", look=look)
         self._num_unreadable += len(paths) - len(found)
         return found
+
+    def _make(self, path: Path) -> None:
+        """Makes the input of an image that will be held in memory: to decode it once is enough."""
+        with Image.open(path) as image:
+            self._made[path] = self._transform(image)

@@ -3,9 +3,10 @@
 import os
 import struct
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -82,17 +83,23 @@ class ImageFiles(Dataset):
     Args:
         paths: The files.
         transform: Makes a tensor of an image.
+        made: Tensors that were made before, by path. Each is given once, and is then forgotten.
     """
 
-    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+    def __init__(
+        self, paths: Sequence[Path], transform: ImageTransform, made: dict[Path, Tensor] | None = None
+    ) -> None:
         self._paths = paths
         self._transform = transform
+        self._made = {} if made is None else made
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Tensor:
         path = self._paths[index]
+        if path in self._made:
+            return self._made.pop(path)
         try:
             with Image.open(path) as image:
                 return self._transform(image)
@@ -146,13 +153,24 @@ def image_files(folder: Path) -> list[Path]:
     return find_files(folder).images
 
 
-def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
+def decode(path: Path) -> None:
+    """Decodes an image, and raises one of the errors of :data:`UNREADABLE` if that fails."""
+    with Image.open(path) as image:
+        as_bytes(image, "RGB")  # `verify` accepts a truncated JPEG
+
+
+def readable(paths: Sequence[Path], refuse: bool = False, look: Callable[[Path], object] = decode) -> list[Path]:
     """Leaves out images that cannot be read, with a warning that names them.
+
+    Args:
+        paths: The files.
+        refuse: Whether to refuse them instead.
+        look: Reads an image; see :func:`decode`.
 
     Raises:
         InputError: If ``refuse`` is true and there are any.
     """
-    bad = unreadable(paths)
+    bad = unreadable(paths, look)
     if not bad:
         return list(paths)
     named = [f"{path} ({reason.rstrip('.')})" for path, reason in bad.items()]
@@ -167,10 +185,10 @@ def readable(paths: Sequence[Path], refuse: bool = False) -> list[Path]:
     return [path for path in paths if path not in bad]
 
 
-def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
-    """Decodes images. Returns the images that cannot be decoded, with the reason."""
+def unreadable(paths: Sequence[Path], look: Callable[[Path], object] = decode) -> dict[Path, str]:
+    """Looks at images. Returns the images that cannot be read, with the reason."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        reasons = threads.map(_why_unreadable, paths)
+        reasons = threads.map(partial(_why_unreadable, look=look), paths)
         return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
 
 
@@ -183,7 +201,7 @@ def is_image_inside(path: Path) -> bool:
         return False
 
 
-def _why_unreadable(path: Path) -> str | None:
+def _why_unreadable(path: Path, look: Callable[[Path], object]) -> str | None:
     if not path.is_file():
         return "it is no file"
     try:
@@ -191,8 +209,7 @@ def _why_unreadable(path: Path) -> str | None:
     except UnicodeEncodeError:
         return "its name is not UTF-8"
     try:
-        with Image.open(path) as image:
-            as_bytes(image, "RGB")  # `verify` accepts a truncated JPEG
+        look(path)
     except UNREADABLE as error:
         return reason_of(error, path)
     return None

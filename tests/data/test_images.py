@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
-from al_lightning.data import Arrays, Datasets, ImageFolder
+from al_lightning.data import Arrays, Datasets, ImageFolder, images
 from al_lightning.data.images import ImageTransform, image_files, unreadable
 from al_lightning.errors import InputError
 
@@ -291,3 +291,32 @@ def test_an_empty_test_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "test" / "digit1").mkdir(parents=True)
     with pytest.raises(InputError, match=r"images to test on in .*test, but got none"):
         make(tmp_path).setup()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"corrupt": "trust"}, {"max_memory": 1e-6}, {"train_transform": nn.Identity()}]
+)
+def test_images_are_decoded_once(options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = save_digits(tmp_path)
+    decoded: list[object] = []
+    as_bytes = images.as_bytes
+    monkeypatch.setattr(images, "as_bytes", lambda image, mode: decoded.append(image) or as_bytes(image, mode))
+    data = make(tmp_path, **options)
+    held = data.load()
+    # one image more says how large inputs are
+    assert count <= len(decoded) <= count + 1
+    assert not data._made
+    trusted = make(tmp_path, corrupt="trust").load()
+    assert isinstance(trusted, Arrays)
+    if isinstance(held, Arrays):
+        assert held.train_inputs.equal(trusted.train_inputs)
+        assert held.test_inputs.equal(trusted.test_inputs)
+
+
+def test_an_image_that_cannot_be_read_is_left_out_where_others_are_decoded_once(tmp_path: Path) -> None:
+    count = save_digits(tmp_path)
+    truncate(next(iter(sorted(tmp_path.rglob("*.png")))))
+    with pytest.warns(UserWarning, match="Left out 1 image that cannot be read"):
+        held = make(tmp_path, corrupt="skip").load()
+    assert isinstance(held, Arrays)
+    assert len(held.train_inputs) + len(held.test_inputs) == count - 1
