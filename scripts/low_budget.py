@@ -1,7 +1,7 @@
 """Writes the tables and the figure of docs/low_budget.md: python scripts/low_budget.py.
 
 A table stands between ``<!-- low_budget: NAME -->`` and ``<!-- end -->``. All numbers come from results/low_budget.
-With ``--runs runs/low_budget``, those files are made from run folders first: runs/low_budget/200 with queries of 10
+With ``--runs runs/low_budget``, arms with run folders join those files first: runs/low_budget/200 with queries of 10
 labels, and runs/low_budget/1000 with queries of 50.
 """
 
@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from al_lightning.errors import InputError
 from al_lightning.report.page.style import BASELINE_COLOR, COLORS, DASHES, MARKERS, RC, ArmStyle, label_ends, to_png
 from al_lightning.report.stats.curves import pointwise_band
 from al_lightning.report.stats.multiple import best_probability, holm
@@ -91,25 +92,42 @@ class Curves:
 # ------------------------------------------------------------------------------------------------------------- results
 
 
-def publish(runs: Path) -> None:
-    """Makes the files of the results from run folders."""
-    found, settings = [], {}
+def publish(runs: Path, results: Path = RESULTS) -> None:
+    """Makes the files of the results from run folders. Arms without a run folder keep the results that they have.
+
+    Raises:
+        InputError: If runs that join have another protocol or other seeds.
+    """
+    settings = json.loads((results / SETTINGS).read_text()) if (results / SETTINGS).exists() else {}
+    rounds = _read_rounds(results) if settings else pd.DataFrame()
     for query_size, folder in FOLDERS.items():
         for start, study in _studies(runs / folder).items():
-            found += _rounds(study, query_size)
-            settings[f"queries of {query_size}, start {start}"] = {
+            named = f"queries of {query_size}, start {start}"
+            given = {
                 "protocol": {name: value for name, value in study.protocol.items() if name not in OF_MACHINE},
-                "arms": {arm: study.method(arm) for arm in study.arms},
                 "seeds": list(study.seeds),
             }
-    text = pd.concat(found).to_csv(index=False)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / ROUNDS).write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
-    (RESULTS / SETTINGS).write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+            there = settings.setdefault(named, {**given, "arms": {}})
+            if any(there[name] != value for name, value in given.items()):
+                raise InputError(f"Expected runs with the protocol and the seeds of {named}, but got others in {runs}.")
+            there["arms"] |= {arm: study.method(arm) for arm in study.arms}
+            if len(rounds):
+                rounds = rounds[(rounds["query_size"] != query_size) | ~rounds["arm"].isin(study.arms)]
+            rounds = pd.concat([rounds, *_rounds(study, query_size)])
+    text = rounds.sort_values(["query_size", "arm", "seed", "num_labeled"], kind="stable").to_csv(index=False)
+    results.mkdir(parents=True, exist_ok=True)
+    (results / ROUNDS).write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
+    (results / SETTINGS).write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+
+
+def _read_rounds(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(StringIO(lzma.decompress((folder / ROUNDS).read_bytes()).decode()))
 
 
 def _studies(folder: Path) -> dict[str, Study]:
     """The runs by their start. Only runs with the same start are a study of their own."""
+    if not folder.is_dir():
+        return {}
     arms: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
@@ -135,7 +153,7 @@ def _rounds(study: Study, query_size: int) -> list[pd.DataFrame]:
 
 def read_results(folder: Path = RESULTS) -> dict[int, Curves]:
     """Reads the published rounds: by the size of a query."""
-    rounds = pd.read_csv(StringIO(lzma.decompress((folder / ROUNDS).read_bytes()).decode()))
+    rounds = _read_rounds(folder)
     found = {}
     for query_size, part in rounds.groupby("query_size"):
         curves = {

@@ -60,7 +60,9 @@ def explain(
         words = re.findall(r"'([^']+)'", "".join(re.findall(r"typing\.Literal\[([^\]]*)\]", text)))
         return _unknown_class(option, match[1], [*dict.fromkeys(words), *known_classes(option)])
     types = [_plain(name) for name in re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)]
-    got = re.search(r"Got value: (.*?)(?= - | Given value|$)", text) or re.search(r"Given value: (.*)$", text)
+    got = re.search(r"Got value: (.*?)(?= - | Given value|$)", text) or re.search(
+        r"Given value: (.*?)(?= - Expected|$)", text
+    )
     # typing keeps the members of a union in the order in which somebody, anywhere, named them first
     expected = sorted({name for name in types if name}, key=[*PLAIN_NAMES.values(), *filter(None, types)].index)
     if option and expected and got:

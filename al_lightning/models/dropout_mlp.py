@@ -69,7 +69,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
             if value is not None and value < 1:
                 raise InputError(f"Expected `model.{name}` to be at least 1, but got {value}.")
         check_dropout(dropout)
-        self.save_hyperparameters(ignore=["optimizer", "augmentation"])  # also for a subclass
+        # also for a subclass; `fused` changes no bit, so a run may go on without it
+        self.save_hyperparameters(ignore=["optimizer", "augmentation", "fused"])
         self._num_hidden = hidden_dim
         self.dropout = FastDropout(dropout)
         self._fused = fused

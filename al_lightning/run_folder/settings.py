@@ -23,6 +23,7 @@ FREE_SETTINGS = frozenset(
         "loop.pool_may_grow",
         "loop.run_dir",
         "loop.shared_dir",
+        "model.fused",
         "trainer.default_root_dir",
         "trainer.enable_checkpointing",
         "trainer.enable_model_summary",

@@ -185,7 +185,7 @@ def test_arguments_are_written_as_a_config_has_them() -> None:
     shift = {"class_path": "al_lightning.RandomShift", "init_args": {"max_shift": 1, "mirror": 0.0}}
     assert arguments_of(Consistency()) == {"num_augmentations": 50, "augmentation": shift}
     assert arguments_of(FileOracle("x/{path}")) == {"image_url": "x/{path}"}
-    sizes = {"input_dim": 64, "hidden_dim": 256, "num_classes": 10, "dropout": 0.5}
+    sizes = {"input_dim": 64, "hidden_dim": 256, "num_classes": 10, "dropout": 0.5, "fused": "auto"}
     assert arguments_of(MonteCarloMLP(input_dim=64)) == {"test_samples": 20, **sizes}
     sgd = arguments_of(DropoutMLP(64, optimizer=torch.optim.SGD))["optimizer"]  # type: ignore[arg-type]
     assert sgd["class_path"] == "torch.optim.SGD"

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
 from al_lightning import ActiveLearningLoop, Convergence, DropoutMLP, Entropy, InputError, MonteCarloMLP
+from al_lightning.cli import main
 from al_lightning.models.fused_update import FusedUpdate, why_not_fused
+from al_lightning.run_folder.fingerprint.arguments import arguments_of
 from tests.digits import FlatDigits
 from tests.fitting.test_settings_of_objects import bits, trainer_of
 from tests.helpers import generator
@@ -189,3 +191,22 @@ def test_a_checkpoint_has_no_memory_of_it() -> None:
     model._fused_update = FusedUpdate(model, 4)
     model._fused_update(torch.randn(4, 8, generator=generator()), torch.zeros(4, dtype=torch.int64))
     assert set(model.state_dict()) == before
+
+
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_a_run_may_go_on_in_the_other_way(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = "fit --data Digits --data.num_initial 60 --data.batch_size 16 --loop.query_size 10 --trainer.max_epochs 3"
+    for name in ("begun", "whole"):
+        rounds = "1" if name == "whole" else "0"
+        path = str(tmp_path / name)
+        main([*words.split(), "--loop.num_rounds", rounds, "--loop.run_dir", path, "--model.fused", "true"])
+    main(["fit", str(tmp_path / "begun"), "--loop.num_rounds", "1", "--model.fused", "false"])
+    assert bits(tmp_path / "begun") == bits(tmp_path / "whole")
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", str(tmp_path / "begun"), "--model.fused", "maybe"])
+    assert stop.value.code == 2
+    assert "Expected `model.fused` to be true or false or one of 'auto', but got `maybe`." in capsys.readouterr().err
+
+
+def test_a_config_of_a_model_from_python_has_it() -> None:
+    assert arguments_of(DropoutMLP(fused=False))["fused"] is False

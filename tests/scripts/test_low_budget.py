@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
 
+from al_lightning.errors import InputError
 from al_lightning.report.page.style import to_png
 from al_lightning.sweep.plan import read_plan
 from scripts import low_budget
@@ -121,12 +122,11 @@ def test_the_figure_is_the_same_each_time() -> None:
     assert to_png(low_budget.draw(results)) == png
 
 
-def test_results_are_made_of_run_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_made_of_run_folders(tmp_path: Path) -> None:
     for folder in FOLDERS.values():
         for arm in ("random", "entropy"):
             copytree(runs() / arm, tmp_path / "runs" / folder / arm)
-    monkeypatch.setattr(low_budget, "RESULTS", tmp_path / "results")
-    low_budget.publish(tmp_path / "runs")
+    low_budget.publish(tmp_path / "runs", tmp_path / "results")
     found = read_results(tmp_path / "results")
     expected = low_budget.read_study([runs()], ["random", "entropy"]).accuracy
     for curves in found.values():
@@ -136,3 +136,21 @@ def test_results_are_made_of_run_folders(tmp_path: Path, monkeypatch: pytest.Mon
     settings = (tmp_path / "results" / "settings.json").read_text()
     assert "al_lightning.Entropy" in settings
     assert not re.search(str(tmp_path), settings)
+
+
+def test_runs_join_the_results_of_others(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for folder, arms in (("all", ("random", "entropy")), ("first", ("random",)), ("second", ("entropy",))):
+        for arm in arms:
+            copytree(runs() / arm, tmp_path / folder / FOLDERS[10] / arm)
+    low_budget.publish(tmp_path / "all", tmp_path / "at_once")
+    low_budget.publish(tmp_path / "first", results)
+    low_budget.publish(tmp_path / "second", results)
+    for name in (low_budget.ROUNDS, low_budget.SETTINGS):
+        assert (results / name).read_bytes() == (tmp_path / "at_once" / name).read_bytes()
+    low_budget.publish(tmp_path / "second", results)  # the same arm again takes its own place
+    assert (results / low_budget.ROUNDS).read_bytes() == (tmp_path / "at_once" / low_budget.ROUNDS).read_bytes()
+    seeds = sorted((tmp_path / "second" / FOLDERS[10] / "entropy").iterdir())
+    rmtree(seeds[-1])
+    with pytest.raises(InputError, match="protocol and the seeds of queries of 10, start random, but got others"):
+        low_budget.publish(tmp_path / "second", results)

@@ -171,7 +171,8 @@ def _line(module: nn.Module) -> str:
     arguments = {} if is_own(type(module)) else attributes_of(module)
     if isinstance(module, L.LightningModule):
         arguments |= {f"hparams.{name}": cut(text_of(value)) for name, value in module.hparams.items()}
-    arguments.pop("config", None)
+    for name in ("config", "fused"):  # `fused` changes no bit
+        arguments.pop(name, None)
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     values = {name: text_of(value) for name, value in tensors if isinstance(module, _Loss)}
     shapes = [f"{name} {_shape(value)}" for name, value in tensors if name not in values]
