@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from al_lightning.data.alike import Part, check_alike
 from al_lightning.data.class_lists import ClassList, check_class_lists
 from al_lightning.data.collating import CollateFn, Collator
+from al_lightning.data.disk_rows import DiskRows
 from al_lightning.data.inputs import Inputs, take_rows
 from al_lightning.data.items import ItemFormat, Key, is_same_class
 from al_lightning.data.labels import class_indices
@@ -252,6 +253,8 @@ class _Inputs(Dataset):
         indices, seed = batch
         if len(indices) == 0:  # the pool is empty
             return take_rows(self[torch.tensor([0]), seed], slice(0))
+        if isinstance(self._dataset, DiskRows):
+            return self._dataset.take(indices)
         with nullcontext() if seed is None else seeded(seed):
             return self._collator.inputs([read_item(self._dataset, i) for i in indices.tolist()])
 
@@ -265,5 +268,7 @@ class _Batches(Dataset):
 
     def __getitem__(self, batch: tuple[Tensor, int | None, Tensor]) -> Any:
         indices, seed, targets = batch
+        if isinstance(self._dataset, DiskRows):
+            return self._dataset.take(indices), targets
         with nullcontext() if seed is None else seeded(seed):
             return self._collator.batch([read_item(self._dataset, i) for i in indices.tolist()], targets)

@@ -61,13 +61,5 @@ class FeatureScaler:
         return torch.from_numpy((np.array(rows, np.float32) - self._mean) / self._size)
 
 
-def scaled(features: np.ndarray, rows: np.ndarray, scaler: FeatureScaler) -> Tensor:
-    """Scales chosen rows. Returns float32 of shape ``(len(rows), D)``."""
-    found = torch.empty(len(rows), features.shape[1])
-    for start in range(0, len(rows), ROWS):
-        found[start : start + ROWS] = scaler(features[rows[start : start + ROWS]])
-    return found
-
-
 def _parts(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]

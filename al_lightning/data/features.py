@@ -8,7 +8,6 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from al_lightning.data.arranged_rows import (
     arrange_named_rows,
@@ -20,17 +19,18 @@ from al_lightning.data.arranged_rows import (
 from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
-from al_lightning.data.feature_scaling import FeatureScaler, Scaling, scaled
+from al_lightning.data.disk_rows import DiskRows
+from al_lightning.data.feature_scaling import FeatureScaler, Scaling
 from al_lightning.data.features_file import FeaturesFile, Part, read_features
 from al_lightning.data.given_labels import FilesByName, GivenLabels, row_of
 from al_lightning.data.growth import Growth, KnownFile
 from al_lightning.data.labels import UNKNOWN
+from al_lightning.data.memory import hold
 from al_lightning.data.new_samples import NewBlock
 from al_lightning.data.source import Arrays
 from al_lightning.errors import InputError, composed, did_you_mean
 from al_lightning.paths import expanded, folder_of_images
 
-BYTES = 4  # of a float32
 SAME = ("model", "weights", "inputs")
 """What files of features must have in common, if a model is to take both."""
 
@@ -51,7 +51,7 @@ class Features(PoolDataModule):
         test_fraction: Share of the labeled samples, in [0, 1), that is drawn as the test set if the file has none.
         scaling: How features are scaled: see :class:`~al_lightning.data.feature_scaling.FeatureScaler`. ``center``
             takes the mean and the size of all training samples, labeled or not.
-        num_workers: Processes that read ahead where features stay on disk.
+        num_workers: Ignored: one process reads blocks of rows faster than several do.
         max_memory: GiB that features in memory may take, as float32.
         **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
@@ -119,23 +119,9 @@ class Features(PoolDataModule):
         of_test = part.features if test is None else test.features
         test_rows = test_rows if test is None else torch.arange(len(test))
         test_targets = targets[0][test_rows] if test is None else targets[1]
-        num_bytes = BYTES * part.features.shape[1] * (len(rows) + len(test_rows))
-        if num_bytes <= self.max_memory * 2**30:
-            inputs, test_inputs = (
-                scaled(features, chosen.numpy(), self._scaler)
-                for features, chosen in ((part.features, rows), (of_test, test_rows))
-            )
-            return Arrays(inputs, targets[0][rows], test_inputs, test_targets)
-        on_disk, test_on_disk = (
-            _Rows(features, chosen, self._scaler) for features, chosen in ((part.features, rows), (of_test, test_rows))
-        )
-        return Datasets(
-            on_disk,
-            test_on_disk,
-            train_targets=targets[0][rows],
-            test_targets=test_targets,
-            num_workers=self.num_workers,
-        )
+        train_set = DiskRows(part.features, self._scaler, rows)
+        test_set = DiskRows(of_test, self._scaler, test_rows)
+        return hold(train_set, test_set, targets[0][rows], test_targets, self.max_memory, num_workers=0)
 
     def file_of(self, index: int) -> str:
         """Path of the image, or the file of features and the row in it, from 0."""
@@ -321,21 +307,6 @@ class NewFeatures:
             paths = [file if self._root is None else str(self._root / file) for file in files]
             names = paths or [f"{self._path}:{start + row}" for row in range(len(rows))]
             yield NewBlock(names, self._scaler(rows), texts=list(self._part.texts[start : start + 2048]))
-
-
-class _Rows(Dataset):
-    """Chosen rows of an array on disk."""
-
-    def __init__(self, features: np.ndarray, rows: Tensor, scaler: FeatureScaler) -> None:
-        self._features = features
-        self._rows = rows
-        self._scaler = scaler
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._scaler(self._features[int(self._rows[index])])
 
 
 def names_of(part: Part) -> tuple[list[str], list[str]]:

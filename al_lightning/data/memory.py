@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from al_lightning.data.datasets import DatasetBlocks, Datasets, num_samples
+from al_lightning.data.disk_rows import DiskRows
 from al_lightning.data.inputs import tensors_of
 from al_lightning.data.source import Arrays
 
@@ -48,13 +49,13 @@ def in_memory(dataset: Dataset) -> Tensor:
         dataset: Map-style, see :class:`~al_lightning.data.datasets.DatasetBlocks`.
 
     Returns:
-        Float tensor of shape ``(N, ...)``, ``(0,)`` if there are none.
+        Float tensor of shape ``(N, ...)``. If there are no samples, and so no shape is known, ``(0,)``.
     """
-    blocks = DatasetBlocks(dataset)
+    blocks = dataset.blocks() if isinstance(dataset, DiskRows) else iter(DatasetBlocks(dataset))
     inputs, stop = torch.empty(0), 0
-    for block in cast(Iterator[Tensor], iter(blocks)):  # joining blocks at the end would need twice the memory
+    for block in cast(Iterator[Tensor], blocks):  # joining blocks at the end would need twice the memory
         if stop == 0:
-            inputs = block.new_empty(len(blocks), *block.shape[1:])
+            inputs = block.new_empty(num_samples(dataset), *block.shape[1:])
         inputs[stop : stop + len(block)] = block
         stop += len(block)
     return inputs

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
 
 from al_lightning.data.answer import Answer
 from al_lightning.data.class_names import IN_OPTION, check_class_names
 from al_lightning.data.datamodule import PoolDataModule
 from al_lightning.data.datasets import Datasets
+from al_lightning.data.disk_rows import DiskRows
 from al_lightning.data.given_labels import row_of
 from al_lightning.data.labels import UNKNOWN, class_indices
 from al_lightning.data.memory import hold
@@ -34,6 +34,7 @@ NAMES = {
 """Names of the parts in a .npz file."""
 MOST_CLASSES = 100_000  # a larger number of classes means that the targets number the samples
 ROWS = 4096  # rows to read in one step
+LARGEST = float(np.finfo(np.float32).max)
 MOST_NAMED = 5  # at most so many features are named in a message
 
 
@@ -50,7 +51,7 @@ class NumpyFiles(PoolDataModule):
     single 1, ``(N, C)``. An index of -1 or an empty name is an unknown class: use `loop.oracle` FileOracle to ask
     people. If ``classes`` is given, the training targets may be missing, and all training classes are unknown.
 
-    Inputs in ``.npy`` files that do not fit in memory stay on disk, and worker processes read them.
+    Inputs in ``.npy`` files that do not fit in memory stay on disk, and are read in blocks of rows.
 
     Args:
         path: The ``.npz`` file.
@@ -65,7 +66,7 @@ class NumpyFiles(PoolDataModule):
             of a table, ``(N, D)``, is standardised by itself; images are standardised as a whole. The computation is in
             float64 and the result is float32. See :class:`~al_lightning.data.standardize.Standardizer` for features
             that hardly change.
-        num_workers: Processes that read ahead where inputs stay on disk.
+        num_workers: Ignored: one process reads blocks of rows faster than several do.
         max_memory: GiB that inputs in memory may take, as float32.
         **kwargs: Arguments of :class:`~al_lightning.data.PoolDataModule`.
 
@@ -139,9 +140,7 @@ class NumpyFiles(PoolDataModule):
             train, test = draw_test_set(targets[0][:num_first], self.test_fraction)
             scale = self._scaler = self._scale(train_x, train.numpy(), train_x, test.numpy())
             train = torch.cat([train, torch.arange(num_first, len(train_x))])
-            rows = _Rows(train_x, scale)
-            train_set: Dataset = Subset(rows, train.tolist())
-            test_set: Dataset = Subset(rows, test.tolist())
+            train_set, test_set = (DiskRows(train_x, scale or _as_floats, rows) for rows in (train, test))
             targets = [targets[0][train], targets[0][test]]
             self._chosen = train
         else:
@@ -149,11 +148,11 @@ class NumpyFiles(PoolDataModule):
             if test_x.shape[1:] != train_x.shape[1:]:
                 raise InputError(f"Expected test_inputs of shape (N, {train_x.shape[1:]}), but got {test_x.shape}.")
             scale = self._scaler = self._scale(train_x[:num_first], None, test_x, None)
-            train_set, test_set = _Rows(train_x, scale), _Rows(test_x, scale)
+            train_set, test_set = (DiskRows(inputs, scale or _as_floats) for inputs in (train_x, test_x))
         self._inputs = train_x
         if len(targets[0]) == 0:
             raise InputError("Expected samples to train on, but got none.")
-        return hold(train_set, test_set, targets[0], targets[1], self.max_memory, self.num_workers)
+        return hold(train_set, test_set, targets[0], targets[1], self.max_memory, num_workers=0)
 
     def file_of(self, index: int) -> str:
         """The file and the row in it, from 0."""
@@ -326,22 +325,6 @@ class NumpyFiles(PoolDataModule):
         return scale
 
 
-class _Rows(Dataset):
-    """Rows of an array on disk."""
-
-    def __init__(self, inputs: np.ndarray, scale: Standardizer | None) -> None:
-        self._inputs = inputs
-        self._scale = scale
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    def __getitem__(self, index: int) -> Tensor:
-        if self._scale is None:
-            return _as_floats(self._inputs[index])
-        return self._scale(self._inputs[index])
-
-
 def _as_floats(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(values, np.float32))
 
@@ -400,13 +383,18 @@ def _checked(file: Any, name: str, path: Path, part: str) -> np.ndarray:
     except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:  # pickled objects, or a broken file
         raise InputError(f"Expected `{name}` in {path} to be an array that can be read, but got: {error}.") from error
     if part.endswith("inputs"):
+        numbers = np.asarray(array)  # a memmap makes a new memmap of each block, which takes longer
         if array.ndim < 2 or array.dtype.kind not in "biuf" or 0 in array.shape[1:]:
             raise InputError(
                 f"Expected `{name}` in {path} to be numbers of shape (N, ...), "
                 f"but got {array.dtype} of shape {array.shape}."
             )
-        if array.dtype.kind == "f" and not all(
-            (abs(array[i : i + 1000]) <= np.finfo(np.float32).max).all() for i in range(0, len(array), 1000)
+        if (
+            array.dtype.kind == "f"
+            and not all(
+                block.min() >= -LARGEST and block.max() <= LARGEST  # NaN fails, too
+                for block in (numbers[i : i + 1000] for i in range(0, len(numbers), 1000))
+            )
         ):
             raise InputError(
                 f"Expected finite numbers of the range of float32 in `{name}` of {path}, but got NaN, infinity or more."

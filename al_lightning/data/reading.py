@@ -92,6 +92,9 @@ def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> 
         batches: The elements.
         num_workers: Processes that read ahead; 0 reads in this process.
     """
+    if num_workers == 0:
+        yield from (dataset[batch] for batch in batches)
+        return
     # Each element is a sample of this sampler, so torch passes it to the dataset unchanged.
     loader: DataLoader = DataLoader(
         dataset,
@@ -108,8 +111,8 @@ def load_batches(dataset: Dataset, batches: Iterator[Any], num_workers: int) -> 
     except InputError as error:
         raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error  # without a worker's traceback
     finally:
-        if hasattr(reader, "_shutdown_workers"):  # otherwise workers end when the reader is deleted, maybe only at exit
-            reader._shutdown_workers()
+        # Otherwise workers end when the reader is deleted, maybe only at exit.
+        reader._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def short(value: Any) -> str:

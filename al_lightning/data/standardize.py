@@ -53,7 +53,7 @@ class Standardizer:
         noise = NO_CHANGE.get(inputs.dtype.itemsize, 1e-10) if inputs.dtype.kind == "f" else 0.0
         constant = (all_std == 0) | (~whole & (all_std <= noise * abs(origin + all_mean)))
         std = np.where(constant, 1, std)
-        self.wide: np.ndarray = ~constant & (abs(mean) > WIDE * std)
+        self.wide = np.asarray(~constant & (abs(mean) > WIDE * std))
         """Features that would lose digits in float32, bool."""
         self.differs = bool(self.wide.any() or (from_all & ~constant).any())
         """Whether the result differs from the result of earlier versions in more than the cut values."""
@@ -72,7 +72,8 @@ class Standardizer:
         """Features with values that are cut, bool, with the shape of the mean."""
         found = np.zeros(self.wide.shape, bool)
         for block in _blocks(inputs, rows):
-            found |= (self._uncut(block).abs() > self.limit).numpy().any(axis=self._axis)
+            extremes = np.stack([block.min(axis=self._axis), block.max(axis=self._axis)])  # no value is farther off
+            found |= (self._uncut(extremes).abs() > self.limit).numpy().any(axis=0)
         return found
 
     def _uncut(self, values: np.ndarray) -> Tensor:
@@ -93,14 +94,14 @@ class Standardizer:
         for block in _blocks(inputs, rows):
             values = _difference(block, self._origin)
             more = values.size if self._axis is None else len(values)
+            low, high = np.minimum(low, values.min(axis=self._axis)), np.maximum(high, values.max(axis=self._axis))
             block_mean = values.mean(axis=self._axis)
             gap = block_mean - mean
-            squares = (
-                squares + ((values - block_mean) ** 2).sum(axis=self._axis) + gap**2 * (count * more / (count + more))
-            )
+            values -= block_mean
+            values *= values
+            squares = squares + values.sum(axis=self._axis) + gap**2 * (count * more / (count + more))
             mean, count = mean + gap * (more / (count + more)), count + more
-            low, high = np.minimum(low, values.min(axis=self._axis)), np.maximum(high, values.max(axis=self._axis))
-            if inputs.dtype.kind == "f":
+            if inputs.dtype.kind == "f" and np.any(whole):
                 whole = whole & (block == np.floor(block)).all(axis=self._axis)
         return tuple(map(np.asarray, (mean, np.sqrt(squares / count), low, high, whole)))
 
@@ -122,10 +123,11 @@ def _blocks(inputs: np.ndarray, rows: np.ndarray | None) -> Iterator[np.ndarray]
 
 def _difference(values: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """``values - origin`` in float64. Integers beyond 2**53 keep their last digits until they are subtracted."""
-    values = _exact(values)
-    rounded = values.astype(np.float64) - origin.astype(np.float64)
-    if values.dtype.kind not in "iu":
+    values = np.asarray(values)
+    rounded = np.subtract(values, origin.astype(np.float64), dtype=np.float64)
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8:
         return rounded
+    values = _exact(values)
     exact = (values.astype(np.uint64) - origin.astype(np.uint64)).astype(np.int64)  # two's complement wraps around
     return np.where(abs(rounded) < LARGEST, exact.astype(np.float64), rounded)
 

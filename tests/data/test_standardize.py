@@ -73,6 +73,11 @@ def test_images_are_standardised_as_a_whole() -> None:
     assert Standardizer(inputs)(inputs).equal(torch.from_numpy((inputs.astype(np.float32) - mean) / std))
 
 
+def test_images_far_from_zero_keep_their_digits() -> None:
+    inputs = 2**30 + np.arange(24).reshape(6, 2, 2)
+    assert Standardizer(inputs)(inputs).flatten().tolist() == pytest.approx(exactly(inputs.ravel().tolist()), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("column", "dtype"),
     [
@@ -133,3 +138,20 @@ def test_rows_that_are_not_trained_on_do_not_count() -> None:
 def test_unstandardised_numbers_that_float32_makes_one() -> None:
     inputs = np.array([[1.7e9 + i, i, 1.7e9] for i in range(10)])
     assert loses_digits(inputs).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("shape", [(300, 5), (300, 5, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_values_are_cut_where_any_of_them_is_beyond_the_limit(shape: tuple[int, ...], dtype: type) -> None:
+    draws = np.random.default_rng(0)
+    train = draws.integers(100, 110, shape).astype(dtype)
+    test = np.array([draws.integers(50, 160, shape[1:]) if row == 7 else train[row] for row in range(20)]).astype(dtype)
+    scale = Standardizer(train)
+    axis = 0 if len(shape) == 2 else None
+    center, std = train.mean(axis=axis, dtype=float), train.std(axis=axis, dtype=float)
+    beyond = abs(test - center) / std > 10 * abs(train - center).max(axis=axis) / std
+    rows = np.arange(20)[::-1]
+    assert scale.cut(test, rows).tolist() == beyond.any(axis=axis).tolist()
+    assert beyond.any(axis=axis).tolist() == (scale(test).abs() == scale.limit).numpy().any(axis=axis).tolist()
+    assert not scale.cut(test, rows[:5]).any()
+    assert not scale.cut(test, rows[:0]).any()
