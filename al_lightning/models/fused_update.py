@@ -1,6 +1,7 @@
 """FusedUpdate: loss and gradients of DropoutMLP without autograd, in memory that is used again."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +9,6 @@ from torch.optim import Optimizer
 
 from al_lightning.models.closure import wants_closure
 from al_lightning.models.dropout import FastDropout
-
-if TYPE_CHECKING:
-    from al_lightning.models.dropout_mlp import DropoutMLP
 
 REPLACEABLE = ("embed", "forward", "losses")
 """Methods of a model that say what its loss is."""
@@ -23,7 +21,21 @@ log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
 threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
-def why_not_fused(model: "DropoutMLP", optimizer: Optimizer, original: type) -> str | None:
+class TwoLayers(Protocol):
+    """A model as :class:`FusedUpdate` sees it: what it takes of ``DropoutMLP``."""
+
+    hidden: nn.Linear
+    head: nn.Linear
+
+    @property
+    def dropout(self) -> nn.Dropout: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+def why_not_fused(model: TwoLayers, optimizer: Optimizer, original: type) -> str | None:
     """Says why an update of a model goes the ordinary way, through autograd; ``None`` if it need not.
 
     Args:
@@ -50,11 +62,11 @@ def why_not_fused(model: "DropoutMLP", optimizer: Optimizer, original: type) -> 
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
-def _parameters_of(model: "DropoutMLP") -> list[Tensor]:
+def _parameters_of(model: TwoLayers) -> list[Tensor]:
     return [model.hidden.weight, model.hidden.bias, model.head.weight, model.head.bias]
 
 
-def _have_hooks(model: nn.Module, parameters: list[Tensor]) -> bool:
+def _have_hooks(model: TwoLayers, parameters: list[Tensor]) -> bool:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooks_of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
     return any(getattr(module, name, None) for module in model.modules() for name in hooks) or any(
@@ -97,7 +109,7 @@ class FusedUpdate:
         batch_size: Most rows of a minibatch, B.
     """
 
-    def __init__(self, model: "DropoutMLP", batch_size: int) -> None:
+    def __init__(self, model: TwoLayers, batch_size: int) -> None:
         self.batch_size = batch_size
         self._dropout = model.dropout
         self._is_mixed = torch.is_autocast_enabled("cpu")
@@ -116,7 +128,7 @@ class FusedUpdate:
         self._parts: dict[int, _Memory] = {}
         self._one = torch.ones(())  # the gradient of the loss
 
-    def suits(self, model: "DropoutMLP", batch_size: int) -> bool:
+    def suits(self, model: TwoLayers, batch_size: int) -> bool:
         """Whether this object still is that of a model, a size of minibatches and a precision."""
         return (
             batch_size <= self.batch_size
