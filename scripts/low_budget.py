@@ -103,12 +103,11 @@ def publish(runs: Path, results: Path = RESULTS) -> None:
     for query_size, folder in FOLDERS.items():
         for start, study in _studies(runs / folder).items():
             named = f"queries of {query_size}, start {start}"
-            given = {
-                "protocol": {name: value for name, value in study.protocol.items() if name not in OF_MACHINE},
-                "seeds": list(study.seeds),
-            }
-            there = settings.setdefault(named, {**given, "arms": {}})
-            if any(there[name] != value for name, value in given.items()):
+            protocol = {name: value for name, value in study.protocol.items() if name not in OF_MACHINE}
+            there = settings.setdefault(named, {"protocol": protocol, "seeds": list(study.seeds), "arms": {}})
+            # a later version may have more settings
+            known = {name: value for name, value in protocol.items() if name in there["protocol"]}
+            if there["protocol"] != known or there["seeds"] != list(study.seeds):
                 raise InputError(f"Expected runs with the protocol and the seeds of {named}, but got others in {runs}.")
             there["arms"] |= {arm: study.method(arm) for arm in study.arms}
             if len(rounds):
@@ -324,7 +323,7 @@ def fill(document: str, by_name: Mapping[str, str]) -> str:
 
 # -------------------------------------------------------------------------------------------------------------- figure
 
-SHOWN = ("random", "bait", "typiclust", "drop_query", "badge", "margin", "alfa_mix", "max_herding", "core_set")
+SHOWN = ("random", "bait", "typiclust", "drop_query", "badge", "margin", "alfa_mix", "uherding", "core_set")
 """Arms of the figure, as far as there are runs."""
 
 
