@@ -45,13 +45,16 @@ def why_not_fused(model: TwoLayers, optimizer: Optimizer, original: type) -> str
     """
     layers = (model.hidden, model.head)
     parameters: list[Tensor] = [*model.hidden.parameters(), *model.head.parameters()]
-    replaced = [name for name in REPLACEABLE if getattr(type(model), name) is not getattr(original, name)]
+    replaced = [
+        name for name in REPLACEABLE if getattr(type(model), name) is not getattr(original, name) or name in vars(model)
+    ]
     autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.bfloat16
     reasons = {
         f"{type(model).__name__} has another `{', '.join(replaced)}`": bool(replaced),
         "its layers are not linear layers with a bias": any(type(layer) is not nn.Linear for layer in layers)
         or len(parameters) != 4,
         "its dropout is another one": type(model.dropout) is not FastDropout or model.dropout.inplace,
+        "its dropout is switched off": not model.dropout.training,
         "it has other parameters": len(list(model.parameters())) != len(parameters),
         "it is not on a CPU in float32": any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters),
         "some layers are frozen": not all(p.requires_grad for p in parameters),

@@ -120,7 +120,9 @@ def make(change: Callable[[DropoutMLP], object] = lambda model: None, cls: type[
     ("model", "reason"),
     [
         (make(cls=Smoothed), "Smoothed has another `losses`"),
+        (make(lambda model: setattr(model, "forward", model.embed)), "DropoutMLP has another `forward`"),
         (make(lambda model: setattr(model, "dropout", nn.Dropout(0.5))), "its dropout is another one"),
+        (make(lambda model: model.dropout.eval()), "its dropout is switched off"),
         (make(lambda model: setattr(model, "head", nn.Linear(4, 10, bias=False))), "not linear layers with a bias"),
         (make(lambda model: setattr(model, "norm", nn.LayerNorm(4))), "it has other parameters"),
         (make(lambda model: model.double()), "not on a CPU in float32"),
