@@ -35,6 +35,7 @@ from al_lightning.fitting.sizes import with_sizes
 from al_lightning.fitting.starting_weights import REINIT, Reinit, StartingWeights
 from al_lightning.fitting.stopping import use_rule_of_run
 from al_lightning.fitting.validation import steady_validation
+from al_lightning.inference.precision import SCORING_PRECISIONS, ScoringPrecision
 from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.labeling.people import PeopleOracle
 from al_lightning.models.named_metrics import NamedMetrics
@@ -44,6 +45,7 @@ from al_lightning.run_folder.begun import keeps_its_pool, read_begun
 from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, fingerprints_in_python
 from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.old_scoring import scoring_of_run, with_scoring
 from al_lightning.run_folder.tables import Round
 from al_lightning.strategies import QueryStrategy
 
@@ -75,6 +77,10 @@ class ActiveLearningLoop(Callback):
             Each is a column of rounds.csv, a curve of TensorBoard and a figure of ``al-lightning report``.
         pool_may_grow: Whether new samples join the pool of a run that goes on, and samples without a label may leave.
             Runs with people always may. Set it when a run begins, because such a run keeps a list of its samples.
+        scoring_precision: Precision of the passes over the pool that a query makes: ``trainer``, that of the fits, or
+            ``32-true``, ``bf16-mixed`` or ``16-mixed``. ``auto`` is ``bf16-mixed`` on CUDA GPUs that have bfloat16, if
+            the fits are in ``32-true``, and ``trainer`` elsewhere. Fits, tests and written predictions have the
+            trainer's precision in any case.
 
     Raises:
         InputError: If an argument is out of range.
@@ -92,6 +98,7 @@ class ActiveLearningLoop(Callback):
         oracle: Oracle | None = None,
         metrics: dict[str, Any] | str | None = None,
         pool_may_grow: bool = False,
+        scoring_precision: ScoringPrecision = "auto",
     ) -> None:
         if query_size < 1:
             raise InputError(f"Expected `loop.query_size` to be at least 1, but got {query_size}.")
@@ -101,6 +108,11 @@ class ActiveLearningLoop(Callback):
             raise InputError(f"Expected `seed_everything` to be at least 0, but got {seed}.")
         if reinit not in REINIT:
             raise InputError(f"Expected `loop.reinit` to be one of {', '.join(REINIT)}, but got `{reinit}`.")
+        if scoring_precision not in SCORING_PRECISIONS:
+            raise InputError(
+                f"Expected `loop.scoring_precision` to be one of {', '.join(SCORING_PRECISIONS)}, but got "
+                f"`{scoring_precision}`."
+            )
         self.strategy = strategy
         self.query_size = query_size
         self.num_rounds = num_rounds
@@ -111,6 +123,7 @@ class ActiveLearningLoop(Callback):
         self.oracle = SimulatedOracle() if oracle is None else oracle
         self.metrics = NamedMetrics(metrics)
         self.pool_may_grow = pool_may_grow
+        self.scoring_precision: ScoringPrecision = scoring_precision
         self.waits_in: Path | None = None
         """Folder of the last run, if it waits for labels."""
 
@@ -151,6 +164,7 @@ class ActiveLearningLoop(Callback):
             self.reinit,
             self.oracle,
             self.metrics,
+            self.scoring_precision,
             self.run_dir,
             () if begun is None else begun.initial,
         )
@@ -206,7 +220,7 @@ class ActiveLearningLoop(Callback):
             raise InputError("Expected labeled samples for `trainer.fast_dev_run`, but got none.")
         datamodule.set_labeled(prepared.initial)
         weights = StartingWeights(self.reinit, self.seed, None, prepared.maker, prepared.state)
-        parts = self._parts(trainer, prepared, datamodule, ranks, weights)
+        parts = self._parts(trainer, prepared, datamodule, ranks, weights, self.scoring_precision)
         self._round(0, parts, RunRecord(trainer, ranks, progress))
         progress.message("fast_dev_run: one tiny round ran, nothing was saved.")
 
@@ -229,13 +243,14 @@ class ActiveLearningLoop(Callback):
             if self.run_dir is None:
                 path = self._own_folder(path, settings, given, ranks)
         else:
-            settings = with_sizes(settings, model)
+            settings = with_scoring(with_sizes(settings, model), self.scoring_precision)
         with opened(path, settings, given, trainer, ranks) as folder:
             old_rule = ranks.on_writer(lambda: None if folder is None else folder.settings_of_old_rule)
             if use_rule_of_run(old_rule, trainer):
                 progress.message("The run goes on with the rule that it was begun with: a training accuracy of 0.99.")
             weights = StartingWeights(self.reinit, self.seed, path, prepared.maker, prepared.state)
-            parts = self._parts(trainer, prepared, datamodule, ranks, weights)
+            scoring = ranks.on_writer(lambda: scoring_of_run({} if folder is None else folder.settings))
+            parts = self._parts(trainer, prepared, datamodule, ranks, weights, scoring)
             with Remembering(trainer, model, callbacks, [datamodule, self.strategy]):
                 try:
                     start = ranks.on_writer(lambda: self._begin(folder, prepared, parts, progress))
@@ -333,10 +348,11 @@ class ActiveLearningLoop(Callback):
         datamodule: PoolDataModule,
         ranks: Ranks,
         weights: StartingWeights,
+        scoring: ScoringPrecision,
     ) -> RunParts:
         owned = (self, self.strategy, self.oracle)
         fresh = FreshStart(trainer, prepared.model, datamodule, owned, (self,))
-        return RunParts(self, trainer, prepared.model, datamodule, self.seed, ranks, fresh, weights)
+        return RunParts(self, trainer, prepared.model, datamodule, self.seed, ranks, fresh, weights, scoring)
 
     def _own_folder(self, path: Path, settings: Mapping[str, Any], given: Mapping[str, Any], ranks: Ranks) -> Path:
         """The default folder, or a folder beside it if the default one has runs of another experiment."""
@@ -354,5 +370,6 @@ class ActiveLearningLoop(Callback):
             "reinit": self.reinit,
             "oracle": None if type(self.oracle) is SimulatedOracle else self.oracle,
             "metrics": self.metrics.settings,
+            "scoring_precision": self.scoring_precision,
         }
         return describe(self.seed, loop, trainer, model, datamodule)

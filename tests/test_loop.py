@@ -10,6 +10,7 @@ from pathlib import Path
 import lightning.pytorch as L
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
@@ -26,10 +27,11 @@ from al_lightning import (
     Margin,
     MixMatch,
     Random,
+    loop as loop_module,
 )
 from al_lightning.fitting.rehearsal import NUM_POOL
 from al_lightning.fitting.settings_of_objects import default_run_dir
-from al_lightning.inference import PoolPredictor
+from al_lightning.inference import PoolPredictor, precision as precision_module
 from al_lightning.random_streams import stream
 from al_lightning.strategies import LeastConfidence, QueryStrategy, Stochastic, Switch
 from tests.digits import DigitsMLP, FlatDigits
@@ -54,10 +56,12 @@ def run(
     *callbacks: Callback,
     model: L.LightningModule | None = None,
     trainer: dict | None = None,
+    settings: dict | None = None,
     **kwargs,
 ) -> ActiveLearningLoop:
     loop = make_loop(run_dir, strategy, **kwargs)
-    loop.run(make_trainer(loop, *callbacks, **(trainer or {})), model or DigitsMLP(), FlatDigits(num_initial=50))
+    data = FlatDigits(num_initial=50)
+    loop.run(make_trainer(loop, *callbacks, **(trainer or {})), model or DigitsMLP(), data, settings)
     return loop
 
 
@@ -575,6 +579,57 @@ def test_bf16_mixed_governs_scoring_too(tmp_path: Path) -> None:
 
     run(tmp_path, Watch(), trainer={"precision": "bf16-mixed"})
     assert set(dtypes) == {torch.bfloat16}
+
+
+def test_scoring_has_a_precision_of_its_own(tmp_path: Path) -> None:
+    """Fits and tests stay. Of the same model, the scores differ by the rounding of bfloat16."""
+    run(tmp_path / "plain", num_rounds=1, query_size=100)
+    run(tmp_path / "low", num_rounds=1, query_size=100, scoring_precision="bf16-mixed")
+    assert timeless(tmp_path / "low")[0] == timeless(tmp_path / "plain")[0]
+    assert yaml.safe_load((tmp_path / "low/config.yaml").read_text())["loop"]["scoring_precision"] == "bf16-mixed"
+    low, plain = (
+        {row["index"]: row for row in rows(tmp_path / name, "queries.csv") if row["round"] == "1"}
+        for name in ("low", "plain")
+    )
+    both = low.keys() & plain.keys()
+    assert len(both) > 80
+    differences = [abs(float(low[index]["score"]) - float(plain[index]["score"])) for index in both]
+    assert 0 < max(differences) < 0.03
+    for column in ("predicted", "confidence"):  # for people, in the precision of the fit
+        assert all(low[index][column] == plain[index][column] for index in both)
+
+
+def test_a_run_with_another_precision_of_scoring_continues_to_the_same_bits(tmp_path: Path) -> None:
+    for num_rounds, name in ((2, "whole"), (0, "parts"), (1, "parts"), (2, "parts")):
+        run(tmp_path / name, BALD(5), num_rounds=num_rounds, scoring_precision="bf16-mixed")
+    assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+    assert (tmp_path / "parts/queries.csv").read_bytes() == (tmp_path / "whole/queries.csv").read_bytes()
+    with pytest.raises(InputError, match=r"`loop.scoring_precision` \(bf16-mixed there, auto here\)"):
+        run(tmp_path / "parts", BALD(5), num_rounds=3)
+
+
+def test_a_run_that_was_begun_without_a_precision_of_scoring_keeps_the_trainers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where `auto` is bf16-mixed."""
+    run(tmp_path / "whole", num_rounds=2)
+    with monkeypatch.context() as patch:  # the version before
+        patch.setattr(loop_module, "with_scoring", lambda settings, precision: settings)
+        run(tmp_path / "begun", num_rounds=0, settings={"name": "mine"})
+    assert yaml.safe_load((tmp_path / "begun/config.yaml").read_text()) == {"name": "mine"}
+    monkeypatch.setattr(precision_module, "settled", lambda name, trainer: "bf16-mixed" if name == "auto" else name)
+    run(tmp_path / "begun", num_rounds=2, settings={"name": "mine"})
+    run(tmp_path / "new", num_rounds=2, settings={"name": "mine"})
+    assert (tmp_path / "begun/queries.csv").read_bytes() == (tmp_path / "whole/queries.csv").read_bytes()
+    assert (tmp_path / "new/queries.csv").read_bytes() != (tmp_path / "whole/queries.csv").read_bytes()
+
+
+def test_what_is_no_precision_of_scoring_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="to be one of auto, trainer, 32-true, bf16-mixed, 16-mixed, but got `bf16`"):
+        make_loop(tmp_path, scoring_precision="bf16")
+    with pytest.raises(InputError, match="to be trainer with `trainer.precision` 64-true"):
+        run(tmp_path / "run", scoring_precision="32-true", trainer={"precision": "64-true"})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])

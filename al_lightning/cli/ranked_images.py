@@ -58,11 +58,10 @@ def rank_images(run_dir: Path, folder: Path, num: int | None = None) -> tuple[li
         raise InputError(f"Expected `--num` to be from 1 to {len(paths)}, the images in {folder}, but got {num}.")
     round = ledger.rounds[-1].round
     known = Known(data.labeled_targets, labeled_indices=data.labeled_indices)
-    pool = PoolPredictor.of_trainer(
-        trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round, known=known
-    )
+    parts = (trainer, model, data.blocks_of(paths), data.labeled_blocks(), loop.seed, round)
+    pool = PoolPredictor.of_trainer(*parts, known=known, precision=run.scoring_precision)
     chosen, scores = loop.strategy.answer(pool, num, stream(loop.seed, "query", round))
-    confidences, classes = pool.predicted(
+    confidences, classes = PoolPredictor.of_trainer(*parts).predicted(
         data.count_classes(), over=data.blocks_of([paths[i] for i in chosen.tolist()])
     )
     return _questions(round + 1, paths, chosen, scores, classes, confidences), data.list_class_names()

@@ -15,11 +15,13 @@ from al_lightning.data.inputs import Inputs
 from al_lightning.errors import InputError
 from al_lightning.fitting.lazy import materialise
 from al_lightning.fitting.run_record import CHECKPOINT
+from al_lightning.inference.precision import ScoringPrecision
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.models.protocol import traits
 from al_lightning.run_folder.begun import read_begun
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
 from al_lightning.run_folder.folder import COMMIT, RunFolder
+from al_lightning.run_folder.old_scoring import scoring_of_run
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class TrainedRun:
     def class_names(self) -> list[str]:
         """Names of the classes, as the run recorded them."""
         return list(self.ledger.identity.get("classes", []))
+
+    @property
+    def scoring_precision(self) -> ScoringPrecision:
+        """The precision in which the run scores for its queries."""
+        return scoring_of_run(self.ledger.config)
 
     def check_data(self) -> None:
         """Compares the data and the model with those of the run.

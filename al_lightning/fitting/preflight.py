@@ -27,6 +27,7 @@ from al_lightning.fitting.settings_of_objects import default_run_dir
 from al_lightning.fitting.starting_weights import Reinit
 from al_lightning.fitting.stopping import rules_of
 from al_lightning.inference import Known
+from al_lightning.inference.precision import ScoringPrecision, check_scoring_precision
 from al_lightning.labeling import Oracle, SimulatedOracle
 from al_lightning.models.named_metrics import NamedMetrics
 from al_lightning.models.protocol import traits
@@ -47,6 +48,7 @@ class Experiment:
     reinit: Reinit
     oracle: Oracle
     metrics: NamedMetrics
+    scoring_precision: ScoringPrecision
     run_dir: Path | None
     """Folder of the run, if the user gave one."""
     initial_of_run: tuple[int, ...] = ()
@@ -92,6 +94,7 @@ def prepare(
         InputError: If the parts do not go together.
     """
     check_trainer(trainer)
+    check_scoring_precision(experiment.scoring_precision, trainer)
     datamodule.prepare_data()
     datamodule.setup("fit")
     if not isinstance(model, L.LightningModule):

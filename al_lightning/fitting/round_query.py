@@ -51,7 +51,7 @@ def query_pool(parts: RunParts, strategy: QueryStrategy, query_size: int, round:
     Raises:
         InputError: If the answer is not a query of this size, or the strategy refuses.
     """
-    pool = parts.predictor(round)
+    pool = parts.predictor(round, parts.scoring_precision)
     started = time.perf_counter()
     answer = strategy.answer(pool, query_size, stream(parts.seed, "query", round))
     seconds = time.perf_counter() - started

@@ -28,7 +28,7 @@ class Predictions:
     """The predictions of the model for one block of B samples. Each part is computed at its first use.
 
     If the model's weights are float32, all arithmetic after the embedding is in float32, because probabilities in
-    bfloat16 tie by the hundred. Two kinds of logits stay in the trainer's precision: Monte Carlo samples of whole
+    bfloat16 tie by the hundred. Two kinds of logits stay in the precision of scoring: Monte Carlo samples of whole
     passes, and logits of models without ``embed`` and ``head``.
     """
 
@@ -207,7 +207,7 @@ class Predictions:
             yield sample(part, masks).float()
 
     def _passes(self, samples: Callable[[Inputs], Tensor], num_samples: int) -> Iterator[Tensor]:
-        """Logits ``(b, T, C)`` of whole passes, which are in the trainer's precision from beginning to end."""
+        """Logits ``(b, T, C)`` of whole passes, which are in the precision of scoring from beginning to end."""
         with self._source.precision():
             row = take_rows(self.inputs, slice(1))
             num_classes = self._checked(call(self.model, row), num_rows=1).shape[1]

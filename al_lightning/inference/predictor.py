@@ -20,6 +20,7 @@ from al_lightning.inference.blocks import Blocks, ChosenBlocks, Shards, as_block
 from al_lightning.inference.fitted_model import FittedModel, Stream, evaluation_mode, with_gradients, with_own_gradient
 from al_lightning.inference.head import LinearHead, apply_head, linear_head
 from al_lightning.inference.known import Known
+from al_lightning.inference.precision import ScoringPrecision, context_of, converter_of
 from al_lightning.inference.predictions import Predictions
 from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream
@@ -97,11 +98,12 @@ class PoolPredictor:
         round: int = 0,
         shards: Shards | None = None,
         known: Known | None = None,
+        precision: ScoringPrecision = "trainer",
     ) -> "PoolPredictor":
         """Makes a predictor of a model that is on the trainer's device.
 
         Args:
-            trainer: Its precision is used for embeddings.
+            trainer: The model is on its device.
             model: The model.
             pool: See :class:`PoolPredictor`.
             labeled: See :class:`PoolPredictor`.
@@ -109,16 +111,18 @@ class PoolPredictor:
             round: Of the query.
             shards: See :class:`PoolPredictor`.
             known: See :class:`PoolPredictor`.
+            precision: In which embeddings are computed, see ``scoring_precision`` of
+                :class:`~al_lightning.ActiveLearningLoop`.
         """
-        plugin = trainer.precision_plugin
+        convert = converter_of(precision, trainer)
         return cls(
             model,
             pool,
             labeled,
             mask_generator=stream(seed, "masks", round),
             view_generator=stream(seed, "views", round),
-            precision=plugin.forward_context,
-            transfer=lambda block: plugin.convert_input(map_tensors(lambda tensor: tensor.to(model.device), block)),
+            precision=context_of(precision, trainer),
+            transfer=lambda block: convert(map_tensors(lambda tensor: tensor.to(model.device), block)),
             shards=shards,
             known=known,
         )

@@ -56,6 +56,7 @@ from al_lightning.run_folder.fingerprint.differences import changed_callbacks, c
 from al_lightning.run_folder.flat import flatten
 from al_lightning.run_folder.labels_file import write_labels
 from al_lightning.run_folder.old_rule import with_old_rule
+from al_lightning.run_folder.old_scoring import OLD, with_scoring, without_scoring
 from al_lightning.run_folder.settings import (
     FILES_OF_DATA,
     SettingsOfObjects,
@@ -130,6 +131,8 @@ class RunFolder:
         self.settings_of_old_rule: dict[str, Any] | None = None
         """The settings with the run's old stopping rule, if the given settings have another one. The run keeps its
         rule: see :func:`~al_lightning.run_folder.old_rule.with_old_rule`."""
+        self.settings: Mapping[str, Any] = {}
+        """What the next commit writes to config.yaml."""
         self._versions: dict[str, str] = {}
         self._changed_callbacks: list[str] = []
         self._contents: dict[str, str] = {}
@@ -165,6 +168,7 @@ class RunFolder:
             kept = dict(old or settings)
             if isinstance(settings, SettingsOfObjects):  # the config names the folder for `fit --config`
                 kept["loop"] = {**kept["loop"], "run_dir": str(path)}
+            folder.settings = kept
             folder._contents[CONFIG] = yaml.safe_dump(kept, sort_keys=False)
         except BaseException:
             folder.close()
@@ -397,10 +401,13 @@ class RunFolder:
         return from_csv(row_type, self._contents.get(name, ""))
 
     def _in_own_form(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Settings in the form of an earlier version, if such a version began this run from Python."""
-        if not isinstance(settings, SettingsOfObjects) or not (self.rounds or self.asked):
+        """Settings in the form of an earlier version, if such a version began this run."""
+        if not self.is_kept:
             return settings
-        return settings.in_form_of(self.config)
+        config = self.config
+        if isinstance(settings, SettingsOfObjects):
+            settings = settings.in_form_of(config)
+        return without_scoring(settings, config)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -425,7 +432,7 @@ class RunFolder:
             return None
         config = self.config
         old = with_old_rule(settings, config)
-        stored, given = comparable_settings(config), comparable_settings(old or settings)
+        stored, given = (comparable_settings(with_scoring(one, OLD)) for one in (config, old or settings))
         if not self.is_kept:
             self.queries, self.pool, self.waiting, self.identity = [], [], [], {}
             return None

@@ -3,12 +3,16 @@
 import codecs
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from al_lightning.cli import main
+from al_lightning.inference import precision as precision_module
+from al_lightning.run_folder.files import sha256_of
 from tests.data.test_images import save_digits
 
 CLASSES = tuple(range(10))
@@ -58,6 +62,38 @@ def test_the_query_size_of_the_run_is_suggested_and_is_where_the_ranking_begins(
     suggest(trained, tmp_path / "all.csv", "--num", "50")
     suggest(trained, tmp_path / "few.csv")
     assert rows(tmp_path / "few.csv") == rows(tmp_path / "all.csv")[:5]
+
+
+def with_precision(trained: Path, folder: Path, precision: str | None) -> Path:
+    """A copy of the run with another precision of scoring in its files; with none, as an earlier version wrote them."""
+    run = shutil.copytree(trained / "run", folder / f"run_{precision}")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["loop"].pop("scoring_precision") == "auto"
+    if precision is not None:
+        config["loop"]["scoring_precision"] = precision
+    state = json.loads((run / "commit.json").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    state["sha256"]["config.yaml"] = sha256_of((run / "config.yaml").read_bytes())
+    (run / "commit.json").write_text(json.dumps(state))
+    return run
+
+
+def test_images_are_scored_in_the_precision_of_the_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where `auto` is bf16-mixed: a run that was begun without the setting has the trainer's precision."""
+    monkeypatch.setattr(precision_module, "settled", lambda name, trainer: "bf16-mixed" if name == "auto" else name)
+    found = {}
+    for precision in (None, "trainer", "auto", "bf16-mixed"):
+        out = tmp_path / f"{precision}.csv"
+        run = with_precision(trained, tmp_path, precision)
+        main(["suggest", str(run), str(trained / "new"), "--num", "50", "--out", str(out)])
+        found[precision] = {row["file"]: row for row in rows(out)}
+    assert found[None] == found["trainer"] != found["auto"] == found["bf16-mixed"]
+    for file, row in found["auto"].items():
+        assert row["predicted"] == found[None][file]["predicted"]  # for people, in the precision of the fit
+        assert row["confidence"] == found[None][file]["confidence"]
+        assert abs(float(row["score"]) - float(found[None][file]["score"])) < 0.05
 
 
 def test_suggestions_may_be_tasks_of_label_studio(trained: Path, tmp_path: Path) -> None:
