@@ -52,6 +52,19 @@ def test_other_precisions(strategy: str, precision: str, tmp_path: Path) -> None
     assert all(row.test_acc > 0.6 for row in read_rounds(tmp_path))
 
 
+def test_queries_are_scored_in_bf16_by_default(tmp_path: Path) -> None:
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        pytest.skip("needs bfloat16")
+    for precision in ("auto", "bf16-mixed", "32-true", "trainer"):
+        flags = ("--loop.num_rounds", "1", "--loop.scoring_precision", precision)
+        fit(Path("configs/margin.yaml"), tmp_path / precision, *flags)
+    auto, low, plain, trainer = (
+        (tmp_path / name / "queries.csv").read_bytes() for name in ("auto", "bf16-mixed", "32-true", "trainer")
+    )
+    assert auto == low != plain == trainer
+    assert read_rounds(tmp_path / "auto")[0].test_acc == read_rounds(tmp_path / "32-true")[0].test_acc
+
+
 def test_the_last_model_is_that_of_the_cpu_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit(Path("configs/random.yaml"), tmp_path, "--loop.num_rounds", "0")
     words = ["test", "--config", str(tmp_path / "config.yaml"), "--ckpt_path", str(tmp_path / "model.ckpt")]
