@@ -5,6 +5,7 @@
     python scripts/benchmark.py startup   al-lightning --help, against importing Lightning
     python scripts/benchmark.py scale     selection from a million rows: time and peak memory
     python scripts/benchmark.py features  fits of LinearProbe, and a round on 100,000 rows of 768 features
+    python scripts/benchmark.py data      tables on disk: reading into memory, and scoring, against plain NumPy
 
 Each prints a table and, with --json FILE, writes the figures. Do not run anything else meanwhile.
 """
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,6 +59,7 @@ from al_lightning import (
     Margin,
     MaxHerding,
     MixMatch,
+    NumpyFiles,
     PoolDataModule,
     ProbCover,
     QueryStrategy,
@@ -408,6 +411,60 @@ def features(arguments: argparse.Namespace) -> dict:
     return {"fit of LinearProbe": ratios(times, base), "a round of 100 from 100,000 x 768": _rounds(arguments)}
 
 
+def data(arguments: argparse.Namespace) -> dict:
+    """Reads a table of 64 features into memory, and scores one of 784 that stays on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            f"{5 * arguments.rows} x 64 float32 into memory": _into_memory(Path(folder), arguments),
+            f"scores of {arguments.rows} x 784 uint8 on disk": _scores_from_disk(Path(folder), arguments),
+        }
+
+
+def _into_memory(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    table = _table(folder, 5 * arguments.rows, 64, "float32")
+
+    def plain_read() -> None:
+        on_disk = np.load(table["train_inputs"], mmap_mode="r")
+        inputs = torch.empty(on_disk.shape)
+        for start in range(0, len(inputs), BLOCK_ROWS):
+            inputs[start : start + BLOCK_ROWS] = torch.from_numpy(np.array(on_disk[start : start + BLOCK_ROWS]))
+
+    works: dict[str, Callable[[], object]] = {"plain read": plain_read}
+    for standardize, name in ((True, "NumpyFiles"), (False, "NumpyFiles, not standardized")):
+        works[name] = lambda standardize=standardize: NumpyFiles(**table, standardize=standardize).load()
+    return ratios(interleaved(works, arguments.repetitions, SLOW_REPETITIONS), "plain read")
+
+
+def _scores_from_disk(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    table = _table(folder, arguments.rows, 784, "uint8")
+    torch.manual_seed(0)
+    model = DropoutMLP().eval()
+
+    def plain_pass() -> None:
+        on_disk = np.load(table["train_inputs"], mmap_mode="r")
+        with torch.inference_mode():
+            for start in range(0, len(on_disk), BLOCK_ROWS):
+                model(torch.from_numpy(on_disk[start : start + BLOCK_ROWS].astype(np.float32)))
+
+    works: dict[str, Callable[[], object]] = {"plain pass": plain_pass}
+    for standardize, name in ((True, "NumpyFiles"), (False, "NumpyFiles, not standardized")):
+        datamodule = NumpyFiles(**table, standardize=standardize, test_fraction=0.0, max_memory=0.0)
+        works[name] = PoolPredictor(model, datamodule.train_blocks()).probs
+    return ratios(interleaved(works, arguments.repetitions, SLOW_REPETITIONS), "plain pass")
+
+
+def _table(folder: Path, num_rows: int, num_features: int, dtype: str) -> dict[str, str]:
+    """Writes random rows and classes; returns the arguments of NumpyFiles."""
+    table = {"train_inputs": str(folder / f"{dtype}.npy"), "train_targets": str(folder / "classes.npy")}
+    draws = np.random.default_rng(0)
+    inputs = np.lib.format.open_memmap(table["train_inputs"], "w+", dtype, (num_rows, num_features))
+    for start in range(0, num_rows, 100_000):
+        rows = inputs[start : start + 100_000]
+        rows[:] = draws.integers(0, 256, rows.shape, np.uint8)
+    np.save(table["train_targets"], draws.integers(0, 10, num_rows))
+    return table
+
+
 def _rounds(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds of the second round with 200 labels, as rounds.csv says: fit, pass over the pool, choice."""
     found: dict[str, dict[str, float]] = {}
@@ -498,10 +555,10 @@ def machine(threads: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("query", "fit", "startup", "scale", "features"))
+    parser.add_argument("what", choices=("query", "fit", "startup", "scale", "features", "data"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of scale")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of scale and data")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -510,7 +567,7 @@ def main() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    measures = {"query": query, "fit": fit, "startup": startup, "scale": scale, "features": features}
+    measures = {"query": query, "fit": fit, "startup": startup, "scale": scale, "features": features, "data": data}
     results = measures[arguments.what](arguments)
     print(machine(arguments.threads))
     for title, table in results.items():

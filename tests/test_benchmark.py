@@ -10,10 +10,26 @@ SELECTIONS = {
 }
 
 
+def figures_of(python: str, output: Path, *flags: str) -> dict:
+    subprocess.run(
+        [python, "scripts/benchmark.py", *flags, "--threads", "1", "--json", str(output)],
+        check=True,
+        capture_output=True,
+    )
+    return json.loads(output.read_text())
+
+
 def test_a_benchmark_writes_its_figures(tmp_path: Path, forked_python: str) -> None:
-    output = tmp_path / "figures.json"
-    flags = ["scale", "--rows", "4000", "--threads", "1", "--json", str(output)]
-    subprocess.run([forked_python, "scripts/benchmark.py", *flags], check=True, capture_output=True)
-    figures = json.loads(output.read_text())
+    figures = figures_of(forked_python, tmp_path / "figures.json", "scale", "--rows", "4000")
     assert figures.keys() == SELECTIONS | {"machine"}
     assert all(row["milliseconds"] > 0 for name in SELECTIONS for row in figures[name].values())
+
+
+def test_tables_on_disk_are_compared_with_plain_passes(tmp_path: Path, forked_python: str) -> None:
+    figures = figures_of(forked_python, tmp_path / "figures.json", "data", "--rows", "300", "--repetitions", "1")
+    tables = {"1500 x 64 float32 into memory": "plain read", "scores of 300 x 784 uint8 on disk": "plain pass"}
+    assert figures.keys() == tables.keys() | {"machine"}
+    for name, base in tables.items():
+        assert figures[name].keys() == {base, "NumpyFiles", "NumpyFiles, not standardized"}
+        assert figures[name][base]["ratio"] == 1
+        assert all(row["milliseconds"] > 0 and row["ratio"] > 0 for row in figures[name].values())
