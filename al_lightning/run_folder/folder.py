@@ -32,6 +32,7 @@ state does not come from this program, and is refused.
 
 import errno
 import json
+import operator
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -111,7 +112,7 @@ class RunFolder:
         self.path = path
         self.rounds: list[Round] = []
         self.queries: list[Query] = []
-        self._committed_queries = self.queries
+        self._committed_queries: tuple[Query, ...] = ()
         self.calibration: list[CalibrationBin] = []
         self.diagnostics: list[Diagnostic] = []
         self.asked: list[Query] = []
@@ -317,7 +318,8 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
         self.rounds, self._contents = all_rounds, contents
-        self.queries = self._committed_queries = all_queries
+        self.queries = all_queries
+        self._committed_queries = tuple(all_queries)
         self.calibration, self.diagnostics, self.asked = all_bins, all_diagnostics, all_asked
         self.answers, self.pool, self.waiting = all_answers, new_pool, new_waiting
         self.made_with = made_with
@@ -330,8 +332,8 @@ class RunFolder:
     def _queries_with(self, queries: list[Query]) -> str:
         """The text of queries.csv."""
         size = len(self._committed_queries)
-        if self.queries is not self._committed_queries:  # a run that never finished a round was forgotten
-            return to_csv(QUERIES, queries)
+        if len(queries) < size or not all(map(operator.is_, self._committed_queries, queries)):
+            return to_csv(QUERIES, queries)  # rows have changed, or a run that never finished a round was forgotten
         return grown_csv(QUERIES, self._contents.get(QUERIES, ""), queries[:size], queries[size:])
 
     def _write_labels(self, over_edited: bool = True) -> None:
@@ -389,7 +391,8 @@ class RunFolder:
     def _parse(self, contents: dict[str, str]) -> None:
         self._contents = contents
         self.rounds = self._rows(ROUNDS, Round)
-        self.queries = self._committed_queries = self._rows(QUERIES, Query)
+        self.queries = self._rows(QUERIES, Query)
+        self._committed_queries = tuple(self.queries)
         self.calibration = self._rows(CALIBRATION, CalibrationBin)
         self.diagnostics = self._rows(DIAGNOSTICS, Diagnostic)
         self.asked = self._rows(ASKED, Query)
