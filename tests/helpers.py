@@ -1,10 +1,12 @@
 """A small network fitted to some of the digits, and the rest of them as its pool."""
 
+import builtins
 import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -102,3 +104,15 @@ MADE: dict[str, Callable[[], QueryStrategy]] = {
 def make_strategy(name: str) -> QueryStrategy:
     """Makes a strategy of the package by its name."""
     return MADE[name]() if name in MADE else getattr(strategies, name)()
+
+
+def hide_packages(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Makes imports of packages fail, as if they were not installed."""
+    find = builtins.__import__
+
+    def without(name: str, *args: Any) -> Any:
+        if name in packages:
+            raise ImportError(name)
+        return find(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", without)

@@ -1,4 +1,4 @@
-"""AdamStep: the step of Adam without what torch's optimizers do around it."""
+"""A step of Adam, without what torch's optimizers do around it."""
 
 from collections.abc import Callable
 

@@ -1,8 +1,6 @@
 """Networks of timm, and of one's own, as bodies: features, normalisation, weights, and what is refused."""
 
-import builtins
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 from al_lightning import Backbone, InputError
 from al_lightning.models.bodies import make_body
 from al_lightning.models.timm_bodies import Restandardize
-from tests.helpers import generator
+from tests.helpers import generator, hide_packages
 
 timm = pytest.importorskip("timm")
 
@@ -137,14 +135,7 @@ def test_what_timm_does_not_have(name: str, weights: str | None, words: str) -> 
 
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = builtins.__import__
-
-    def without(name: str, *args: Any) -> Any:
-        if name == "timm":
-            raise ImportError(name)
-        return find(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide_packages(monkeypatch, "timm")
     with pytest.raises(InputError, match=r"timm for `model.name` timm/x, .* pip install 'al-lightning\[timm\]'"):
         make_body("timm/x")
 

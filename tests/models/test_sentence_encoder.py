@@ -1,6 +1,5 @@
 """Language models as encoders of texts: a small one of transformers, made from a config."""
 
-import builtins
 import csv
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from al_lightning import InputError, SentenceEncoder
 from al_lightning.cli import main
 from al_lightning.data.features_file import read_features
 from al_lightning.data.text_bytes import bytes_of
+from tests.helpers import hide_packages
 
 transformers = pytest.importorskip("transformers")
 
@@ -124,14 +124,7 @@ def test_a_language_model_is_trained_on_texts(folder: str, tmp_path: Path, monke
 def test_without_a_package_the_extra_is_named(
     package: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = builtins.__import__
-
-    def without(name: str, *args: Any) -> Any:
-        if name in (package, "sentence_transformers"):
-            raise ImportError(name)
-        return find(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide_packages(monkeypatch, package, "sentence_transformers")
     name = folder
     if package == "sentence_transformers":
         name = str(tmp_path)
@@ -148,17 +141,10 @@ def test_a_folder_without_a_model_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_there_says_that_a_package_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = builtins.__import__
-
-    def without(name: str, *args: Any) -> Any:
-        if name == "sentence_transformers":
-            raise ImportError(name)
-        return find(name, *args)
-
     def refuse(name: str, **options: Any) -> None:
         raise OSError("There is no such model.")
 
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide_packages(monkeypatch, "sentence_transformers")
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
     with pytest.raises(InputError, match=r"no such model\. The package sentence-transformers, .* not installed: pip"):
         SentenceEncoder("all-MiniLM-L6-v2")
