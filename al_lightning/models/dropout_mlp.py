@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from al_lightning.data.inputs import as_floats, count_rows
 from al_lightning.errors import InputError
 from al_lightning.models.adam_step import quick_step
+from al_lightning.models.backward_hooks import hears_backward
 from al_lightning.models.base import ClassifierModule, MiniBatch
 from al_lightning.models.closure import wants_closure
 from al_lightning.models.denormals import flush_denormals
@@ -85,7 +86,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
 
     def embed(self, x: Tensor) -> Tensor:
         """Maps inputs ``(B, ...)`` to hidden activations ``(B, D)``."""
-        return F.relu(self.hidden(as_floats(x, self).flatten(1)))
+        return F.relu(self.hidden(as_floats(x, self.hidden).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps inputs ``(B, ...)`` to logits ``(B, C)``."""
@@ -103,7 +104,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         Lightning's hooks of the backward pass and of the optimizer run once, for the last minibatch, because they cost
         a tenth of a minibatch's time.
 
-        The other minibatches need no autograd where :func:`~al_lightning.models.fused_update.why_not_fused` says so.
+        Minibatches need no autograd where :func:`~al_lightning.models.fused_update.why_not_fused` says so. The last one
+        does if :func:`~al_lightning.models.backward_hooks.hears_backward` says so.
 
         In two cases the hooks run for each minibatch. A gradient scaler works through these hooks. On several devices,
         gradients are averaged only in a backward pass by Lightning.
@@ -116,10 +118,10 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         for i, minibatch in enumerate(minibatches):
             by_lightning = i == len(minibatches) - 1 or all_by_lightning
             step = (optimizer if by_lightning else optimizer.optimizer).step
-            if update is not None and not by_lightning and update.takes(*minibatch):
+            if update is not None and not (by_lightning and self._hears_backward) and update.takes(*minibatch):
                 losses = {"train_loss": update(*minibatch)}
                 with flush_denormals():
-                    quick()
+                    (step if by_lightning else quick)()
             elif in_closure:
                 losses = self._step_with_closure(step, minibatch, optimizer.optimizer, by_lightning)
             else:
@@ -147,6 +149,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         size = max(count_rows(minibatch[0]) for minibatch in minibatches)
         if self._fused_update is None or not self._fused_update.suits(self, size):
             self._fused_update = FusedUpdate(self, size)
+            self._hears_backward = hears_backward(self)
         return self._fused_update
 
     def on_train_end(self) -> None:

@@ -1,7 +1,7 @@
 """FusedUpdate: loss and gradients of DropoutMLP without autograd, in memory that is used again."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,6 @@ class TwoLayers(Protocol):
 
     @property
     def dropout(self) -> nn.Dropout: ...
-
-    def modules(self) -> Iterator[nn.Module]: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -72,7 +70,8 @@ def _parameters_of(model: TwoLayers) -> list[Tensor]:
 def _have_hooks(model: TwoLayers, parameters: list[Tensor]) -> bool:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooks_of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return any(getattr(module, name, None) for module in model.modules() for name in hooks) or any(
+    modules = (cast(nn.Module, model), model.hidden, model.dropout, model.head)  # others, as metrics, are not called
+    return any(getattr(module, name, None) for module in modules for name in hooks) or any(
         getattr(parameter, name, None) for parameter in parameters for name in hooks_of_parameters
     )
 
