@@ -376,6 +376,10 @@ def scale(arguments: argparse.Namespace) -> dict:
         for rows in (arguments.rows // 4, arguments.rows):
             with multiprocessing.get_context("fork").Pool(1) as pool:
                 results[name][f"{rows} rows x 256"] = pool.apply(select, (name, rows))
+    rows = arguments.rows // 10
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        one_in_ten = pool.apply(select, ("BADGE", rows, rows // 10))
+    results["BADGE, a query of one row in ten"] = {f"{rows} rows x 256": one_in_ten}
     return results
 
 
@@ -491,7 +495,7 @@ def _rounds(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     return found
 
 
-def select(name: str, num_rows: int) -> dict[str, float]:
+def select(name: str, num_rows: int, query_size: int = QUERY_SIZE) -> dict[str, float]:
     """Selects from clustered features of random numbers; the time does not depend on what they mean."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     generator = torch.Generator().manual_seed(0)
@@ -509,7 +513,7 @@ def select(name: str, num_rows: int) -> dict[str, float]:
     if name == "CoreSet":
         elapsed = seconds(lambda: k_center_greedy(embeddings, labeled, QUERY_SIZE))
     elif name == "BADGE":
-        elapsed = seconds(lambda: badge_query(probs, embeddings, QUERY_SIZE, generator))
+        elapsed = seconds(lambda: badge_query(probs, embeddings, query_size, generator))
     elif name == "BAIT":
         elapsed = seconds(lambda: bait_query(probs, embeddings, probs[:5000], labeled, QUERY_SIZE))
     elif name == "ClusterMargin":

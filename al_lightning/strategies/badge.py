@@ -68,9 +68,10 @@ def badge_query(
         if cumulative[-1] == 0:
             return torch.cat([torch.tensor(chosen), _others(len(probs), chosen, query_size, generator)])
         drawn = _draw(gradients, bounds, cumulative, query_size - len(chosen), generator)
-        bounds = torch.minimum(bounds, gradients.nearest_sq_distances(drawn))
-        bounds[drawn] = 0.0
         chosen += drawn.tolist()
+        if len(chosen) < query_size:
+            bounds = torch.minimum(bounds, gradients.nearest_sq_distances(drawn))
+            bounds[drawn] = 0.0
     return torch.tensor(chosen)
 
 

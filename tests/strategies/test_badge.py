@@ -71,6 +71,7 @@ def test_explicit_gradients_are_those_of_autograd(digits_pool, include_bias):
 @pytest.mark.parametrize(("num_classes", "num_features"), [(2, 1), (3, 50), (10, 8), (100, 5)])
 def test_factors_give_the_distances_of_explicit_gradients(monkeypatch, include_bias, num_classes, num_features):
     monkeypatch.setattr(geometry, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(geometry, "BLOCK_CENTRES", 3)
     probs = random_probs(40, num_classes)
     embeddings = torch.randn(40, num_features, generator=generator(1))
     factors = GradientEmbeddings(probs, embeddings, include_bias)
