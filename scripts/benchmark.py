@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py query     a query of each strategy, also in bf16, against one plain pass over the pool
     python scripts/benchmark.py fit       a fit through the loop, against a plain PyTorch loop of the same work
+    python scripts/benchmark.py protocol  the fits of a whole run of BADGE, 101 by default, against the same plain loop
     python scripts/benchmark.py startup   al-lightning --help, against importing Lightning
     python scripts/benchmark.py scale     selection from a million rows: time and peak memory
     python scripts/benchmark.py features  fits of LinearProbe, and a round on 100,000 rows of 768 features
@@ -160,6 +161,12 @@ def fitted(datamodule: FashionMNIST, epochs: int = 15) -> DropoutMLP:
     return model.eval()
 
 
+def plain_network() -> torch.nn.Module:
+    """The network of the protocol."""
+    layers = torch.nn.Linear(784, 256), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(256, 10)
+    return torch.nn.Sequential(torch.nn.Flatten(), *layers)
+
+
 def plain_fit(model: torch.nn.Module, datamodule: FashionMNIST, epochs: int, measured: bool = True) -> None:
     """The fit as one would write it by hand, with the evaluation-mode pass over the labeled set after each epoch."""
     inputs, targets = datamodule.source.train_inputs, datamodule.source.train_targets
@@ -277,8 +284,7 @@ def fit(arguments: argparse.Namespace) -> dict:
 
         def plain(measured: bool = True, datamodule: FashionMNIST = datamodule) -> None:
             torch.manual_seed(0)
-            layers = torch.nn.Linear(784, 256), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(256, 10)
-            plain_fit(torch.nn.Sequential(torch.nn.Flatten(), *layers), datamodule, epochs, measured)
+            plain_fit(plain_network(), datamodule, epochs, measured)
 
         # of the loop the seconds that it says it fitted for; a MixMatch of as many updates
         models: dict[str, tuple[Callable[[], L.LightningModule], str]] = {
@@ -346,6 +352,81 @@ def loop_round(
                 {name: float(value) for name, value in row.items() if name.startswith("seconds")}
                 for row in csv.DictReader(file)
             ]
+
+
+class PlainBeside(BADGE):
+    """BADGE that also times a plain fit, after the first fit of the loop and then after every few fits.
+
+    The plain fit has the same labels and as many epochs.
+
+    Args:
+        datamodule: The data of the run.
+        every: Number of fits from one plain fit to the next.
+    """
+
+    def __init__(self, datamodule: FashionMNIST, every: int) -> None:
+        super().__init__()
+        self._datamodule = datamodule
+        self._every = every
+        self._num_fits = 0
+        self.epochs = EpochCounter()
+        self.seconds: dict[int, float] = {}
+        """Seconds of the plain fits, by round."""
+
+    def query(self, pool: PoolPredictor, query_size: int, generator: torch.Generator) -> Tensor:
+        if self._num_fits % self._every == 0:
+            model = plain_network()
+            self.seconds[self._num_fits] = seconds(lambda: plain_fit(model, self._datamodule, self.epochs.count))
+        self._num_fits += 1
+        return super().query(pool, query_size, generator)
+
+
+class EpochCounter(L.Callback):
+    """Counts the epochs of the last fit."""
+
+    count = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.count = 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.count += 1
+
+
+def protocol(arguments: argparse.Namespace) -> dict:
+    """Runs the protocol with BADGE: 500 labels, queries of 100, fits from scratch to a training accuracy of 0.99."""
+    results = {}
+    for precision in arguments.precisions:
+        with tempfile.TemporaryDirectory() as folder:
+            datamodule = FashionMNIST(num_initial=500)
+            strategy = PlainBeside(datamodule, arguments.every)
+            loop = ActiveLearningLoop(strategy, query_size=100, num_rounds=arguments.rounds, run_dir=folder)
+            trainer = L.Trainer(
+                max_epochs=500,
+                callbacks=[loop, Convergence(), strategy.epochs],
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+                accelerator="cpu",
+                precision=precision,
+            )
+            loop.run(trainer, DropoutMLP(), datamodule)
+            with (Path(folder) / "rounds.csv").open() as file:
+                fits = [float(row["seconds_fit"]) for row in csv.DictReader(file)]
+        beside = {round: fits[round] for round in strategy.seconds}
+        results[f"{len(fits)} fits, {precision}"] = {
+            "all fits": {"seconds": sum(fits)},
+            f"{len(beside)} of them": {
+                "seconds": sum(beside.values()),
+                "plain seconds": sum(strategy.seconds.values()),
+                "ratio": sum(beside.values()) / sum(strategy.seconds.values()),
+            },
+        } | {
+            f"round {round}": {"seconds": fit, "plain seconds": plain, "ratio": fit / plain}
+            for round, fit, plain in ((round, beside[round], plain) for round, plain in strategy.seconds.items())
+        }
+    return results
 
 
 # ------------------------------------------------------------------------------------------------------------- startup
@@ -559,10 +640,13 @@ def machine(threads: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("query", "fit", "startup", "scale", "features", "data"))
+    parser.add_argument("what", choices=("query", "fit", "protocol", "startup", "scale", "features", "data"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of scale and data")
+    parser.add_argument("--rounds", type=int, default=100, help="of protocol")
+    parser.add_argument("--every", type=int, default=10, help="fits of protocol from one plain fit to the next")
+    parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"], help="of protocol")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -571,8 +655,8 @@ def main() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    measures = {"query": query, "fit": fit, "startup": startup, "scale": scale, "features": features, "data": data}
-    results = measures[arguments.what](arguments)
+    measures = (query, fit, protocol, startup, scale, features, data)
+    results = {measure.__name__: measure for measure in measures}[arguments.what](arguments)
     print(machine(arguments.threads))
     for title, table in results.items():
         print(f"\n{title}")
