@@ -402,7 +402,7 @@ def protocol(arguments: argparse.Namespace) -> dict:
             strategy = PlainBeside(datamodule, arguments.every)
             loop = ActiveLearningLoop(strategy, query_size=100, num_rounds=arguments.rounds, run_dir=folder)
             trainer = L.Trainer(
-                max_epochs=500,
+                max_epochs=200,
                 callbacks=[loop, Convergence(), strategy.epochs],
                 logger=False,
                 enable_checkpointing=False,
