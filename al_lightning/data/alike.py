@@ -146,6 +146,8 @@ def _check_all_finite(inputs: Tensor, name: str) -> None:
         return
     for start in range(0, len(inputs), 4096):
         block = inputs[start : start + 4096]
+        if block.sum().isfinite():  # NaN and infinity survive a sum, which costs a fifth of the check of each value
+            continue
         bad = (~block.isfinite().reshape(len(block), -1).all(dim=1)).nonzero()
         if len(bad):
             raise InputError(f"Expected finite numbers in {name}, but row {start + int(bad[0])} has NaN or infinity.")

@@ -148,6 +148,14 @@ NAN = INPUTS.clone()
 NAN[170, 0, 0] = float("nan")
 
 
+def test_large_finite_inputs_are_no_infinity() -> None:
+    large = torch.full((9, 4), torch.finfo(torch.float32).max)  # their sum is infinite
+    check_arrays(large, torch.zeros(9), large, torch.zeros(9), "InMemory")
+    large[7, 3] = -torch.inf
+    with pytest.raises(InputError, match="but row 7 has NaN or infinity"):
+        check_arrays(large, torch.zeros(9), large, torch.zeros(9), "InMemory")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
