@@ -40,6 +40,7 @@ def steps(make: Callable[..., Optimizer], is_quick: bool) -> tuple[list[torch.Te
         (lambda params: Adam(params, lr=torch.tensor(1e-2), fused=True), True),
         (lambda params: AdamW(params, weight_decay=0.3, fused=True), True),
         (lambda params: Adam(params, amsgrad=True, fused=True), False),
+        (lambda params: Adam(params, betas=(torch.tensor(0.8), torch.tensor(0.9)), fused=True), False),
         (lambda params: Adam(params), False),
         (lambda params: SGD(params, lr=0.1, momentum=0.9), False),
         (lambda params: Adam([{"params": [param]} for param in params], fused=True), False),
@@ -61,4 +62,13 @@ def test_hooks_of_an_optimizer_are_called() -> None:
     optimizer.step()
     assert quick_step(optimizer) != optimizer.step
     optimizer.register_step_post_hook(lambda *args: None)
+    assert quick_step(optimizer) == optimizer.step
+
+
+def test_parameters_of_several_types_take_the_step_of_torch() -> None:
+    layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    optimizer = Adam(layers.parameters(), fused=True)
+    for parameter in layers.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
     assert quick_step(optimizer) == optimizer.step
