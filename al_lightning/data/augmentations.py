@@ -65,23 +65,27 @@ class RandomShift(v2.Transform):
             images: A batch.
             generator: CPU generator to draw from.
         """
-        batch_size = len(images)
         self._check(images)
-        tops, lefts = torch.randint(2 * self.max_shift + 1, (2, batch_size, 1), generator=generator)
+        corners, mirrored = self.draw_each(len(images), generator)
         # torch's own padding, which takes three dimensions, without torchvision's wrapper around it
         padded = pad(images.flatten(0, -3), [self.max_shift] * 4, mode="reflect")
         padded = padded.view(*images.shape[:-2], *padded.shape[-2:])  # (B, ..., H + 2s, W + 2s)
-        # Views of all windows that are as large as an image, one for each starting pixel. Taking a window copies whole
-        # rows instead of single pixels.
-        strides = padded.stride()[1:]
-        reach = sum((size - 1) * stride for size, stride in zip(images.shape[1:], strides, strict=True))
-        windows = padded.as_strided((padded.numel() - reach, *images.shape[1:]), (1, *strides))
-        begins = torch.arange(batch_size) * padded.stride(0) + (tops * strides[-2] + lefts * strides[-1]).squeeze(1)
-        changed = windows.index_select(0, begins.to(images.device))
+        tops, lefts = corners
+        begins = torch.arange(len(images)) * padded.stride(0) + tops * padded.stride(-2) + lefts * padded.stride(-1)
+        changed = windows(padded, self.max_shift).index_select(0, begins.to(images.device))
+        return changed if mirrored is None else mirror_some(changed, mirrored)
+
+    def draw_each(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draws a change of each image.
+
+        Returns:
+            The first row and column of each image in the padded image, int64, shape ``(2, B)``. And whether it is
+            mirrored, bool, shape ``(B,)``; ``None`` if no image is.
+        """
+        corners = torch.randint(2 * self.max_shift + 1, (2, batch_size), generator=generator)
         if self.mirror == 0:
-            return changed
-        mirrored = torch.rand(batch_size, generator=generator) < self.mirror
-        return torch.where(mirrored.view(-1, *[1] * (images.dim() - 1)).to(images.device), changed.flip(-1), changed)
+            return corners, None
+        return corners, torch.rand(batch_size, generator=generator) < self.mirror
 
     def _check(self, images: Tensor) -> None:
         if images.dim() < 3 or min(images.shape[-2:]) <= self.max_shift:
@@ -89,6 +93,23 @@ class RandomShift(v2.Transform):
                 f"Expected images of shape (B, ..., H, W), larger than `max_shift` of RandomShift, "
                 f"{self.max_shift}, but got {tuple(images.shape)}."
             )
+
+
+def windows(padded: Tensor, max_shift: int) -> Tensor:
+    """Views of all windows that are as large as an image, one for each starting pixel of a batch of padded images.
+
+    Taking a window copies whole rows instead of single pixels.
+    """
+    shape = (*padded.shape[1:-2], *(size - 2 * max_shift for size in padded.shape[-2:]))
+    strides = padded.stride()[1:]
+    reach = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    return padded.as_strided((padded.numel() - reach, *shape), (1, *strides))
+
+
+def mirror_some(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirrors the images ``(B, ..., H, W)`` that a mask ``(B,)`` chooses."""
+    chosen = mirrored.view(-1, *[1] * (images.dim() - 1)).to(images.device)
+    return torch.where(chosen, images.flip(-1), images)
 
 
 def _moved(images: Tensor, shift: int, dim: int) -> Tensor:

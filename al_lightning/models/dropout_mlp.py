@@ -115,11 +115,13 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         in_closure = wants_closure(optimizer.optimizer)
         update = None if all_by_lightning else self._update_without_autograd(optimizer.optimizer, minibatches)
         quick = optimizer.optimizer.step if update is None else quick_step(optimizer.optimizer)
+        if update is not None:
+            update.draw_ahead(minibatches[: -1 if self._hears_backward else None])
         for i, minibatch in enumerate(minibatches):
             by_lightning = i == len(minibatches) - 1 or all_by_lightning
             step = (optimizer if by_lightning else optimizer.optimizer).step
             if update is not None and not (by_lightning and self._hears_backward) and update.takes(*minibatch):
-                losses = {"train_loss": update(*minibatch)}
+                losses = update.losses(*minibatch)
                 with flush_denormals():
                     (step if by_lightning else quick)()
             elif in_closure:
@@ -141,16 +143,22 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         """
         if self._fused is False:
             return None
-        reason = why_not_fused(self, optimizer, DropoutMLP)
+        reason = self._why_not_fused(optimizer)
         if reason is not None:
             if self._fused is True:
                 raise InputError(f"Expected `model.fused` to be auto or false, because {reason}, but got True.")
             return None
         size = max(count_rows(minibatch[0]) for minibatch in minibatches)
         if self._fused_update is None or not self._fused_update.suits(self, size):
-            self._fused_update = FusedUpdate(self, size)
+            self._fused_update = self._make_fused(size)
             self._hears_backward = hears_backward(self)
         return self._fused_update
+
+    def _why_not_fused(self, optimizer: Optimizer) -> str | None:
+        return why_not_fused(self, optimizer, DropoutMLP)
+
+    def _make_fused(self, size: int) -> FusedUpdate:
+        return FusedUpdate(self, size)
 
     def on_train_end(self) -> None:
         self._fused_update = None  # its memory, and no part of a checkpoint

@@ -1,6 +1,6 @@
 """FusedUpdate: loss and gradients of DropoutMLP without autograd, in memory that is used again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -33,18 +33,27 @@ class TwoLayers(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
-def why_not_fused(model: TwoLayers, optimizer: Optimizer, original: type) -> str | None:
+def why_not_fused(
+    model: TwoLayers,
+    optimizer: Optimizer,
+    original: type,
+    methods: Sequence[str] = REPLACEABLE,
+    trained: TwoLayers | None = None,
+) -> str | None:
     """Says why an update of a model goes the ordinary way, through autograd; ``None`` if it need not.
 
     Args:
         model: The model, in training mode.
         optimizer: Its optimizer.
         original: The class whose methods :class:`FusedUpdate` computes.
+        methods: Names of these methods.
+        trained: The layers that the optimizer trains, if the model has others of the same names.
     """
-    layers = (model.hidden, model.head)
-    parameters: list[Tensor] = [*model.hidden.parameters(), *model.head.parameters()]
+    trained = model if trained is None else trained
+    layers = (trained.hidden, trained.head)
+    parameters: list[Tensor] = [*trained.hidden.parameters(), *trained.head.parameters()]
     replaced = [
-        name for name in REPLACEABLE if getattr(type(model), name) is not getattr(original, name) or name in vars(model)
+        name for name in methods if getattr(type(model), name) is not getattr(original, name) or name in vars(model)
     ]
     autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.bfloat16
     reasons = {
@@ -53,10 +62,10 @@ def why_not_fused(model: TwoLayers, optimizer: Optimizer, original: type) -> str
         or len(parameters) != 4,
         "its dropout is another one": type(model.dropout) is not FastDropout or model.dropout.inplace,
         "its dropout is switched off": not model.dropout.training,
-        "it has other parameters": len(list(model.parameters())) != len(parameters),
+        "it has other parameters": len(list(trained.parameters())) != len(parameters),
         "it is not on a CPU in float32": any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters),
         "some layers are frozen": not all(p.requires_grad for p in parameters),
-        "its modules or parameters have hooks": _have_hooks(model, parameters),
+        "its modules or parameters have hooks": _have_hooks(cast(nn.Module, model), trained, parameters),
         f"its precision is {autocast} and not bfloat16": autocast != torch.bfloat16,
         f"{type(optimizer).__name__} evaluates the loss itself": wants_closure(optimizer),
     }
@@ -67,16 +76,16 @@ def _parameters_of(model: TwoLayers) -> list[Tensor]:
     return [model.hidden.weight, model.hidden.bias, model.head.weight, model.head.bias]
 
 
-def _have_hooks(model: TwoLayers, parameters: list[Tensor]) -> bool:
+def _have_hooks(model: nn.Module, trained: TwoLayers, parameters: list[Tensor]) -> bool:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooks_of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    modules = (cast(nn.Module, model), model.hidden, model.dropout, model.head)  # others, as metrics, are not called
+    modules = (model, trained.hidden, trained.dropout, trained.head)  # others, as metrics, are not called
     return any(getattr(module, name, None) for module in modules for name in hooks) or any(
         getattr(parameter, name, None) for parameter in parameters for name in hooks_of_parameters
     )
 
 
-class _Memory(NamedTuple):
+class LayerMemory(NamedTuple):
     """What minibatches of one size write to."""
 
     inputs: Tensor
@@ -126,8 +135,8 @@ class FusedUpdate:
         sizes = (in_features if self._is_mixed else 0, width, width, width if self._is_mixed else 0, width, width)
         types = (dtype, dtype, torch.float32, dtype, dtype, dtype)
         parts = [torch.empty(batch_size, size, dtype=dtype) for size, dtype in zip(sizes, types, strict=True)]
-        self._memory = _Memory._make([*parts, torch.empty(batch_size, classes, dtype=dtype)])
-        self._parts: dict[int, _Memory] = {}
+        self._memory = LayerMemory._make([*parts, torch.empty(batch_size, classes, dtype=dtype)])
+        self._parts: dict[int, LayerMemory] = {}
         self._one = torch.ones(())  # the gradient of the loss
 
     def suits(self, model: TwoLayers, batch_size: int) -> bool:
@@ -165,33 +174,24 @@ class FusedUpdate:
         Returns:
             The loss, a scalar.
         """
-        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-            parameter.grad = gradient
+        self._put_gradients()
         memory = self._of_size(len(inputs))
         x = inputs.flatten(1)
         if self._is_mixed:
             x = memory.inputs.copy_(x)
             for read, weight in zip(self._read, self._weights, strict=True):
                 read.copy_(weight)
-        w1, b1, w2, b2 = self._read
-        grad_w1, grad_b1, grad_w2, grad_b2 = self._written
+        w1, b1, _, _ = self._read
+        grad_w1, grad_b1, _, _ = self._written
 
         torch.addmm(b1, x, w1.t(), out=memory.hidden)
-        memory.hidden.relu_()
-        mask = self._draw_mask(memory)
-        dropped = memory.hidden if mask is None else torch.mul(memory.hidden, mask, out=memory.dropped)
-        torch.addmm(b2, dropped, w2.t(), out=memory.logits)
+        mask = self._forward(memory)
         log_probs = memory.logits.float().log_softmax(dim=1)
         loss, total_weight = nll_loss_forward(log_probs, targets, None, MEAN, IGNORED)
 
         slope = nll_loss_backward(self._one, log_probs, targets, None, MEAN, IGNORED, total_weight)
         slope = log_softmax_backward(slope, log_probs, 1, torch.float32).to(memory.logits.dtype)  # (B, C)
-        torch.mm(slope.t(), dropped, out=grad_w2)
-        torch.sum(slope, 0, out=grad_b2)
-        slopes = torch.mm(slope, w2, out=memory.slopes)
-        if mask is not None:
-            slopes.mul_(mask)
-        threshold_backward(slopes, memory.hidden, 0, grad_input=slopes)
+        slopes = self._backward(memory, slope, mask)
         torch.mm(slopes.t(), x, out=grad_w1)
         torch.sum(slopes, 0, out=grad_b1)
         if self._is_mixed:
@@ -199,7 +199,47 @@ class FusedUpdate:
                 gradient.copy_(written)
         return loss
 
-    def _draw_mask(self, memory: _Memory) -> Tensor | None:
+    def draw_ahead(self, minibatches: list) -> None:
+        """Takes the next minibatches of :meth:`losses` before their first call, for subclasses that draw numbers."""
+
+    def losses(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The same as a call, with the name of the loss."""
+        return {"train_loss": self(inputs, targets)}
+
+    def _put_gradients(self) -> None:
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+
+    def _forward(self, memory: LayerMemory) -> Tensor | None:
+        """Computes the logits from the outputs of the first layer, which become activations; returns the mask."""
+        _, _, w2, b2 = self._read
+        memory.hidden.relu_()
+        mask = self._draw_mask(memory)
+        dropped = memory.hidden if mask is None else torch.mul(memory.hidden, mask, out=memory.dropped)
+        torch.addmm(b2, dropped, w2.t(), out=memory.logits)
+        return mask
+
+    def _backward(self, memory: LayerMemory, slope: Tensor, mask: Tensor | None) -> Tensor:
+        """Puts the gradients of the head in place.
+
+        Args:
+            memory: With the activations and the mask.
+            slope: Gradients of the logits, shape ``(B, C)``.
+            mask: See :meth:`_forward`.
+
+        Returns:
+            Gradients of the outputs of the first layer, shape ``(B, D)``.
+        """
+        _, _, w2, _ = self._read
+        _, _, grad_w2, grad_b2 = self._written
+        torch.mm(slope.t(), memory.hidden if mask is None else memory.dropped, out=grad_w2)
+        torch.sum(slope, 0, out=grad_b2)
+        slopes = torch.mm(slope, w2, out=memory.slopes)
+        if mask is not None:
+            slopes.mul_(mask)
+        return threshold_backward(slopes, memory.hidden, 0, grad_input=slopes)
+
+    def _draw_mask(self, memory: LayerMemory) -> Tensor | None:
         """The mask that :class:`~al_lightning.models.dropout.FastDropout` draws; ``None`` without dropout."""
         p = self._dropout.p
         if p == 0:
@@ -207,7 +247,7 @@ class FusedUpdate:
         mask = torch.rand(memory.kept.shape, out=memory.kept).ge_(p).div_(1 - p)
         return memory.mask.copy_(mask) if self._is_mixed else mask
 
-    def _of_size(self, size: int) -> _Memory:
+    def _of_size(self, size: int) -> LayerMemory:
         if size not in self._parts:
-            self._parts[size] = _Memory._make(part[:size] for part in self._memory)
+            self._parts[size] = LayerMemory._make(part[:size] for part in self._memory)
         return self._parts[size]

@@ -2,20 +2,22 @@
 
 import copy
 from collections.abc import Mapping
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim import Optimizer
 
 from al_lightning.data.augmentable import is_whole_number
 from al_lightning.data.augmentations import RandomShift, augment_each
 from al_lightning.data.inputs import Inputs, as_floats, describe, only_tensor
 from al_lightning.errors import InputError
+from al_lightning.models.base import MiniBatch
 from al_lightning.models.dropout_mlp import DropoutMLP
+from al_lightning.models.fused_mixmatch import FusedMixMatch, why_not_fused_mixmatch
 
 
 def sharpen(probs: Tensor, temperature: float) -> Tensor:
@@ -74,6 +76,9 @@ class MixMatch(DropoutMLP):
         min_updates_per_epoch: Least number of updates in an epoch.
         augmentation: A transform of ``torchvision.transforms.v2``; RandomShift() if not given.
         optimizer: Makes the optimizer of one fit from the parameters: Adam with learning rate 3e-4 if not given.
+        fused: Whether updates go without autograd, to the same bits in less time: see
+            :class:`~al_lightning.models.fused_mixmatch.FusedMixMatch`. ``auto`` does so where it can: on a CPU, in
+            float32, with RandomShift. ``True`` raises where it cannot.
 
     Raises:
         InputError: If an argument is out of range.
@@ -106,6 +111,7 @@ class MixMatch(DropoutMLP):
         min_updates_per_epoch: int = 30,
         augmentation: nn.Module | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=3e-4, fused=True),
+        fused: bool | Literal["auto"] = "auto",
     ) -> None:
         for name, value, allowed, is_allowed in [
             ("num_augmentations", num_augmentations, "at least 1", num_augmentations >= 1),
@@ -118,7 +124,7 @@ class MixMatch(DropoutMLP):
         ]:
             if not is_allowed:
                 raise InputError(f"Expected `model.{name}` to be {allowed}, but got {value}.")
-        super().__init__(input_dim, hidden_dim, num_classes, dropout, optimizer)
+        super().__init__(input_dim, hidden_dim, num_classes, dropout, optimizer, fused)
         self.num_augmentations = num_augmentations
         self.temperature = temperature
         self.mixup_alpha = mixup_alpha
@@ -131,6 +137,7 @@ class MixMatch(DropoutMLP):
             purpose: torch.Generator().manual_seed(0) for purpose in self.stream_purposes
         }
         self.num_updates = 0
+        self._pairs: list[tuple[Tensor, Tensor]] = []
 
     def _make_layers(self, input_dim: int, num_classes: int) -> dict[str, nn.Module]:  # type: ignore[override]
         # The layers of DropoutMLP hold the averaged weights, so that every caller of the model gets the average.
@@ -160,9 +167,6 @@ class MixMatch(DropoutMLP):
         self.trained["hidden"].load_state_dict(self.hidden.state_dict())
         self.trained["head"].load_state_dict(self.head.state_dict())
 
-    def _averaged(self) -> list[nn.Parameter]:
-        return [*self.hidden.parameters(), *self.head.parameters()]
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.make_optimizer(self.trained.parameters())
 
@@ -190,8 +194,7 @@ class MixMatch(DropoutMLP):
         # The first layer is affine. So its outputs are mixed instead of its inputs, and the guesses use them, too.
         hidden = self.trained["hidden"](all_inputs.flatten(1))  # (B + KU, D)
         with torch.no_grad():
-            probs = self._logits(hidden[len(inputs) :], dropout=False).softmax(dim=1)
-            guesses = sharpen(probs.unflatten(0, (len(views), len(unlabeled))).mean(dim=0), self.temperature)  # (U, C)
+            guesses = self._guess(self._logits(hidden[len(inputs) :], dropout=False))  # (U, C)
         labels = F.one_hot(targets, self.head.out_features).to(guesses)
         all_targets = torch.cat([labels, *[guesses] * len(views)])
         order, weights = self._draw_mixup(len(hidden))
@@ -205,14 +208,26 @@ class MixMatch(DropoutMLP):
         loss = supervised + self._weight() * consistency
         return {"train_loss": loss, "train_loss_supervised": supervised, "train_loss_consistency": consistency}
 
+    def _guess(self, logits: Tensor) -> Tensor:
+        """Maps logits of all augmentations ``(KU, C)`` to the guessed labels ``(U, C)``."""
+        probs = logits.softmax(dim=1).view(self.num_augmentations, -1, logits.shape[1])
+        return sharpen(probs.mean(dim=0), self.temperature)
+
     def _draw_mixup(self, size: int) -> tuple[Tensor, Tensor]:
         """Draws a partner row and a weight for each row; the row itself has the larger weight."""
         stream = self.streams["mixup"]
         order = torch.randperm(size, generator=stream)
         # torch's Beta distribution takes no generator.
         numpy_stream = np.random.default_rng(int(torch.randint(2**62, (), generator=stream)))
-        weights = torch.from_numpy(numpy_stream.beta(self.mixup_alpha, self.mixup_alpha, size))
-        return order.to(self.device), torch.maximum(weights, 1 - weights).float().to(self.device)
+        drawn = numpy_stream.beta(self.mixup_alpha, self.mixup_alpha, size)
+        weights = torch.from_numpy(np.maximum(drawn, 1 - drawn).astype(np.float32))
+        return order.to(self.device), weights.to(self.device)
+
+    def _why_not_fused(self, optimizer: Optimizer) -> str | None:
+        return why_not_fused_mixmatch(self, optimizer, MixMatch)
+
+    def _make_fused(self, size: int) -> FusedMixMatch:
+        return FusedMixMatch(self, size)
 
     def _weight(self) -> float:
         return self.unlabeled_weight * (self.num_updates / self.ramp_updates if self.warming_up else 1)
@@ -222,4 +237,17 @@ class MixMatch(DropoutMLP):
         """Moves the average towards the weights."""
         self.num_updates += 1
         decay = min(self.ema_decay, self.num_updates / (10 + self.num_updates))
-        get_ema_multi_avg_fn(decay)(self._averaged(), list(self.trained.parameters()), self.num_updates)
+        for average, weight in self._averages():
+            average.lerp_(weight, 1 - decay)
+
+    def _averages(self) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of averaged and trained weights, kept for a step because ``parameters()`` takes long."""
+        if not self._pairs:
+            averaged = [*self.hidden.parameters(), *self.head.parameters()]
+            self._pairs = list(zip(averaged, self.trained.parameters(), strict=True))
+        return self._pairs
+
+    def training_step(self, minibatches: list[MiniBatch]) -> None:  # type: ignore[override]
+        """Takes one optimizer step for each of the minibatches, see :class:`DropoutMLP`."""
+        self._pairs = []  # the layers may be others than in the last step
+        super().training_step(minibatches)
