@@ -44,7 +44,7 @@ from al_lightning.random_streams import stream_seed
 from al_lightning.run_folder.begun import keeps_its_pool, read_begun
 from al_lightning.run_folder.default_folder import default_folder
 from al_lightning.run_folder.fingerprint.fingerprints import Remembering, fingerprints_in_python
-from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.folder import CACHE, RunFolder
 from al_lightning.run_folder.old_scoring import scoring_of_run, with_scoring
 from al_lightning.run_folder.tables import Round
 from al_lightning.strategies import QueryStrategy
@@ -254,6 +254,8 @@ class ActiveLearningLoop(Callback):
             with Remembering(trainer, model, callbacks, [datamodule, self.strategy]):
                 try:
                     start = ranks.on_writer(lambda: self._begin(folder, prepared, parts, progress))
+                    if folder is not None and (start is not None or folder.asked):  # a finished run needs no cache
+                        datamodule.write_cache(path / CACHE)
                     if start is not None:
                         datamodule.set_labeled(start.indices, start.labels)
                         self._rounds(start.round, parts, folder, path, progress)

@@ -6,12 +6,13 @@
     python scripts/benchmark.py startup   al-lightning --help, against importing Lightning
     python scripts/benchmark.py scale     selection from a million rows: time and peak memory
     python scripts/benchmark.py features  fits of LinearProbe, and a round on 100,000 rows of 768 features
-    python scripts/benchmark.py data      tables on disk: reading into memory, and scoring, against plain NumPy
+    python scripts/benchmark.py data      tables on disk, against plain NumPy, and photos, against plain Pillow
 
 Each prints a table and, with --json FILE, writes the figures. Do not run anything else meanwhile.
 """
 
 import argparse
+import contextlib
 import csv
 import datetime
 import json
@@ -21,6 +22,7 @@ import os
 import platform
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,14 +30,17 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2 import functional as transforms
 
 from al_lightning import (
     BADGE,
@@ -54,6 +59,7 @@ from al_lightning import (
     DropQuery,
     Entropy,
     FashionMNIST,
+    ImageFolder,
     KMeans,
     LeastConfidence,
     LinearProbe,
@@ -71,6 +77,7 @@ from al_lightning import (
     VariationRatio,
 )
 from al_lightning.data.blocks import TensorBlocks
+from al_lightning.data.images import MEAN, STD
 from al_lightning.inference import Known, PoolPredictor
 from al_lightning.models.logistic_regression import auto_weight_decay, fit_logistic_regression
 from al_lightning.strategies.alfa_mix import alfa_mix_query
@@ -497,9 +504,11 @@ def features(arguments: argparse.Namespace) -> dict:
 
 
 def data(arguments: argparse.Namespace) -> dict:
-    """Reads a table of 64 features into memory, and scores one of 784 that stays on disk."""
+    """Reads a table of 64 features and photos into memory, and scores a table of 784 that stays on disk."""
+    num_photos = max(20, arguments.rows // 1000)
     with tempfile.TemporaryDirectory() as folder:
         return {
+            f"{num_photos} photos of 640 x 480 into memory": _photos(Path(folder), num_photos, arguments.repetitions),
             f"{5 * arguments.rows} x 64 float32 into memory": _into_memory(Path(folder), arguments),
             f"scores of {arguments.rows} x 784 uint8 on disk": _scores_from_disk(Path(folder), arguments),
         }
@@ -518,6 +527,46 @@ def _into_memory(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[
     for standardize, name in ((True, "NumpyFiles"), (False, "NumpyFiles, not standardized")):
         works[name] = lambda standardize=standardize: NumpyFiles(**table, standardize=standardize).load()
     return ratios(interleaved(works, arguments.repetitions, SLOW_REPETITIONS), "plain read")
+
+
+def _photos(folder: Path, num: int, repetitions: int) -> dict[str, dict[str, float]]:
+    """The first start of a run on JPEG files, and one that goes on, against decoding by as many threads."""
+    draws = np.random.default_rng(0)
+    files = [folder / "photos" / f"class{number % 2}" / f"{number}.jpg" for number in range(num)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(draws.integers(0, 256, (24, 32, 3), np.uint8))
+        coarse.resize((640, 480), Image.Resampling.BICUBIC).save(file, quality=90)
+
+    def pixels(file: Path) -> Tensor:
+        with Image.open(file) as image:
+            values = transforms.pil_to_tensor(image.convert("RGB"))
+        return transforms.center_crop(transforms.resize(values, [64], antialias=True), [64, 64])
+
+    def plain_decoding() -> None:
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            inputs = torch.stack(list(threads.map(pixels, files)))
+        inputs.float().div_(255).sub_(mean).div_(std)
+
+    def start(cache: Path) -> None:
+        datamodule = ImageFolder(str(folder / "photos"))
+        datamodule.use_cache(cache)
+        with contextlib.redirect_stdout(None):
+            datamodule.setup()
+        datamodule.write_cache(cache)
+
+    def first_start() -> None:
+        shutil.rmtree(folder / "new", ignore_errors=True)
+        start(folder / "new")
+
+    start(folder / "kept")
+    works = {
+        "plain decoding": plain_decoding,
+        "first start of a run": first_start,
+        "a run that goes on": lambda: start(folder / "kept"),
+    }
+    return ratios(interleaved(works, repetitions, SLOW_REPETITIONS), "plain decoding")
 
 
 def _scores_from_disk(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -28,7 +28,9 @@ def test_a_benchmark_writes_its_figures(tmp_path: Path, forked_python: str) -> N
 def test_tables_on_disk_are_compared_with_plain_passes(tmp_path: Path, forked_python: str) -> None:
     figures = figures_of(forked_python, tmp_path / "figures.json", "data", "--rows", "300", "--repetitions", "1")
     tables = {"1500 x 64 float32 into memory": "plain read", "scores of 300 x 784 uint8 on disk": "plain pass"}
-    assert figures.keys() == tables.keys() | {"machine"}
+    photos = "20 photos of 640 x 480 into memory"
+    assert figures.keys() == tables.keys() | {"machine", photos}
+    assert figures[photos].keys() == {"plain decoding", "first start of a run", "a run that goes on"}
     for name, base in tables.items():
         assert figures[name].keys() == {base, "NumpyFiles", "NumpyFiles, not standardized"}
         assert figures[name][base]["ratio"] == 1

@@ -35,6 +35,7 @@ from al_lightning.fitting.sizes import taken_sizes
 from al_lightning.loop import ActiveLearningLoop
 from al_lightning.paths import expanded
 from al_lightning.run_folder.begun import read_begun
+from al_lightning.run_folder.folder import CACHE
 from al_lightning.version import __version__
 
 
@@ -212,7 +213,9 @@ class ActiveLearningCLI(CheckedCLI):
         check_method(self.model, method)
         checkpoint = checkpoint_file(ckpt_path)
         self.datamodule.prepare_data()
-        self.datamodule.arrange(read_begun(Path(checkpoint).parent))
+        run = Path(checkpoint).parent
+        self.datamodule.use_cache(run / CACHE)
+        self.datamodule.arrange(read_begun(run))
         settle_classes(self.model, self.datamodule)
         if not len(self.datamodule.test_targets):
             raise InputError(f"Expected test samples for `{self.subcommand}`, but the data have none.")

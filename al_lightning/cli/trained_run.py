@@ -20,7 +20,7 @@ from al_lightning.loop import ActiveLearningLoop
 from al_lightning.models.protocol import traits
 from al_lightning.run_folder.begun import read_begun
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
-from al_lightning.run_folder.folder import COMMIT, RunFolder
+from al_lightning.run_folder.folder import CACHE, COMMIT, RunFolder
 from al_lightning.run_folder.old_scoring import scoring_of_run
 
 
@@ -54,6 +54,7 @@ class TrainedRun:
         if not ledger.rounds:
             raise InputError(f"Expected a run with a finished round in {path}, but it has none yet.")
         trainer, model, data, loop = fit_objects(["--config", str(config), *flags])
+        data.use_cache(path / CACHE)
         data.arrange(read_begun(path))
         return cls(path, ledger, trainer, model, data, loop)
 

@@ -118,6 +118,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self._growth = Growth()
         self._given_names: Sequence[str] | None = None
         self._gets_form = False
+        self._cache_folder: Path | None = None
         self._source: Source | None = None
         self._labeled_rows: Rows | None = None
 
@@ -177,6 +178,23 @@ class PoolDataModule(L.LightningDataModule, ABC):
     def content(self) -> str | None:
         """Returns an exact digest of the samples that a run knows; ``None`` if the fingerprint is enough."""
         return None
+
+    def use_cache(self, folder: str | Path | None) -> None:
+        """Names the folder in which an earlier start of the run may have left a cache for :meth:`load`.
+
+        The loop calls this method before it uses the data. A cache changes no bit of the data.
+
+        Args:
+            folder: A folder that need not exist; ``None`` for no cache.
+        """
+        self._cache_folder = None if folder is None else Path(folder)
+
+    def write_cache(self, folder: Path) -> None:
+        """Leaves in a folder what the next start of the run need not compute again; here, nothing.
+
+        Args:
+            folder: A folder that need not exist, in the folder of a run that no other process may write.
+        """
 
     # -------------------------------------------------------------------------------------------- a pool that may grow
 

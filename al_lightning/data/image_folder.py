@@ -2,13 +2,13 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
 from torch import Tensor, nn
 
 from al_lightning.data.class_names import IN_OPTION, check_class_names
@@ -18,7 +18,8 @@ from al_lightning.data.folder_layout import UNLABELED, Layout, descended, find_l
 from al_lightning.data.folder_summary import class_folders, describe, listed
 from al_lightning.data.given_labels import FilesByName, GivenLabels
 from al_lightning.data.growth import TEST, KnownFile, Placed, file_digest, place, relative_name
-from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, decode, find_files, readable
+from al_lightning.data.image_reader import Found, ImageReader
+from al_lightning.data.images import FoundFiles, ImageFiles, ImageTransform, find_files, readable, unreadable
 from al_lightning.data.labels import UNKNOWN
 from al_lightning.data.memory import BYTES, hold
 from al_lightning.data.new_samples import NewImages, find_images
@@ -45,6 +46,11 @@ class ImageFolder(PoolDataModule):
 
     Images are resized, cut to a square and standardised as networks pretrained on ImageNet expect. They are held in
     memory if they fit and are not augmented. Otherwise worker processes read them from disk in every epoch.
+
+    A run decodes each image once, to see whether it can be read. It keeps the result in the folder ``cache`` of the run
+    folder, see :mod:`~al_lightning.data.image_cache`, so that a run that goes on decodes only files with new content.
+    In Python, the loop names this folder: give the data to the loop before you ask for samples, or call
+    :meth:`~al_lightning.data.PoolDataModule.use_cache`.
 
     Args:
         root: The folder.
@@ -92,6 +98,7 @@ class ImageFolder(PoolDataModule):
         self.num_workers = num_workers
         self.max_memory = max_memory
         self.train_transform = train_transform
+        self._size = (image_size, channels)
         self._transform = ImageTransform(image_size, channels)
         self._train_transform = ImageTransform(image_size, channels, train_transform) if train_transform else None
         self._files: list[Path] = []
@@ -100,12 +107,19 @@ class ImageFolder(PoolDataModule):
         self._is_drawn = False
         self._given_digest = ""
         self._digests: dict[Path, str] = {}
-        self._bytes_of_image = BYTES * channels * image_size**2
-        self._made: dict[Path, Tensor] = {}
-        """Inputs that were made to see whether images can be read, until the data set takes them."""
+        self._num_values = channels * image_size**2
+        self._found: Found | None = None
+        self._held_files: tuple[list[Path], list[Path]] | None = None
+        """Training and test files whose images are in memory, in the order of the inputs."""
 
     def load(self) -> Arrays | Datasets:
-        self._num_unreadable, self._digests, self._made = 0, {}, {}
+        with ImageReader(self._transform, *self._size, self._cache_folder) as reader:
+            held = self._load(reader)
+        self._found = reader.found
+        return held
+
+    def _load(self, reader: ImageReader) -> Arrays | Datasets:
+        self._num_unreadable, self._digests = 0, {}
         layout = self._layout()
         parts = (layout.train, *([layout.test] if layout.test else []), *layout.left_out)
         found = find_files(layout.train, skipped=[part for part in parts if part != layout.train])
@@ -116,12 +130,12 @@ class ImageFolder(PoolDataModule):
                 f"Expected `data.classes` to name the classes, since {layout.train} has no folder of a class, "
                 "but got none."
             )
-        train_files, train_targets = self._labeled_files(layout.train, found)
+        train_files, train_targets = self._labeled_files(layout.train, found, reader)
         if given is None:
             self._check_classes(layout.train, train_targets)
         others, unlabeled = found.others, [find_files(folder) for folder in layout.unlabeled]
         for more in unlabeled:
-            train_files += self._readable(more.images)
+            train_files += self._readable(more.images, reader)
             others += more.others
         train_targets = torch.cat([train_targets, torch.full((len(train_files) - len(train_targets),), UNKNOWN)])
         if given is not None:
@@ -134,7 +148,7 @@ class ImageFolder(PoolDataModule):
         if test_part is not None:
             of_test = find_files(test_part)
             others += of_test.others
-            test_files, test_targets = self._labeled_files(test_part, of_test)
+            test_files, test_targets = self._labeled_files(test_part, of_test, reader)
             if not test_files:
                 raise InputError(f"Expected images to test on in {layout.test}, but got none.")
             if (test_targets == UNKNOWN).any():
@@ -152,11 +166,30 @@ class ImageFolder(PoolDataModule):
             print(describe(self.root, layout, *of_train, len(test_files), others, self._num_unreadable))
         self.class_names = self.class_names or None
         self._files, self._test_files = all_files, test_files
-        pool, test_set = (ImageFiles(files, self._transform, self._made) for files in (train_files, test_files))
+        pool, test_set = (ImageFiles(files, self._transform, reader.made) for files in (train_files, test_files))
         augmented = None if self._train_transform is None else ImageFiles(train_files, self._train_transform)
-        held = hold(pool, test_set, train_targets, test_targets, self.max_memory, self.num_workers, augmented)
-        self._made.clear()  # of images that nobody has taken
+        limits = self.max_memory, self.num_workers
+        held = hold(pool, test_set, train_targets, test_targets, *limits, augmented, self._num_values)
+        self._held_files = (train_files, test_files) if isinstance(held, Arrays) else None
         return held
+
+    def write_cache(self, folder: Path) -> None:
+        if self._found is None:
+            return
+        parts = None
+        if self._held_files is not None:
+            if not isinstance(self.source, Arrays):  # of a subclass
+                return
+            parts = list(zip(self._held_files, (self.source.train_inputs, self.source.test_inputs), strict=True))
+        try:
+            with ImageReader(self._transform, *self._size, folder) as writer:
+                writer.write(self._found, parts)
+        except OSError as error:
+            warnings.warn(
+                f"Expected to write decoded images to {folder}, but got: {error.strerror or error}; the next start of "
+                "the run decodes them again.",
+                stacklevel=2,
+            )
 
     def file_of(self, index: int) -> str | None:
         self.setup()
@@ -211,11 +244,11 @@ class ImageFolder(PoolDataModule):
     def _layout(self) -> Layout:
         return find_layout(folder_of_images(self.root), check_class_names(self.classes or (), IN_OPTION))
 
-    def _labeled_files(self, folder: Path, found: FoundFiles) -> tuple[list[Path], Tensor]:
+    def _labeled_files(self, folder: Path, found: FoundFiles, reader: ImageReader) -> tuple[list[Path], Tensor]:
         """The readable images of a part and their class indices."""
         assert self.class_names is not None
         index_of = {composed(name): index for index, name in enumerate(self.class_names)}
-        files = self._readable(found.images)
+        files = self._readable(found.images, reader)
         targets = []
         for path in files:
             name = path.relative_to(folder).parts[0] if path.parent != folder else UNLABELED
@@ -278,17 +311,14 @@ class ImageFolder(PoolDataModule):
         if gone:
             raise InputError(f"Expected images of class `{gone[0]}` in {folder / gone[0]}, but none can be read.")
 
-    def _readable(self, paths: list[Path]) -> list[Path]:
+    def _readable(self, paths: list[Path], reader: ImageReader) -> list[Path]:
         """Leaves out files that cannot be read, or refuses the data set."""
+        fit = BYTES * self._num_values * (len(reader.made) + len(paths)) <= self.max_memory * 2**30
+        is_held = fit and self._train_transform is None
         if self.corrupt == "trust":
+            if is_held:
+                unreadable(paths, reader.make)  # a file that cannot be read is named when it is needed
             return paths
-        fit = (len(self._made) + len(paths)) * self._bytes_of_image <= self.max_memory * 2**30
-        look = self._make if fit and self._train_transform is None else decode
-        found = readable(paths, refuse=self.corrupt == "refuse", look=look)
+        found = readable(paths, self.corrupt == "refuse", reader.make if is_held else reader.check)
         self._num_unreadable += len(paths) - len(found)
         return found
-
-    def _make(self, path: Path) -> None:
-        """Makes the input of an image that will be held in memory: to decode it once is enough."""
-        with Image.open(path) as image:
-            self._made[path] = self._transform(image)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import BinaryIO, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -49,6 +49,13 @@ class ImageTransform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Returns float32 of shape ``(channels, height, width)``."""
+        return self.standardized(self.pixels(image))
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """Returns the values before they are standardised: uint8 of shape ``(channels, height, width)``.
+
+        A ``train_transform`` may return another type.
+        """
         from torchvision.transforms.v2 import functional as F  # slow to import
 
         values = F.pil_to_tensor(as_bytes(image, self._mode))
@@ -57,7 +64,15 @@ class ImageTransform:
         if self._image_size is not None:
             values = F.resize(values, [self._image_size], antialias=True)
             values = F.center_crop(values, [self._image_size, self._image_size])
+        return values
+
+    def standardized(self, values: Tensor) -> Tensor:
+        """Standardises pixels of shape ``(..., channels, height, width)``."""
         return values.float().div_(255).sub_(self._mean).div_(self._std)
+
+    def bytes_of(self, inputs: Tensor) -> Tensor:
+        """The uint8 pixels that :meth:`standardized` turns into these inputs, if there are such pixels."""
+        return inputs.mul(self._std).add_(self._mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def as_bytes(image: Image.Image, mode: str) -> Image.Image:
@@ -83,7 +98,8 @@ class ImageFiles(Dataset):
     Args:
         paths: The files.
         transform: Makes a tensor of an image.
-        made: Tensors that were made before, by path. Each is given once, and is then forgotten.
+        made: Pixels that were made before, by path, see :meth:`ImageTransform.pixels`. Each is used once, and is then
+            forgotten.
     """
 
     def __init__(
@@ -99,7 +115,7 @@ class ImageFiles(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         path = self._paths[index]
         if path in self._made:
-            return self._made.pop(path)
+            return self._transform.standardized(self._made.pop(path))
         try:
             with Image.open(path) as image:
                 return self._transform(image)
@@ -153,9 +169,9 @@ def image_files(folder: Path) -> list[Path]:
     return find_files(folder).images
 
 
-def decode(path: Path) -> None:
+def decode(file: Path | BinaryIO) -> None:
     """Decodes an image, and raises one of the errors of :data:`UNREADABLE` if that fails."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         as_bytes(image, "RGB")  # `verify` accepts a truncated JPEG
 
 

@@ -23,6 +23,7 @@ def hold(
     max_memory: float,
     num_workers: int,
     augmented: Dataset | None = None,
+    num_values: int | None = None,
 ) -> Arrays | Datasets:
     """Reads a data set into memory if it fits and is not augmented.
 
@@ -34,8 +35,10 @@ def hold(
         max_memory: GiB that all inputs may take as float32.
         num_workers: Processes that read samples ahead if they are not in memory.
         augmented: The training samples as they are trained on, if they are augmented at random.
+        num_values: Number of values of an input, if it is known. Otherwise the first training sample is read.
     """
-    num_values = sum(part.numel() for part in tensors_of(next(iter(DatasetBlocks(pool, torch.tensor([0]))))))
+    if num_values is None:
+        num_values = sum(part.numel() for part in tensors_of(next(iter(DatasetBlocks(pool, torch.tensor([0]))))))
     num_bytes = BYTES * num_values * (num_samples(pool) + num_samples(test))
     if augmented is None and num_bytes <= max_memory * 2**30:
         return Arrays(in_memory(pool), train_targets, in_memory(test), test_targets)

@@ -34,6 +34,7 @@ from al_lightning.models.protocol import traits
 from al_lightning.random_streams import stream, stream_seed
 from al_lightning.run_folder.begun_model import read_begun_model
 from al_lightning.run_folder.fingerprint.fingerprints import fingerprints
+from al_lightning.run_folder.folder import CACHE
 from al_lightning.strategies import QueryStrategy
 
 
@@ -95,6 +96,9 @@ def prepare(
     """
     check_trainer(trainer)
     check_scoring_precision(experiment.scoring_precision, trainer)
+    cache = _cache_of(experiment, model)
+    if cache is not None:
+        datamodule.use_cache(cache)
     datamodule.prepare_data()
     datamodule.setup("fit")
     if not isinstance(model, L.LightningModule):
@@ -131,6 +135,14 @@ def prepare(
         _check_strategy(experiment, datamodule, initial)
         rehearse_query(experiment.strategy, model, datamodule, experiment.query_size)
     return Prepared(model, given, initial, asked, maker, state)
+
+
+def _cache_of(experiment: Experiment, model: L.LightningModule | MakeModel) -> Path | None:
+    """The folder in which an earlier start of the run may have left a cache; ``None`` if it is not known yet."""
+    path = experiment.run_dir
+    if path is None and isinstance(model, L.LightningModule):
+        path = default_run_dir(experiment.strategy, model, experiment.seed)
+    return None if path is None else path / CACHE
 
 
 def _check_strategy(experiment: Experiment, datamodule: PoolDataModule, initial: Tensor) -> None:

@@ -18,6 +18,7 @@
     model.ckpt       weights of the last fit
     initial.pt       weights before the first fit, if later rounds start from them
     warm<r>.pt       weights after the fit of round r, if later rounds start from them
+    cache/           what the next start need not compute again, such as decoded images; may be deleted at any time
 
 A commit has three steps:
 
@@ -91,6 +92,8 @@ from al_lightning.run_folder.tables import (
 )
 
 CONFIG, COMMIT = "config.yaml", "commit.json"
+CACHE = "cache"
+"""Folder of what the data module computed and the next start may read; no part of the run."""
 PATIENCE = 2.0
 """Seconds in which :meth:`RunFolder.edit` tries to lock a folder: a look of `fit --wait` holds the lock that long."""
 

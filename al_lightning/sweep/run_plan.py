@@ -1,6 +1,7 @@
 """Runs a plan: sees what of it is done, hands the rest to a launcher, and says what came of each run."""
 
 import importlib
+import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -9,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from al_lightning.errors import InputError
-from al_lightning.run_folder.folder import RunFolder
+from al_lightning.run_folder.folder import CACHE, RunFolder
 from al_lightning.sweep.display import SweepDisplay
 from al_lightning.sweep.launchers import Launcher, LocalLauncher
 from al_lightning.sweep.plan import Plan, PlannedRun
@@ -176,6 +177,8 @@ def _run_all(
                 display.ended(run, error)
                 if error is not None:
                     failed[run] = error
+                else:  # each run of a sweep has a cache of the same data
+                    shutil.rmtree(run.folder / CACHE, ignore_errors=True)
             display.update(running)
     finally:
         display.stop()

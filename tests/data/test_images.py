@@ -303,9 +303,8 @@ def test_images_are_decoded_once(options: dict, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(images, "as_bytes", lambda image, mode: decoded.append(image) or as_bytes(image, mode))
     data = make(tmp_path, **options)
     held = data.load()
-    # one image more says how large inputs are
-    assert count <= len(decoded) <= count + 1
-    assert not data._made
+    # of images on disk, one more is read to see whether training and test images are alike
+    assert len(decoded) - count in ([0] if isinstance(held, Arrays) else [0, 1, 2])
     trusted = make(tmp_path, corrupt="trust").load()
     assert isinstance(trusted, Arrays)
     if isinstance(held, Arrays):

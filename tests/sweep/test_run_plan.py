@@ -104,6 +104,8 @@ def test_more_rounds_extend_and_a_failure_stops_nobody_else(
     arms = {"failing": "--loop.strategy tests.failing.Failing", **TWO_ARMS}
     path = write_study(tmp_path / "study.yaml", arms, out=tmp_path / "out")
     shutil.copytree(swept / "out/random", tmp_path / "out/random")
+    for arm in arms:
+        (tmp_path / f"out/{arm}/seed0/cache").mkdir(parents=True)
     with pytest.raises(SystemExit) as stop:
         main(["sweep", "--config", str(path), "--loop.num_rounds", "3", "--processes", "1"])
     out, err = capsys.readouterr()
@@ -115,6 +117,8 @@ def test_more_rounds_extend_and_a_failure_stops_nobody_else(
     assert [line.split(",")[0] for line in lines[1:3]] == ["random seed 0: finished", "bald seed 0: finished"]
     assert lines[3] == f"2 of 3 runs in {tmp_path}/out finished; failed:"
     assert lines[4:] == [f"  failing seed 0: {error} ({tmp_path}/out/failing/seed0.log)"]
+    # a run that is to go on keeps its cache
+    assert [arm for arm in arms if (tmp_path / f"out/{arm}/seed0/cache").exists()] == ["failing"]
     assert len(read_rounds(tmp_path / "out/random/seed0")) == 4
     # the header and three rounds, of which the last was fitted again to be asked for labels
     assert timeless(tmp_path / "out/random/seed0")[:4] == timeless(swept / "out/random/seed0")
