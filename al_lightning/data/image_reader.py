@@ -93,6 +93,7 @@ class ImageReader:
             OSError: If the cache cannot be written.
         """
         assert self._path is not None, "there is a folder"
+        self._cache.close()  # Windows replaces no open file
         if parts is None:
             keys = {decoded.key for decoded in found.images.values()}
             if not self._cache.has(keys, with_pixels=False):
