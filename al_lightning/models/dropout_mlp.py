@@ -115,12 +115,18 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         in_closure = wants_closure(optimizer.optimizer)
         update = None if all_by_lightning else self._update_without_autograd(optimizer.optimizer, minibatches)
         quick = optimizer.optimizer.step if update is None else quick_step(optimizer.optimizer)
+        # All that can be done before or after the loop is done there. Between two updates the caches are full of
+        # weights, and the same lines of Python take ten times as long.
+        is_fused = [False] * len(minibatches)
         if update is not None:
-            update.draw_ahead(minibatches[: -1 if self._hears_backward else None])
+            heard = len(minibatches) - self._hears_backward
+            is_fused = [i < heard and update.takes(*minibatch) for i, minibatch in enumerate(minibatches)]
+            update.draw_ahead(minibatches[: [*is_fused, False].index(False)])
+        found = []
         for i, minibatch in enumerate(minibatches):
             by_lightning = i == len(minibatches) - 1 or all_by_lightning
             step = (optimizer if by_lightning else optimizer.optimizer).step
-            if update is not None and not (by_lightning and self._hears_backward) and update.takes(*minibatch):
+            if update is not None and is_fused[i]:
                 losses = update.losses(*minibatch)
                 with flush_denormals():
                     (step if by_lightning else quick)()
@@ -131,6 +137,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
                 with flush_denormals():
                     step()
             self.after_step()
+            found.append(losses)
+        for minibatch, losses in zip(minibatches, found, strict=True):
             for name, loss in losses.items():
                 self._losses.setdefault(name, []).append(loss.detach())
             self._sizes.append(count_rows(minibatch[0]))

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -114,10 +114,9 @@ class FusedMixMatch(FusedUpdate):
         reads the streams of the model meanwhile.
 
         Args:
-            minibatches: The minibatches of these calls, in order. The first one that is not taken ends the draws.
+            minibatches: The minibatches of these calls, in order, see :meth:`takes`.
         """
-        taken = takewhile(lambda minibatch: self.takes(*minibatch), minibatches)
-        memories = groupby(self._memory_of(inputs, unlabeled) for inputs, _, unlabeled in taken)
+        memories = groupby(self._memory_of(inputs, unlabeled) for inputs, _, unlabeled in minibatches)
         self._ahead = deque(draws for memory, same in memories for draws in self._draw(memory, len(list(same))))
 
     def _draw(self, memory: "_Minibatch", num_minibatches: int) -> Iterator["_Draws"]:

@@ -129,19 +129,6 @@ def test_draws_ahead_are_those_of_single_minibatches(ahead: int) -> None:
         assert all(value.equal(right) for value, right in zip(one, other, strict=False))
 
 
-def test_draws_end_before_a_minibatch_that_is_not_taken() -> None:
-    model = MixMatch(20, 4, 3).train()
-    minibatches: list[Any] = [minibatch(6, 6, (4, 5), 3, seed) for seed in range(3)]
-    minibatches[1] = (minibatches[1][0].double(), *minibatches[1][1:])
-    update = FusedMixMatch(model, 6)
-    states = []
-    for some in (minibatches, minibatches[:1]):
-        begin_streams(model)
-        update.draw_ahead(some)
-        states.append([stream.get_state() for stream in model.streams.values()])
-    assert all(one.equal(other) for one, other in zip(*states, strict=True))
-
-
 # ----------------------------------------------------------------------------------------------------------- whole fits
 
 
@@ -178,6 +165,24 @@ def test_a_run_has_the_bits_of_the_ordinary_way(
     assert all(weight.equal(weights[1][name]) for name, weight in weights[0].items())
     assert {"fit/train_loss", "fit/train_loss_consistency", "fit/train_loss_supervised"} <= curves[0].keys()
     assert curves[0] == curves[1]
+
+
+def test_minibatches_that_are_not_taken_draw_in_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    taken: list[bool] = []
+    original = FusedMixMatch.takes
+
+    def takes_two_of_three(*args: Any) -> bool:
+        taken.append(original(*args) and len(taken) % 3 > 0)
+        return taken[-1]
+
+    monkeypatch.setattr(FusedMixMatch, "takes", takes_two_of_three)
+    for fused in (True, False):
+        loop = ActiveLearningLoop(Margin(), num_rounds=0, run_dir=str(tmp_path / str(fused)))
+        model = MixMatch(64, 32, ramp_updates=40, min_updates_per_epoch=20, fused=fused)
+        loop.run(trainer_of(Convergence(), max_epochs=3), model, Images(num_initial=50, batch_size=16))
+    assert (len(taken), sum(taken)) == (60, 40)
+    assert bits(tmp_path / "True") == bits(tmp_path / "False")
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
