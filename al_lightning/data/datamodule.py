@@ -190,7 +190,7 @@ class PoolDataModule(L.LightningDataModule, ABC):
         self._cache_folder = None if folder is None else Path(folder)
 
     def write_cache(self, folder: Path) -> None:
-        """Leaves in a folder what the next start of the run need not compute again; here, nothing.
+        """Leaves results in a folder that the next start of the run need not compute again; here, none.
 
         Args:
             folder: A folder that need not exist, in the folder of a run that no other process may write.

@@ -7,8 +7,8 @@ A cached image is found by the SHA-256 of the whole image file, not by its name,
 when the content changes. To read and hash a file takes a small part of the time of decoding it. All else that decides
 on the pixels is a part of this checksum, see :func:`form_of_pixels`. So a cached image has the bits of a decoded one.
 
-Nothing in the run depends on the cache. It may be deleted at any time, and whatever is wrong with it, the images are
-decoded again::
+Nothing in the run depends on the cache. The cache may be deleted at any time. Images that are missing or broken in it
+are decoded again::
 
     header    the text :data:`MAGIC`, the number of images N, the bytes of an image P: int64, little-endian
     pixels    N times P bytes
@@ -167,7 +167,7 @@ class ImageCache:
 def write_cache(path: Path, images: Iterable[tuple[Decoded, bytes]], num_images: int, num_bytes: int) -> None:
     """Writes a cache file under a temporary name, and renames it.
 
-    The file is not synced: what a power cut spoils does not agree with its checksums, and is decoded again.
+    The file is not synced. After a power cut, pixels that disagree with their checksums are decoded again.
 
     Args:
         path: The file. Its folder is made.

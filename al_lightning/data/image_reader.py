@@ -38,7 +38,8 @@ class ImageReader:
         transform: Makes the inputs of images. It does not augment.
         image_size: Height and width of the inputs in pixels.
         channels: Channels of the inputs.
-        folder: Folder of the cache; ``None`` if there is none.
+        folder: Folder of the cache; ``None`` if there is none. A transform of a subclass has no cache, because its
+            pixels may change while the files stay the same.
     """
 
     def __init__(self, transform: ImageTransform, image_size: int, channels: int, folder: Path | None) -> None:
@@ -49,7 +50,7 @@ class ImageReader:
         self._transform = transform
         self._shape = (channels, image_size, image_size)
         self._num_bytes = channels * image_size**2
-        self._path = None if folder is None else folder / FILE
+        self._path = None if folder is None or type(transform) is not ImageTransform else folder / FILE
         self._cache = ImageCache(self._path, form_of_pixels(image_size, channels), self._num_bytes)
 
     def __enter__(self) -> "ImageReader":
@@ -92,7 +93,8 @@ class ImageReader:
         Raises:
             OSError: If the cache cannot be written.
         """
-        assert self._path is not None, "there is a folder"
+        if self._path is None:
+            return
         self._cache.close()  # Windows replaces no open file
         if parts is None:
             keys = {decoded.key for decoded in found.images.values()}

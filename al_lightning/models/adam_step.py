@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 
 def quick_step(optimizer: Optimizer) -> Callable[[], object]:
@@ -55,4 +56,5 @@ def quick_step(optimizer: Optimizer) -> Callable[[], object]:
 
 
 def _has_hooks(optimizer: Optimizer) -> bool:
-    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+    of_all = (*_global_optimizer_pre_hooks, *_global_optimizer_post_hooks)
+    return bool(of_all or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)

@@ -38,7 +38,8 @@ class DropoutMLP(DropoutHead, ClassifierModule):
             step fused into one kernel.
         fused: Whether updates go without autograd, to the same bits in less time: see
             :class:`~al_lightning.models.fused_update.FusedUpdate`. ``auto`` does so where it can, on a CPU and without
-            hooks, and ``True`` raises where it cannot.
+            hooks, and ``True`` raises where it cannot. The gradients of all minibatches then use the same memory, so a
+            callback that keeps gradients must copy them.
 
     Raises:
         InputError: If an argument is out of range.
@@ -97,6 +98,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
     def on_train_epoch_start(self) -> None:
         self._losses: dict[str, list[Tensor]] = {}
         self._sizes: list[int] = []
+        self._hears_backward = hears_backward(self)
 
     def training_step(self, minibatches: list[MiniBatch]) -> None:  # type: ignore[override]
         """Takes one optimizer step for each of the minibatches, in order.
@@ -159,7 +161,6 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         size = max(count_rows(minibatch[0]) for minibatch in minibatches)
         if self._fused_update is None or not self._fused_update.suits(self, size):
             self._fused_update = self._make_fused(size)
-            self._hears_backward = hears_backward(self)
         return self._fused_update
 
     def _why_not_fused(self, optimizer: Optimizer) -> str | None:

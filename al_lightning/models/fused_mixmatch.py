@@ -14,9 +14,9 @@ from al_lightning.data.augmentations import RandomShift
 from al_lightning.data.shifted_views import ShiftedViews, Shifts
 from al_lightning.models.fused_update import MEAN, FusedUpdate, LayerMemory, TwoLayers, why_not_fused
 
-METHODS = ("losses", "_logits", "after_step")
-"""Methods that must be those of MixMatch. The update calls the other methods, such as ``_draw_mixup``. A method
-``after_step`` of a subclass could read the random streams, which are drawn ahead."""
+METHODS = ("losses", "_logits", "_draw_mixup", "after_step")
+"""Methods that must be those of MixMatch. The numbers of ``_draw_mixup`` are drawn ahead. A method ``after_step`` of a
+subclass could read the random streams, or put other weights in place."""
 
 log_softmax_backward = torch.ops.aten._log_softmax_backward_data.out
 softmax_backward = torch.ops.aten._softmax_backward_data.out
@@ -173,7 +173,7 @@ class FusedMixMatch(FusedUpdate):
 
     def _memory_of(self, inputs: Tensor, unlabeled: Tensor) -> "_Minibatch":
         shift, num_views = cast(RandomShift, self._model.augmentation), self._model.num_augmentations
-        key = (inputs.shape, len(unlabeled), num_views, shift.max_shift)
+        key = (inputs.shape, len(unlabeled), num_views, shift, shift.max_shift)
         if key not in self._minibatches:
             views = ShiftedViews(shift, len(inputs), len(unlabeled), inputs.shape[1:], num_views)
             layers = self._of_size(len(views.rows))

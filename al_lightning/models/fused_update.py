@@ -5,13 +5,14 @@ from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.optim import Optimizer
 
 from al_lightning.models.closure import wants_closure
 from al_lightning.models.dropout import FastDropout
 
-REPLACEABLE = ("embed", "forward", "losses")
-"""Methods of a model that say what its loss is."""
+REPLACEABLE = ("embed", "forward", "losses", "after_step")
+"""Methods of a model that say what its loss is, or that may put other weights in place between two updates."""
 IGNORED = -100  # the class index that a cross-entropy leaves out, by default
 MEAN = 1  # the code of reduction="mean" in the operators below
 
@@ -66,6 +67,7 @@ def why_not_fused(
         "it is not on a CPU in float32": any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters),
         "some layers are frozen": not all(p.requires_grad for p in parameters),
         "its modules or parameters have hooks": _have_hooks(cast(nn.Module, model), trained, parameters),
+        "autograd looks for anomalies": torch.is_anomaly_enabled(),
         f"its precision is {autocast} and not bfloat16": autocast != torch.bfloat16,
         f"{type(optimizer).__name__} evaluates the loss itself": wants_closure(optimizer),
     }
@@ -80,8 +82,10 @@ def _have_hooks(model: nn.Module, trained: TwoLayers, parameters: list[Tensor]) 
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooks_of_parameters = ("_backward_hooks", "_post_accumulate_grad_hooks")
     modules = (model, trained.hidden, trained.dropout, trained.head)  # others, as metrics, are not called
-    return any(getattr(module, name, None) for module in modules for name in hooks) or any(
-        getattr(parameter, name, None) for parameter in parameters for name in hooks_of_parameters
+    return (
+        _has_any_global_hook()
+        or any(getattr(module, name, None) for module in modules for name in hooks)
+        or any(getattr(parameter, name, None) for parameter in parameters for name in hooks_of_parameters)
     )
 
 

@@ -93,7 +93,7 @@ from al_lightning.run_folder.tables import (
 
 CONFIG, COMMIT = "config.yaml", "commit.json"
 CACHE = "cache"
-"""Folder of what the data module computed and the next start may read; no part of the run."""
+"""Folder of results that the data module computed and that the next start may read; no part of the run."""
 PATIENCE = 2.0
 """Seconds in which :meth:`RunFolder.edit` tries to lock a folder: a look of `fit --wait` holds the lock that long."""
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.data.arrays import ArrayLike, as_floats
+from al_lightning.data.blocks import minibatches_of
 from al_lightning.errors import InputError
 from al_lightning.strategies.base import check_finite
 from al_lightning.strategies.stacked_rows import StackedRows
@@ -224,7 +225,7 @@ class GradientEmbeddings:
     def nearest_sq_distances(self, centres: Tensor) -> Tensor:
         """Squared distance of each row to its nearest centre, float64, shape ``(N,)``; in blocks that fit the cache."""
         nearest = torch.full_like(self.sq_norms, torch.inf)
-        for some in centres.split(BLOCK_CENTRES):
+        for some in minibatches_of(centres, BLOCK_CENTRES):  # a product with a single centre would round differently
             for start in range(0, len(nearest), BLOCK_ROWS):
                 rows = slice(start, start + BLOCK_ROWS)
                 torch.minimum(nearest[rows], self.sq_distances(rows, some).amin(dim=1), out=nearest[rows])

@@ -266,3 +266,34 @@ def test_data_can_be_copied_and_pickled_after_they_were_read(tmp_path: Path) -> 
     data = load(tmp_path)
     assert same(copy.deepcopy(data), data)
     assert same(pickle.loads(pickle.dumps(data)), data)
+
+
+class Inverted(ImageTransform):
+    """Pixels that another setting changes, while the files stay the same."""
+
+    is_inverted = False
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        values = super().pixels(image)
+        return 255 - values if self.is_inverted else values
+
+
+class WithOwnTransform(ImageFolder):
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self._transform = Inverted(8, 1)
+
+
+def test_a_transform_of_a_subclass_has_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_digits(tmp_path / "photos")
+    means = []
+    for is_inverted in (False, True):
+        monkeypatch.setattr(Inverted, "is_inverted", is_inverted)
+        data = WithOwnTransform(root=str(tmp_path / "photos"), image_size=8, channels=1, num_initial=10)
+        data.use_cache(tmp_path / "cache")
+        data.setup()
+        data.write_cache(tmp_path / "cache")
+        assert isinstance(data.source, Arrays)
+        means.append(float(data.source.train_inputs.mean()))
+    assert means[0] < means[1]  # digits are dark, and their negatives are bright
+    assert not (tmp_path / "cache").exists()

@@ -44,6 +44,11 @@ class Printing(DropoutMLP):
         self.seen = loss
 
 
+class Scaling(DropoutMLP):
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().manual_backward(2 * loss, *args, **kwargs)
+
+
 @pytest.mark.parametrize(
     ("callback", "model", "heard"),
     [
@@ -51,6 +56,7 @@ class Printing(DropoutMLP):
         (Listening(), DropoutMLP, True),
         (Counting(), Halved, True),
         (Counting(), Printing, True),
+        (Counting(), Scaling, True),
     ],
 )
 def test_hooks_of_the_model_and_of_callbacks_count(
@@ -85,3 +91,21 @@ def test_the_last_minibatch_has_a_backward_pass_if_it_is_heard(tmp_path: Path, m
     assert norms["Counting"] == norms["Listening"]
     assert len(norms["Counting"]) == 3
     assert bits(tmp_path / "Counting") == bits(tmp_path / "Listening")
+
+
+class Stopping(Counting):
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        raise RuntimeError("stopped")
+
+
+def test_a_fit_after_one_that_failed_is_heard(tmp_path: Path) -> None:
+    model = DropoutMLP(64, 8)
+    for name, callback in (("first", Stopping()), ("second", Listening())):
+        loop = ActiveLearningLoop(Random(), num_rounds=0, run_dir=str(tmp_path / name))
+        data = FlatDigits(num_initial=150, batch_size=16)
+        if name == "first":
+            with pytest.raises(RuntimeError, match="stopped"):
+                loop.run(trainer_of(callback, max_epochs=3), model, data)
+        else:
+            loop.run(trainer_of(callback, max_epochs=3), model, data)
+    assert len(callback.norms) == 3

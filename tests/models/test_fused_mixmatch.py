@@ -198,6 +198,11 @@ def test_a_run_may_go_on_in_the_other_way(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- the rule
 
 
+class Unmixed(MixMatch):
+    def _draw_mixup(self, size: int) -> tuple[Tensor, Tensor]:
+        return torch.arange(size), torch.ones(size) / (1 + self.num_updates)
+
+
 class Louder(MixMatch):
     def losses(self, *minibatch: Any) -> dict[str, Tensor]:
         return {name: 2 * value for name, value in super().losses(*minibatch).items()}
@@ -220,6 +225,7 @@ def make(change: Callable[[MixMatch], object] = lambda model: None, cls: type[Mi
     [
         (make(cls=Louder), "Louder has another `losses`"),
         (make(cls=Drawing), "Drawing has another `after_step`"),
+        (make(cls=Unmixed), "Unmixed has another `_draw_mixup`"),
         (make(lambda model: setattr(model, "augmentation", v2.RandomErasing())), "RandomErasing changes one image"),
         (make(lambda model: model.dropout.eval()), "its dropout is switched off"),
         (make(lambda model: model.trained.update({"norm": nn.LayerNorm(4)})), "it has other parameters"),
@@ -277,3 +283,17 @@ def test_what_is_asked_for_and_cannot_be_is_refused(tmp_path: Path) -> None:
     loop = ActiveLearningLoop(Margin(), num_rounds=0, run_dir=str(tmp_path))
     with pytest.raises(InputError, match="`model.fused` to be auto or false, because Louder has another `losses`"):
         loop.run(trainer_of(), Louder(64, 8, fused=True), Images(num_initial=50))
+
+
+def test_another_augmentation_of_the_same_shift_is_taken() -> None:
+    model = MixMatch(20, 4, 3, augmentation=RandomShift(1, mirror=0.0)).train()
+    update = FusedMixMatch(model, 6)
+    one = minibatch(6, 6, (4, 5), 3, 0)
+    update.losses(*one)
+    model.augmentation = RandomShift(1, mirror=1.0)
+    begin_streams(model)
+    update.losses(*one)
+    fused = [stream.get_state() for stream in model.streams.values()]
+    begin_streams(model)
+    model.losses(*one)
+    assert all(state.equal(stream.get_state()) for state, stream in zip(fused, model.streams.values(), strict=True))

@@ -110,6 +110,11 @@ class Smoothed(DropoutMLP):
         return {"train_loss": F.cross_entropy(self(inputs), targets, label_smoothing=0.1)}
 
 
+class Clamped(DropoutMLP):
+    def after_step(self) -> None:
+        self.hidden.weight.data = self.hidden.weight.data.clamp(-0.1, 0.1)  # other memory
+
+
 def make(change: Callable[[DropoutMLP], object] = lambda model: None, cls: type[DropoutMLP] = DropoutMLP) -> DropoutMLP:
     model = cls(input_dim=8, hidden_dim=4)
     change(model)
@@ -131,6 +136,7 @@ def make(change: Callable[[DropoutMLP], object] = lambda model: None, cls: type[
         (make(lambda model: model.hidden.weight.register_hook(lambda gradient: None)), "have hooks"),
         (make(lambda model: torch.nn.utils.parametrizations.weight_norm(model.head)), "not linear layers"),
         (make(), None),
+        (make(cls=Clamped), "Clamped has another `after_step`"),
         (make(cls=MonteCarloMLP), None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -146,6 +152,13 @@ def test_other_precisions_and_optimizers_go_the_ordinary_way() -> None:
     with torch.autocast("cpu", torch.float16):
         found = why_not_fused(model, SGD(model.parameters(), lr=0.1), DropoutMLP)
     assert found == "its precision is torch.float16 and not bfloat16"
+    with torch.autograd.set_detect_anomaly(True):
+        assert why_not_fused(model, SGD(model.parameters(), lr=0.1), DropoutMLP) == "autograd looks for anomalies"
+    hook = nn.modules.module.register_module_forward_hook(lambda *args: None)
+    try:
+        assert "have hooks" in (why_not_fused(model, SGD(model.parameters(), lr=0.1), DropoutMLP) or "")
+    finally:
+        hook.remove()
 
 
 @pytest.mark.parametrize(
