@@ -110,7 +110,7 @@ class ImageCache:
         self._lock = threading.Lock()
         self._file = None
         try:
-            self._file = None if path is None else path.open("rb")
+            self._file = path.open("rb") if path is not None and path.is_file() else None  # a pipe would wait
             self._read_table()
         except OSError:
             self._rows = {}

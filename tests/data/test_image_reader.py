@@ -189,7 +189,7 @@ def test_another_size_or_another_cap_decodes_again(tmp_path: Path, opened: list[
     assert not opened
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "byte", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "text", "byte", "gone", "pipe"])
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, opened: list[object], damage: str) -> None:
     count = save_digits(tmp_path / "photos")
     first = load(tmp_path)
@@ -203,6 +203,8 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, opened: list[object], dama
         path.write_bytes(content[:60] + bytes([content[60] ^ 255]) + content[61:])
     else:
         path.unlink()
+        if damage == "pipe":
+            os.mkfifo(path)
     opened.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
