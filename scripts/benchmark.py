@@ -330,6 +330,19 @@ def fit(arguments: argparse.Namespace) -> dict:
     return results
 
 
+def quiet_trainer(max_epochs: int, callbacks: list[L.Callback], precision: Any = "32-true") -> L.Trainer:
+    return L.Trainer(
+        max_epochs=max_epochs,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        accelerator="cpu",
+        precision=precision,
+    )
+
+
 def loop_round(
     datamodule: FashionMNIST,
     epochs: int,
@@ -343,16 +356,7 @@ def loop_round(
         loop = ActiveLearningLoop(strategy, num_rounds=num_rounds, run_dir=folder)
         # a threshold that is never reached: the accuracy is measured after each epoch, and all epochs are trained
         stopping = Convergence(stopping_threshold=2.0)
-        trainer = L.Trainer(
-            max_epochs=epochs,
-            callbacks=[loop, stopping],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            accelerator="cpu",
-            precision=precision,
-        )
+        trainer = quiet_trainer(epochs, [loop, stopping], precision)
         loop.run(trainer, model or DropoutMLP(), datamodule)
         with (Path(folder) / "rounds.csv").open() as file:
             return [
@@ -408,16 +412,7 @@ def protocol(arguments: argparse.Namespace) -> dict:
             datamodule = FashionMNIST(num_initial=500)
             strategy = PlainBeside(datamodule, arguments.every)
             loop = ActiveLearningLoop(strategy, query_size=100, num_rounds=arguments.rounds, run_dir=folder)
-            trainer = L.Trainer(
-                max_epochs=200,
-                callbacks=[loop, Convergence(), strategy.epochs],
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                accelerator="cpu",
-                precision=precision,
-            )
+            trainer = quiet_trainer(200, [loop, Convergence(), strategy.epochs], precision)
             loop.run(trainer, DropoutMLP(), datamodule)
             with (Path(folder) / "rounds.csv").open() as file:
                 fits = [float(row["seconds_fit"]) for row in csv.DictReader(file)]
@@ -607,14 +602,7 @@ def _rounds(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         for _ in range(max(1, arguments.repetitions // 3)):
             with tempfile.TemporaryDirectory() as folder:
                 loop = ActiveLearningLoop(strategy, query_size=100, num_rounds=2, run_dir=folder)
-                trainer = L.Trainer(
-                    callbacks=[loop, Convergence()],
-                    max_epochs=-1,
-                    logger=False,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    accelerator="cpu",
-                )
+                trainer = quiet_trainer(-1, [loop, Convergence()])
                 loop.run(trainer, LinearProbe(), MadeUpFeatures(100_000, num_initial=100))
                 with Path(folder, "rounds.csv").open() as file:
                     row = list(csv.DictReader(file))[1]

@@ -25,7 +25,7 @@ import platform
 import shutil
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from errno import ENOSPC
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,9 +79,9 @@ def form_of_pixels(image_size: int | None, channels: int) -> str:
     return json.dumps(form)
 
 
-def _code_of(part: object) -> str:
+def _code_of(part: Callable[..., object]) -> str:
     try:
-        return inspect.getsource(part)  # type: ignore[arg-type]
+        return inspect.getsource(part)
     except OSError:  # installed without sources: the version has to do
         return ""
 

@@ -18,7 +18,8 @@ class flush_denormals:
     black, the average fades to denormal numbers. Rounding keeps these numbers from becoming zero. CPUs need many times
     as long for them, and their effect on a weight is far below its last bit.
 
-    It is a class, because a generator as context takes ten times as long when the caches are full of weights.
+    It is a class and no generator, because a fit enters it after each update, when the caches are full of weights. Then
+    each line of Python takes longer.
     """
 
     def __enter__(self) -> None:

@@ -118,7 +118,7 @@ class DropoutMLP(DropoutHead, ClassifierModule):
         update = None if all_by_lightning else self._update_without_autograd(optimizer.optimizer, minibatches)
         quick = optimizer.optimizer.step if update is None else quick_step(optimizer.optimizer)
         # All that can be done before or after the loop is done there. Between two updates the caches are full of
-        # weights, and the same lines of Python take ten times as long.
+        # weights, and Python takes longer.
         is_fused = [False] * len(minibatches)
         if update is not None:
             heard = len(minibatches) - self._hears_backward

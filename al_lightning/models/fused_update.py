@@ -115,8 +115,8 @@ class FusedUpdate:
     order and on operands of the same layout. So all bits are the same. With autocast to bfloat16, they are those that
     autocast calls.
 
-    What is saved is memory, and the work of autograd. Autograd takes new memory for the gradients of each minibatch,
-    0.8 MB for the network of the protocol, and the system hands it out page by page. The reference form is
+    This saves the work of autograd, and the new memory that autograd takes for the gradients of each minibatch. For the
+    network of the protocol, these are 0.8 MB. The reference form is
     ``DropoutMLP.losses`` with ``backward``: ``scripts/benchmark.py fit`` times both ways.
 
     Args:

@@ -20,15 +20,6 @@ from tests.data.test_images import make, save_digits, truncate
 HELD, ON_DISK = {}, {"max_memory": 0}
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Each file that Pillow opens."""
-    files: list[object] = []
-    open_image = Image.open
-    monkeypatch.setattr(Image, "open", lambda file, *rest: files.append(file) or open_image(file, *rest))
-    return files
-
-
 def load(folder: Path, **options) -> ImageFolder:
     """Begins or goes on with the data of a run in a folder, as the loop does."""
     data = make(folder / "photos", **options)

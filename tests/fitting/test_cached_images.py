@@ -4,9 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-import lightning.pytorch as L
 import pytest
-from PIL import Image
 
 from al_lightning import ActiveLearningLoop, Convergence, DropoutMLP, FileOracle, ImageFolder, Margin
 from al_lightning.cli import main
@@ -14,30 +12,14 @@ from al_lightning.data import PoolDataModule
 from al_lightning.run_folder import RunFolder
 from tests.data.test_images import save_digits
 from tests.fitting.test_growing import CLASSES, add, answer
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Each file that Pillow opens."""
-    files: list[object] = []
-    open_image = Image.open
-    monkeypatch.setattr(Image, "open", lambda file, *rest: files.append(file) or open_image(file, *rest))
-    return files
+from tests.fitting.test_settings_of_objects import trainer_of
 
 
 def fit(
     folder: Path, num_rounds: int = 1, run: str | None = "run", data: PoolDataModule | None = None, **kwargs
 ) -> None:
-    trainer = L.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        callbacks=[Convergence()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
     loop = ActiveLearningLoop(Margin(), 3, num_rounds, run_dir=run and str(folder / run), **kwargs)
+    trainer = trainer_of(Convergence(), max_epochs=2)
     loop.run(trainer, DropoutMLP(64, num_classes=3), photos(folder) if data is None else data)
 
 
